@@ -1,0 +1,1 @@
+"""Stand-in Pulumi plugins for machines that reach package registries only."""
