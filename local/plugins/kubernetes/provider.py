@@ -20,10 +20,7 @@ from local.plugins.kubernetes.values import UNKNOWN, from_struct, plain, to_stru
 from local.plugins.serving import Engine
 
 VERSION = "4.34.2"
-NOTICE = (
-    f"kubernetes provider: a stand-in for pulumi-kubernetes {VERSION}, made for machines that cannot fetch the "
-    "official one; it knows objects of every served kind, not Helm, Kustomize, yaml and Patch resources"
-)
+NOTICE = f"stand-in for pulumi-kubernetes {VERSION}: knows every served kind, but not Helm, Kustomize, yaml and Patch"
 CONNECTION_KEYS = ("kubeconfig", "context", "cluster")
 FAILURES = (
     ApiError, NoKind, Unreachable, ExpressionError, naming.Unsupported, planning.Refused, lifecycle.ClusterUnreachable,
