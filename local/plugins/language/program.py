@@ -8,11 +8,13 @@ import inspect
 import logging
 import os
 import runpy
+import signal
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+INTERRUPTED = 130
 SHOWN = 32  # exit status that tells the host: the user has been told what is wrong
 NO_SDK = """
 It looks like the Pulumi SDK has not been installed. Have you run pip install?
@@ -73,18 +75,17 @@ def run(args: argparse.Namespace) -> int:
     asyncio.set_event_loop(loop)
     # A failed program leaves unobserved futures behind by design; asyncio's remarks on them hide the real error.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    with ThreadPoolExecutor(max_workers=max(args.parallel, 1) * 4) as executor:
-        loop.set_default_executor(executor)
-        try:
-            loop.run_until_complete(runtime.run_in_stack(lambda: _run_path(args.program)))
-        except pulumi.RunError as error:
-            pulumi.log.error(str(error))
-            return 1
-        except Exception:
-            pulumi.log.error(f"Program failed with an unhandled exception:\n{user_traceback(program)}")
-            return SHOWN
-        except KeyboardInterrupt:
-            return 130  # the engine cancels; a traceback of whatever line was running tells nobody anything
+    executor = ThreadPoolExecutor(max_workers=max(args.parallel, 1) * 4)
+    loop.set_default_executor(executor)
+    try:
+        loop.run_until_complete(runtime.run_in_stack(lambda: _run_path(args.program)))
+    except pulumi.RunError as error:
+        pulumi.log.error(str(error))
+        return 1
+    except Exception:
+        pulumi.log.error(f"Program failed with an unhandled exception:\n{user_traceback(program)}")
+        return SHOWN
+    executor.shutdown()
     return 0
 
 
@@ -107,5 +108,15 @@ def main() -> int:
         sys.stderr.flush()
 
 
+def run_main() -> None:
+    """Run, and end quietly when the engine interrupts: it has said why, and waiting threads would never end."""
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main()
