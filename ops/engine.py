@@ -1,0 +1,110 @@
+"""Runs the Pulumi engine on one stack, in the environment that `python -m local env` gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+State = dict[str, Any]
+LAST_LINES = 12
+
+
+class EngineError(Exception):
+    """The engine could not be run or refused; the message says what it said."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One stack of the project in `project`."""
+
+    project: Path
+    stack: str
+    environment: Mapping[str, str]
+
+    @property
+    def project_name(self) -> str:
+        """The project's name in Pulumi.yaml; raises EngineError where there is none."""
+        path = self.project / "Pulumi.yaml"
+        try:
+            return str(yaml.safe_load(path.read_text(encoding="utf-8"))["name"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise EngineError(f"{path}: no project can be read there; run this in the project's folder") from error
+
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        """Return what `pulumi` printed; raises EngineError with its last lines where it failed."""
+        command = ["pulumi", *arguments, "--non-interactive", "--color", "never"]
+        own = dict(self.environment)
+        try:
+            done = subprocess.run(
+                command, cwd=self.project, env=own, input=stdin, capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError as error:
+            raise EngineError("pulumi: is not on PATH; install it, or build it with `python -m local up`") from error
+        if done.returncode:
+            said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-LAST_LINES:])
+            raise EngineError(f"`pulumi {' '.join(arguments)}` failed with exit code {done.returncode}:\n{said}")
+        return done.stdout
+
+    def on_stack(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run a command on this stack."""
+        return self.run(*arguments, "--stack", self.stack, stdin=stdin)
+
+    def export(self, *, secrets: bool = False) -> State:
+        """Return the stack's state."""
+        return dict(json.loads(self.on_stack("stack", "export", *(["--show-secrets"] if secrets else []))))
+
+    def replace_state(self, state: State) -> None:
+        """Put `state` in place of the stack's; the engine drops pending operations from it."""
+        self.on_stack("stack", "import", stdin=json.dumps(state))
+
+    def backend(self) -> str:
+        """Return the URL the stack's state lies at."""
+        url: str | None = json.loads(self.run("whoami", "--json")).get("url")
+        if not url:
+            raise EngineError("backend: `pulumi whoami` names none; set PULUMI_BACKEND_URL or run `pulumi login`")
+        return url
+
+
+def resources(state: State) -> list[dict[str, Any]]:
+    """Return the resources of a state, to be edited in place."""
+    found: list[dict[str, Any]] = state["deployment"].setdefault("resources", [])
+    return found
+
+
+def pending(state: State) -> list[dict[str, Any]]:
+    """Return the operations a state records as begun and not ended."""
+    return list(state["deployment"].get("pending_operations") or [])
+
+
+def environment(project: Path) -> dict[str, str]:
+    """Return the environment to run the engine in: the caller's own, completed by `python -m local env`."""
+    own = dict(os.environ)
+    answered = subprocess.run(
+        [sys.executable, "-m", "local", "env"], cwd=project, capture_output=True, text=True, check=False
+    )
+    if answered.returncode == 0:
+        return {**own, **dict(_exports(answered.stdout, own))}
+    if shutil.which("pulumi") is None:
+        said = (answered.stderr.strip().splitlines() or ["nothing was printed"])[-1]
+        raise EngineError(
+            f"pulumi: is not on PATH, and `python -m local env` failed ({said}); run `python -m local up`"
+        )
+    return own
+
+
+def _exports(text: str, own: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        if len(words) == 2 and words[0] == "export" and "=" in words[1]:
+            name, _, value = words[1].partition("=")
+            yield name, value.replace("$PATH", own.get("PATH", "")) if name == "PATH" else value

@@ -1,0 +1,232 @@
+"""ModelImage: an image by digest, built only where no image of the same inputs exists."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pulumi.provider.experimental.provider import (
+    CheckRequest,
+    CheckResponse,
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
+    ReadRequest,
+    ReadResponse,
+    UpdateRequest,
+    UpdateResponse,
+)
+
+from model_build.errors import BuildError
+from provider import holding
+from provider.build import Builder, Order
+from provider.differences import compare
+from provider.engine_log import EngineLog
+from provider.errors import ProviderError
+from provider.naming import image_id, is_loopback, split_image_id, stack_tag
+from provider.registry import RegistryProblem, Repository
+from provider.values import Fields, Properties, unknown, wrap
+from provider.wanted import DERIVED, OPTIONAL, REQUIRED, Wanted, derive, failure_of, failures
+
+RESULTS = ("image", "digest", "steps", "metrics", "report")
+REPLACING = ("push", "repository")
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image that exists, and what its build told."""
+
+    digest: str
+    told: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelImageType:
+    """Answers the engine for ModelImage resources of the project in `project`."""
+
+    project: Path
+    log: EngineLog
+    builder: Builder
+
+    async def check(self, request: CheckRequest) -> CheckResponse:
+        """Validate the inputs, the recipe with them, and add the inputs' hash and what changed."""
+        given = {key: value for key, value in request.new_inputs.items() if key not in DERIVED}
+        wrong = failures(given)
+        if wrong:
+            return CheckResponse(failures=wrong)
+        try:
+            derived = await asyncio.to_thread(derive, given, request.old_inputs, self.project)
+        except BuildError as error:
+            return CheckResponse(failures=[failure_of(error)])
+        return CheckResponse(inputs={**given, **derived})
+
+    async def diff(self, request: DiffRequest) -> DiffResponse:
+        """Tell what changed; another registry or repository asks for a new resource."""
+        tag = {"tag": wrap(stack_tag(request.urn))}
+        keys = (*REQUIRED, *OPTIONAL, "inputsHash", "tag")
+        news = {**request.new_inputs, **tag}
+        return compare(request.old_state, news, keys, replacing=REPLACING, detailed=("parsed", "reason"))
+
+    async def create(self, request: CreateRequest) -> CreateResponse:
+        """Find or build the image and hold it by the stack's tag; a preview only looks."""
+        tag = stack_tag(request.urn)
+        wanted = Wanted.of(request.properties)
+        if request.preview:
+            return CreateResponse(properties=await self._foretold(request.urn, request.properties, wanted))
+        if wanted is None:
+            raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
+        made = await self._have(request.urn, wanted)
+        await self._in_registry(holding.hold, self._repository(wanted), tag, made.digest, None)
+        outputs = _outputs(request.properties, wanted, made, tag)
+        return CreateResponse(image_id(wanted.push, wanted.repository, tag), outputs)
+
+    async def update(self, request: UpdateRequest) -> UpdateResponse:
+        """Find or build the image of the new inputs; the one served until now is held a change longer."""
+        tag = stack_tag(request.urn)
+        wanted, olds = Wanted.of(request.news), Fields(request.olds)
+        kept = _kept(request.olds, wanted)
+        if request.preview and kept is not None and wanted is not None:
+            return UpdateResponse(_outputs(request.news, wanted, kept, tag))
+        if request.preview:
+            return UpdateResponse(await self._foretold(request.urn, request.news, wanted))
+        if wanted is None:
+            raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
+        repository = self._repository(wanted)
+        if kept is None or await self._in_registry(repository.digest, kept.digest) is None:
+            kept = await self._have(request.urn, wanted)
+        await self._in_registry(holding.hold, repository, tag, kept.digest, olds.text("digest"))
+        if (former := olds.text("tag")) and former != tag:
+            await self._in_registry(holding.let_go, repository, former, None)
+        return UpdateResponse(_outputs(request.news, wanted, kept, tag))
+
+    async def read(self, request: ReadRequest) -> ReadResponse:
+        """Look at the registry; an image that is gone is a resource that is gone."""
+        try:
+            push, name, tag = split_image_id(request.resource_id)
+        except ValueError as error:
+            raise ProviderError(str(error)) from error
+        inputs = request.inputs or {"push": wrap(push), "repository": wrap(name)}
+        fields = Fields({**inputs, **request.properties})
+        repository = Repository(push, name, fields.text("dockerConfig"), self.project)
+        held = await self._in_registry(repository.digest, tag)
+        digest = fields.text("digest") or held
+        if digest is None or (digest != held and await self._in_registry(repository.digest, digest) is None):
+            return ReadResponse()
+        outputs = dict(request.properties)
+        if "digest" not in outputs:
+            outputs = await self._read_anew(inputs, repository, digest, tag)
+        # A tag that another hand moved shows as a change, and `up` puts it back.
+        outputs["tag"] = wrap(tag if digest == held else "")
+        return ReadResponse(request.resource_id, outputs, inputs)
+
+    async def delete(self, request: DeleteRequest) -> None:
+        """Let go of the image; with its last holder it goes from the registry."""
+        push, name, tag = split_image_id(request.resource_id)
+        fields = Fields(request.properties)
+        repository = Repository(push, name, fields.text("dockerConfig"), self.project)
+        await self._in_registry(holding.let_go, repository, tag, fields.text("digest"))
+
+    async def _foretold(self, urn: str, inputs: Properties, wanted: Wanted | None) -> Properties:
+        reason = Fields(inputs).text("reason") or "an input is known during `up` only"
+        tag = stack_tag(urn)
+        found = await self._look(urn, wanted) if wanted is not None else None
+        if wanted is None or found is None:
+            await self.log.info(urn, f"to be built ({reason})")
+            return {**inputs, **dict.fromkeys(RESULTS, unknown()), "tag": wrap(tag)}
+        await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs ({reason})")
+        return _outputs(inputs, wanted, found, tag)
+
+    async def _look(self, urn: str, wanted: Wanted) -> Made | None:
+        try:
+            return await asyncio.to_thread(_find, self._repository(wanted), wanted)
+        except RegistryProblem as error:
+            await self.log.caution(urn, f"{error}; whether the image exists shows during `up`")
+            return None
+
+    async def _have(self, urn: str, wanted: Wanted) -> Made:
+        found: Made | None = await self._in_registry(_find, self._repository(wanted), wanted)
+        if found is not None:
+            await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs")
+            return found
+        order = Order(
+            recipe=(self.project / wanted.recipe).resolve(),
+            destination=f"{wanted.push}/{wanted.repository}",
+            base=wanted.base,
+            docker_config=None if wanted.docker_config is None else self.project / wanted.docker_config,
+        )
+        result = await self.builder.build(order, lambda message: self.log.status(urn, message))
+        made = _made(result, wanted)
+        await self.log.info(urn, _summary(made))
+        return made
+
+    async def _read_anew(self, inputs: Properties, repository: Repository, digest: str, tag: str) -> Properties:
+        wanted = Wanted.of(inputs) or Wanted("", None, repository.host, repository.host, repository.name, None, "")
+        told = await self._in_registry(repository.report, digest) or {}
+        return _outputs(inputs, wanted, Made(digest, told), tag)
+
+    def _repository(self, wanted: Wanted) -> Repository:
+        return Repository(wanted.push, wanted.repository, wanted.docker_config, self.project)
+
+    async def _in_registry(self, work: Any, *arguments: Any) -> Any:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except RegistryProblem as error:
+            raise ProviderError(str(error)) from error
+
+
+def _find(repository: Repository, wanted: Wanted) -> Made | None:
+    # Whoever may push could plant the tag. A loopback registry is this machine's own; elsewhere the tag would need
+    # a signature over inputs hash and digest to count.
+    if not is_loopback(wanted.push):
+        return None
+    digest = repository.digest(wanted.inputs_tag)
+    return None if digest is None else Made(digest, repository.report(digest) or {})
+
+
+def _kept(olds: Properties, wanted: Wanted | None) -> Made | None:
+    """Return the image in state where the new inputs are the same and lie in the same place."""
+    fields = Fields(olds)
+    digest = fields.text("digest")
+    if wanted is None or digest is None:
+        return None
+    before = (fields.text("inputsHash"), fields.text("push"), fields.text("repository"))
+    if before != (wanted.inputs_hash, wanted.push, wanted.repository):
+        return None
+    return Made(digest, {key: olds[key] for key in ("steps", "metrics", "report") if key in olds})
+
+
+def _made(result: dict[str, Any], wanted: Wanted) -> Made:
+    digest = re.search(r"@(sha256:[0-9a-f]{64})$", str(result.get("image")))
+    if digest is None:
+        raise ProviderError(f"model_build: result names the image {result.get('image')!r}, which has no digest")
+    if result.get("inputs") != wanted.inputs_hash:
+        raise ProviderError(
+            f"{wanted.recipe}: its sources changed while they were built (inputs {wanted.inputs_hash[:12]} became "
+            f"{str(result.get('inputs'))[:12]}); run `pulumi up` again"
+        )
+    return Made(digest.group(1), result)
+
+
+def _outputs(inputs: Properties, wanted: Wanted, made: Made, tag: str) -> Properties:
+    told = made.told
+    outputs = {
+        "image": wanted.image(made.digest),
+        "digest": made.digest,
+        "tag": tag,
+        "steps": told.get("steps") or [],
+        "metrics": told.get("metrics") or {},
+        "report": told.get("report") or "",
+    }
+    return {**inputs, **{key: wrap(value) for key, value in outputs.items()}}
+
+
+def _summary(made: Made) -> str:
+    seconds = sum(float(step.get("seconds") or 0) for step in made.told.get("steps") or [])
+    accuracy = (made.told.get("metrics") or {}).get("accuracy")
+    told = f", accuracy {accuracy:.2%}" if isinstance(accuracy, float) else ""
+    return f"built {made.digest[:19]} in {seconds:.1f} s{told}"

@@ -1,0 +1,42 @@
+"""Names that a stack's hold on an image is known by."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+STACK_PREFIX = "stack-"
+# A tag holds 128 characters; the hash and `-previous` take 18 of them.
+READABLE = 100
+
+
+def stack_tag(urn: str) -> str:
+    """Return the tag by which the resource `urn` holds its image; the same in every run, unlike for other stacks."""
+    stack, project, _, name = urn.removeprefix("urn:pulumi:").split("::", 3)
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{project}-{stack}-{name}")
+    return f"{STACK_PREFIX}{readable[:READABLE]}-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
+
+
+def previous_tag(tag: str) -> str:
+    """Return the tag that keeps the image a stack served before its last change."""
+    return f"{tag}-previous"
+
+
+def image_id(host: str, repository: str, tag: str) -> str:
+    """Return the id of an image resource: where it lies and the tag that holds it."""
+    return f"{host}/{repository}:{tag}"
+
+
+def split_image_id(identifier: str) -> tuple[str, str, str]:
+    """Return host, repository and tag of an id; raises ValueError for another form."""
+    found = re.fullmatch(r"([^/]+)/([^:@]+):([\w][\w.-]{0,127})", identifier)
+    if not found:
+        raise ValueError(f"id: {identifier!r} is not HOST/REPOSITORY:TAG; name the image by its stack's tag")
+    host, repository, tag = found.groups()
+    return host, repository, tag
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host[:port]` is this machine."""
+    name = re.sub(r":\d+$", "", host).strip("[]").lower()
+    return name in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", name))

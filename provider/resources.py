@@ -1,0 +1,84 @@
+"""Resource classes for programs: a model's image built from a recipe, and an image pinned to its digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelImageArgs:
+    """What an image is built from and where it is pushed."""
+
+    recipe: pulumi.Input[str]
+    """Path of recipe.yaml, relative to the project's folder."""
+    push: pulumi.Input[str]
+    """Registry host[:port] that images are pushed to."""
+    repository: pulumi.Input[str]
+    """Repository in the registry, as `modelstack/digits`."""
+    base: pulumi.Input[str] | None = None
+    """Base image by digest."""
+    pull: pulumi.Input[str] | None = None
+    """Registry host[:port] that nodes pull from; the push host where not given."""
+    docker_config: pulumi.Input[str] | None = None
+    """Folder with a docker `config.json` that holds the registry's credentials."""
+
+
+class ModelImage(pulumi.CustomResource):
+    """A model trained, optimized, gated and pushed as an image; nothing is built where its inputs' image exists."""
+
+    image: pulumi.Output[str]
+    digest: pulumi.Output[str]
+    inputs_hash: pulumi.Output[str]
+    parts: pulumi.Output[dict[str, str]]
+    parsed: pulumi.Output[dict[str, Any]]
+    reason: pulumi.Output[str]
+    steps: pulumi.Output[list[dict[str, Any]]]
+    metrics: pulumi.Output[dict[str, Any]]
+    report: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ModelImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        inputs = {
+            "recipe": args.recipe,
+            "base": args.base,
+            "push": args.push,
+            "pull": args.pull,
+            "repository": args.repository,
+            "dockerConfig": args.docker_config,
+        }
+        outputs = ("image", "digest", "inputsHash", "parts", "parsed", "reason", "steps", "metrics", "report")
+        super().__init__("modelstack:index:ModelImage", name, {**dict.fromkeys(outputs), **inputs}, opts)
+
+    def translate_output_property(self, prop: str) -> str:
+        """Return the Python attribute of a property."""
+        return {"inputsHash": "inputs_hash", "dockerConfig": "docker_config"}.get(prop, prop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedImageArgs:
+    """An image's tag that is resolved once."""
+
+    image: pulumi.Input[str]
+    """Reference with a tag or digest, as `registry.example/team/server:1.2`."""
+    repin: pulumi.Input[str] | None = None
+    """Any text; the tag is resolved anew when it changes."""
+    docker_config: pulumi.Input[str] | None = None
+    """Folder with a docker `config.json` that holds the registry's credentials."""
+
+
+class PinnedImage(pulumi.CustomResource):
+    """An image's digest as the first `up` found it, kept until `repin` changes."""
+
+    image: pulumi.Output[str]
+    digest: pulumi.Output[str]
+    reference: pulumi.Output[str]
+
+    def __init__(self, name: str, args: PinnedImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        inputs = {"image": args.image, "repin": args.repin, "dockerConfig": args.docker_config}
+        super().__init__("modelstack:index:PinnedImage", name, {"digest": None, "reference": None, **inputs}, opts)
+
+    def translate_output_property(self, prop: str) -> str:
+        """Return the Python attribute of a property."""
+        return {"dockerConfig": "docker_config"}.get(prop, prop)

@@ -1,0 +1,124 @@
+"""What a ModelImage asks for: its inputs validated, and the hash that decides whether anything is built."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pulumi.provider.experimental.provider import CheckFailure
+
+from model_build import inputs as build_inputs
+from model_build.errors import BuildError
+from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
+
+REQUIRED = ("recipe", "push", "repository")
+OPTIONAL = ("base", "pull", "dockerConfig")
+DERIVED = ("inputsHash", "parts", "parsed", "reason")
+DECIDING = ("recipe", "base")
+FIRST = "first build"
+
+_HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:\d{1,5})?")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_FORMS = {
+    "push": (_HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
+    "pull": (_HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
+    "repository": (_REPOSITORY, "lower-case words joined by `/`, as `modelstack/digits`"),
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where an image lies and which inputs it is made from."""
+
+    recipe: str
+    base: str | None
+    push: str
+    pull: str
+    repository: str
+    docker_config: str | None
+    inputs_hash: str
+
+    @classmethod
+    def of(cls, properties: Properties) -> Wanted | None:
+        """Return what checked properties ask for; None where something that decides is not known yet."""
+        if any(is_unknown(properties[key]) for key in (*REQUIRED, *OPTIONAL, *DERIVED) if key in properties):
+            return None
+        fields = Fields(properties)
+        push = fields.text("push") or ""
+        return cls(
+            recipe=fields.text("recipe") or "",
+            base=fields.text("base"),
+            push=push,
+            pull=fields.text("pull") or push,
+            repository=fields.text("repository") or "",
+            docker_config=fields.text("dockerConfig"),
+            inputs_hash=fields.text("inputsHash") or "",
+        )
+
+    @property
+    def inputs_tag(self) -> str:
+        """The tag an image made from these inputs carries."""
+        return f"inputs-{self.inputs_hash}"
+
+    def image(self, digest: str) -> str:
+        """Return the reference nodes pull."""
+        return f"{self.pull}/{self.repository}@{digest}"
+
+
+def failures(properties: Properties) -> list[CheckFailure]:
+    """Return what is wrong with the form of the inputs, in words; what is unknown yet passes."""
+    known = (*REQUIRED, *OPTIONAL)
+    found = [
+        CheckFailure(key, f"{key}: is no input of ModelImage; it takes {', '.join(known)}")
+        for key in properties
+        if key not in known
+    ]
+    found += [
+        CheckFailure(key, f"{key}: is missing; give it")
+        for key in REQUIRED
+        if key not in properties or properties[key].value in (None, "")
+    ]
+    bad = ((key, _misshapen(key, properties)) for key in known if key in properties)
+    return found + [CheckFailure(key, reason) for key, reason in bad if reason]
+
+
+def _misshapen(key: str, properties: Properties) -> str | None:
+    value = properties[key]
+    if value.value in (None, "") or is_unknown(value):
+        return None
+    if not isinstance(value.value, str):
+        return f"{key}: {plain(value)!r} is not text; write it in quotes"
+    if key not in _FORMS:
+        return None
+    form, limit = _FORMS[key]
+    return None if form.fullmatch(value.value) else f"{key}: {value.value!r} must be {limit}"
+
+
+def derive(properties: Properties, previous: Properties, project: Path) -> Properties:
+    """Return the inputs' hash, its parts, the recipe and what changed since `previous`; raises BuildError."""
+    if any(is_unknown(properties[key]) for key in DECIDING if key in properties):
+        return dict.fromkeys(DERIVED, unknown())
+    fields, before = Fields(properties), Fields(previous)
+    recipe = Path(fields.text("recipe") or "")
+    found = build_inputs.compute(_located(recipe, project), fields.text("base"))
+    if found.hash == before.text("inputsHash"):
+        reason = before.text("reason") or FIRST
+    elif before.text("inputsHash"):
+        reason = found.reason(before.mapping("parts"), before.mapping("parsed"))
+    else:
+        reason = FIRST
+    derived = {"inputsHash": found.hash, "parts": found.parts, "parsed": found.recipe, "reason": reason}
+    return {key: wrap(value) for key, value in derived.items()}
+
+
+def _located(recipe: Path, project: Path) -> Path:
+    # Relative where it can be: messages then name the file as the program does.
+    return recipe if recipe.is_absolute() or Path.cwd() == project else project / recipe
+
+
+def failure_of(error: BuildError) -> CheckFailure:
+    """Return the check failure for an error of model_build."""
+    message = str(error)
+    return CheckFailure("base" if message.startswith("base:") else "recipe", message)
