@@ -1,0 +1,101 @@
+"""onnxruntime behind a contract: a session, checked against model.json when it is loaded."""
+
+from typing import Any
+
+import onnxruntime as ort
+
+from model_server.contract import ModelContract, TensorSpec
+from model_server.errors import ConfigError, RunError
+from model_server.tensors import NUMPY_TYPES, Array
+
+ONNX_TYPES = {
+    "BOOL": "tensor(bool)",
+    "FP16": "tensor(float16)",
+    "FP32": "tensor(float)",
+    "FP64": "tensor(double)",
+} | {name: f"tensor({name.lower()})" for name in NUMPY_TYPES if "INT" in name}
+
+
+class Run:
+    """One run that can be stopped while it computes."""
+
+    def __init__(self) -> None:
+        self.options = ort.RunOptions()
+        self.options.log_severity_level = 4
+
+    def stop(self) -> None:
+        """Make the run end early, in a RunError; onnxruntime looks between two nodes of the graph."""
+        self.options.terminate = True
+
+
+class Session:
+    """A model loaded into onnxruntime on the CPU; safe to run from several threads at once."""
+
+    def __init__(self, contract: ModelContract, threads: int, *, arena: bool) -> None:
+        self.contract = contract
+        self._session = _open(contract, threads, arena=arena)
+        _check_signature(contract, "inputs", contract.inputs, self._session.get_inputs())
+        _check_signature(contract, "outputs", contract.outputs, self._session.get_outputs())
+
+    def new_run(self) -> Run:
+        """Return a run, not begun."""
+        return Run()
+
+    def run(self, inputs: dict[str, Array], outputs: tuple[TensorSpec, ...], run: Run) -> list[Array]:
+        """Return the arrays of `outputs`; raises RunError, also after `run.stop()`."""
+        try:
+            arrays: list[Array] = self._session.run([spec.name for spec in outputs], inputs, run.options)
+        except Exception as error:  # onnxruntime's own classes are not public
+            raise RunError(_reason(error)) from error
+        return arrays
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _open(contract: ModelContract, threads: int, *, arena: bool) -> Any:
+    # Below fatal, onnxruntime writes to standard error in a form of its own; what matters comes as an exception.
+    ort.set_default_logger_severity(4)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = arena
+    # Threads that spin while they wait eat the quota that the next request needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(contract.file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes are not public
+        raise ConfigError(
+            f"{contract.file}: onnxruntime {ort.__version__} cannot load it ({_reason(error)}); bake it again"
+        ) from error
+
+
+def _check_signature(contract: ModelContract, part: str, specs: tuple[TensorSpec, ...], found: list[Any]) -> None:
+    where = f"{contract.folder / 'model.json'}: {part}"
+    by_name = {one.name: one for one in found}
+    names = {spec.name for spec in specs}
+    if part == "inputs" and set(by_name) != names:
+        raise ConfigError(f"{where}: {sorted(names)}, but {contract.file.name} has {sorted(by_name)}")
+    for spec in specs:
+        node = by_name.get(spec.name)
+        if node is None:
+            raise ConfigError(f"{where}: {spec.name!r} is not in {contract.file.name}, which has {sorted(by_name)}")
+        if node.type != ONNX_TYPES[spec.datatype]:
+            raise ConfigError(f"{where}: {spec.name!r} is {spec.datatype}, but {contract.file.name} says {node.type}")
+        if not _agrees(spec, node.shape, exactly=part == "inputs"):
+            raise ConfigError(
+                f"{where}: {spec.name!r} is {list(spec.shape)}, but {contract.file.name} says {list(node.shape)}"
+            )
+
+
+def _agrees(spec: TensorSpec, shape: list[int | str | None], *, exactly: bool) -> bool:
+    """Return whether the file's `shape`, where free dimensions are names, takes all that `spec` promises."""
+    if len(shape) != len(spec.shape):
+        # onnxruntime also says [] where a file leaves an output's shape open.
+        return not exactly and not shape
+    fixed = [(want, real) for want, real in zip(spec.shape, shape, strict=True) if isinstance(real, int)]
+    return all(want == real or (want == -1 and not exactly) for want, real in fixed)
