@@ -27,6 +27,10 @@ LAUNCHER = """#!/bin/sh
 exec {python} -I -c {start} {library} {module} "$@"
 """
 
+WRAPPER = """#!/bin/sh
+exec {python} -I -c {start} {library} local.plugins.state {folder} "$@"
+"""
+
 
 class InstallError(Exception):
     """The plugins' environment cannot be made."""
@@ -108,17 +112,20 @@ def _make_home(folder: Path, home: Path, environment: Path) -> None:
         copy = folder / "lib" / "local" / "plugins" / path.relative_to(HERE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
+    words = {
+        "python": shlex.quote(str(environment / "bin" / "python")),
+        "start": shlex.quote(START),
+        "library": shlex.quote(str(home / "lib")),
+    }
     for name, module in PLUGINS.items():
-        launcher = folder / "plugins" / name
-        launcher.parent.mkdir(parents=True)
-        text = LAUNCHER.format(
-            python=shlex.quote(str(environment / "bin" / "python")),
-            start=shlex.quote(START),
-            module=module,
-            library=shlex.quote(str(home / "lib")),
-        )
-        launcher.write_text(text, encoding="utf-8")
-        launcher.chmod(0o755)
+        _executable(folder / "plugins" / name, LAUNCHER.format(module=module, **words))
+    _executable(folder / "bin" / "pulumi", WRAPPER.format(folder=shlex.quote(str(home / "bin")), **words))
+
+
+def _executable(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
 
 
 def main() -> None:
