@@ -1,0 +1,1 @@
+"""Operations on a running stack, driven from outside the program: `python -m ops …`."""

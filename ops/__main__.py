@@ -1,0 +1,40 @@
+"""`python -m ops predict|recover`: one subcommand a line below."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ops import predict, recover
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand: what `--help` says, its arguments, and what runs it and returns the exit code."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS = {
+    "predict": Command("send every held-out sample through the endpoint", predict.add_arguments, predict.run),
+    "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m ops", description="Operations on a stack.")
+    subcommands = parser.add_subparsers(dest="command", required=True)
+    for name, command in COMMANDS.items():
+        command.add_arguments(subcommands.add_parser(name, help=command.help, description=command.help))
+    options = parser.parse_args(arguments)
+    try:
+        return COMMANDS[options.command].run(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Held-out samples for the program's environment, which has no numpy: an .npz read with the standard library alone."""
+
+import ast
+import math
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BUILD_PYTHON = Path(".venv-build/bin/python")
+MAGIC = b"\x93NUMPY"
+# numpy's little-endian type names, the protocol's, and the struct module's.
+TYPES = {
+    "|b1": ("BOOL", "?"),
+    "|i1": ("INT8", "b"),
+    "|u1": ("UINT8", "B"),
+    "<i2": ("INT16", "h"),
+    "<u2": ("UINT16", "H"),
+    "<i4": ("INT32", "i"),
+    "<u4": ("UINT32", "I"),
+    "<i8": ("INT64", "q"),
+    "<u8": ("UINT64", "Q"),
+    "<f4": ("FP32", "f"),
+    "<f8": ("FP64", "d"),
+}
+
+
+class SamplesError(Exception):
+    """The samples cannot be had; the message is one line and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array in C order; `datatype` is the protocol's name."""
+
+    datatype: str
+    shape: tuple[int, ...]
+    values: tuple[Any, ...]
+
+    def row(self, at: int) -> list[Any]:
+        """Return the values of one sample, flat."""
+        size = math.prod(self.shape[1:])
+        return list(self.values[at * size : (at + 1) * size])
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Held-out inputs and the right answers."""
+
+    inputs: Array
+    labels: tuple[int, ...]
+
+
+def of_recipe(project: Path, model: str) -> Samples:
+    """Return the held-out split of `models/<model>/recipe.yaml`; raises SamplesError.
+
+    The build environment makes the split, as it did for the gates.
+    """
+    python = project / BUILD_PYTHON
+    recipe = Path("models") / model / "recipe.yaml"
+    if not (project / recipe).is_file():
+        raise SamplesError(f"{recipe}: no such file; run this in the project's folder, or give --held-out {model}=FILE")
+    if not python.exists():
+        raise SamplesError(f"{BUILD_PYTHON}: no such file; `make up` makes the build environment")
+    with tempfile.TemporaryDirectory(prefix="modelstack-held-out-") as folder:
+        out = Path(folder) / "held-out.npz"
+        command = [str(python), "-m", "model_build", "held-out", "--recipe", str(recipe), "--out", str(out)]
+        done = subprocess.run(command, cwd=project, stdout=sys.stderr, check=False)
+        if done.returncode:
+            raise SamplesError(
+                f"{recipe}: its held-out split could not be made (exit code {done.returncode}); see above"
+            )
+        return read(out)
+
+
+def read(path: Path) -> Samples:
+    """Return the samples in an .npz that holds `inputs` and `labels`; raises SamplesError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inputs, labels = (_array(archive.read(f"{name}.npy")) for name in ("inputs", "labels"))
+    except (OSError, KeyError, ValueError, SyntaxError, struct.error, zipfile.BadZipFile) as error:
+        raise SamplesError(f"{path}: no inputs and labels can be read from it ({error}); make it again") from error
+    if len(labels.shape) != 1 or not labels.values or inputs.shape[:1] != labels.shape:
+        raise SamplesError(
+            f"{path}: inputs {list(inputs.shape)}, labels {list(labels.shape)}; one label a sample is needed"
+        )
+    return Samples(inputs, tuple(int(one) for one in labels.values))
+
+
+def _array(raw: bytes) -> Array:
+    """Return the array in an .npy file (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html)."""
+    if raw[:6] != MAGIC:
+        raise ValueError("not an .npy file")
+    start, length = (10, "<H") if raw[6] == 1 else (12, "<I")
+    end = start + struct.unpack_from(length, raw, 8)[0]
+    header = ast.literal_eval(raw[start:end].decode("utf-8"))
+    if header["fortran_order"] or header["descr"] not in TYPES:
+        raise ValueError(f"{header['descr']!r} is not a plain little-endian type in C order")
+    datatype, code = TYPES[header["descr"]]
+    shape = tuple(header["shape"])
+    return Array(datatype, shape, struct.unpack_from(f"<{math.prod(shape)}{code}", raw, end))
