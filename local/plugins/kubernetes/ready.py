@@ -78,7 +78,18 @@ def _pods(client: Client, live: Object, owner: str = "") -> list[str]:
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     pods = client.list("v1", "Pod", live["metadata"].get("namespace", ""), labelSelector=selector)
     mine = [pod for pod in pods if not owner or _owned(pod, owner)]
-    return sorted({reason for pod in mine if not _is_true(pod, "Ready") for reason in pod_reasons(pod)})
+    return sorted({reason for pod in mine if not _is_true(pod, "Ready") for reason in _pod(client, pod)})
+
+
+def _pod(client: Client, live: Object) -> list[str]:
+    """Return a pod's reasons; before its containers have any, the last warning about it."""
+    if reasons := pod_reasons(live):
+        return reasons
+    metadata = live["metadata"]
+    selector = f"involvedObject.uid={metadata.get('uid')},type=Warning"
+    warnings = client.list("v1", "Event", metadata.get("namespace", ""), fieldSelector=selector)
+    latest = max(warnings, key=lambda event: str(event["metadata"].get("creationTimestamp")), default=None)
+    return [f"[Pod {metadata['name']}]: [{latest.get('reason')}] {latest.get('message')}"] if latest else []
 
 
 def _owned(pod: Object, uid: str) -> bool:
@@ -111,6 +122,9 @@ def deployment(client: Client, live: Object) -> Progress:
         f"{updated} of {wanted} replicas updated, {available_now} available",
         *(f"[{entry.get('reason')}] {entry.get('message')}" for entry in (available, progressing) if _is_false(entry)),
     ]
+    if _is_true(live, "ReplicaFailure"):
+        failure = _condition(live, "ReplicaFailure")
+        reasons.append(f"[{failure.get('reason')}] {failure.get('message')}")
     replica_set = _new_replica_set(client, live)
     return Progress(False, reasons + (_pods(client, live, replica_set) if replica_set else []))
 
@@ -160,11 +174,11 @@ def service(client: Client, live: Object) -> Progress:
     return READY if ready else Progress(True, [NO_PODS], settle=SETTLE_SECONDS)
 
 
-def pod(_client: Client, live: Object) -> Progress:
+def pod(client: Client, live: Object) -> Progress:
     """A Pod is ready when its containers are, or when it has ended well."""
     if (live.get("status") or {}).get("phase") == "Succeeded" or _is_true(live, "Ready"):
         return READY
-    return Progress(False, pod_reasons(live) or ["the Pod is not ready"])
+    return Progress(False, _pod(client, live) or ["the Pod is not ready"])
 
 
 def job(client: Client, live: Object) -> Progress:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,6 +129,33 @@ class Project:
         if program is not None:
             self.write(program)
         return self.run("up", "--yes", "--skip-preview")
+
+    def interrupted(self, when: Callable[[], bool], number: int = signal.SIGINT) -> tuple[int, str]:
+        """Run `up` and interrupt it, as Ctrl-C does, or kill it, as soon as something is so."""
+        command = [str(self.engine), "up", "--yes", "--skip-preview", "--stack", "dev", "--cwd", str(self.folder)]
+        with subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
+        ) as running:
+            while not when() and running.poll() is None:
+                time.sleep(0.1)
+            os.killpg(running.pid, number)
+            text, _ = running.communicate(timeout=RUN_SECONDS)
+        return running.returncode, text
+
+    def processes(self) -> list[str]:
+        """Return the command lines of processes that still run for this project."""
+        marker = f"PULUMI_BACKEND_URL=file://{self.folder / 'state'}".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if marker in (path / "environ").read_bytes().split(b"\0"):
+                    found.append((path / "cmdline").read_text().replace("\0", " "))
+        return found
+
+    def live_names(self, kind: str) -> list[str]:
+        """Return the names of the Deployments (or another kind of apps/v1) in the project's namespace."""
+        listed = Cluster(self.kubeconfig).client.list("apps/v1", kind, self.namespace)
+        return [entry["metadata"]["name"] for entry in listed]
 
     def preview(self, program: str | None = None) -> Result:
         if program is not None:

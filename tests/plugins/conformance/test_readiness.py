@@ -1,4 +1,6 @@
 import secrets
+import signal
+import time
 
 import pytest
 
@@ -143,3 +145,30 @@ def test_wait_for_takes_a_json_path(project: Project, cluster: Cluster, group: s
     result = project.up(custom(group, unmet))
     assert not result.ok
     assert "timed out waiting to be Ready" in result.text
+
+
+def test_a_pod_the_namespace_forbids_is_named_in_the_error(project: Project, cluster: Cluster) -> None:
+    labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    path = cluster.client.resource("v1", "Namespace").path("", project.namespace)
+    cluster.client.request("PATCH", path, labels, content_type="application/merge-patch+json")
+    result = project.up(deployment(BROKEN, annotations=TIMEOUT))
+    assert not result.ok
+    assert "violates PodSecurity" in result.text
+
+
+def test_an_interrupt_while_waiting_keeps_the_object_and_leaves_no_process(project: Project) -> None:
+    project.write(deployment(BROKEN))
+    code, text = project.interrupted(lambda: len(project.live_names("Deployment")) == 1)
+    assert code != 0
+    assert project.processes() == [], text
+    (entry,) = project.state()
+    assert entry["id"] == f"{project.namespace}/web"
+    assert entry["initErrors"]
+
+
+def test_a_killed_engine_takes_its_plugins_along(project: Project) -> None:
+    project.write(deployment(BROKEN))
+    code, text = project.interrupted(lambda: len(project.live_names("Deployment")) == 1, signal.SIGKILL)
+    assert code == -signal.SIGKILL, text
+    while project.processes():  # the test's own timeout ends a wait in vain
+        time.sleep(0.2)
