@@ -7,6 +7,9 @@ from typing import Any
 
 import pulumi
 
+_WIRE = {"docker_config": "dockerConfig", "inputs_hash": "inputsHash"}
+_PYTHON = {wire: python for python, wire in _WIRE.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelImageArgs:
@@ -46,14 +49,18 @@ class ModelImage(pulumi.CustomResource):
             "push": args.push,
             "pull": args.pull,
             "repository": args.repository,
-            "dockerConfig": args.docker_config,
+            "docker_config": args.docker_config,
         }
-        outputs = ("image", "digest", "inputsHash", "parts", "parsed", "reason", "steps", "metrics", "report")
+        outputs = ("image", "digest", "inputs_hash", "parts", "parsed", "reason", "steps", "metrics", "report")
         super().__init__("modelstack:index:ModelImage", name, {**dict.fromkeys(outputs), **inputs}, opts)
 
+    def translate_input_property(self, prop: str) -> str:
+        """Return the provider's name of an input."""
+        return _WIRE.get(prop, prop)
+
     def translate_output_property(self, prop: str) -> str:
-        """Return the Python attribute of a property."""
-        return {"inputsHash": "inputs_hash", "dockerConfig": "docker_config"}.get(prop, prop)
+        """Return the Python name of an output."""
+        return _PYTHON.get(prop, prop)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +83,13 @@ class PinnedImage(pulumi.CustomResource):
     reference: pulumi.Output[str]
 
     def __init__(self, name: str, args: PinnedImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        inputs = {"image": args.image, "repin": args.repin, "dockerConfig": args.docker_config}
+        inputs = {"image": args.image, "repin": args.repin, "docker_config": args.docker_config}
         super().__init__("modelstack:index:PinnedImage", name, {"digest": None, "reference": None, **inputs}, opts)
 
+    def translate_input_property(self, prop: str) -> str:
+        """Return the provider's name of an input."""
+        return _WIRE.get(prop, prop)
+
     def translate_output_property(self, prop: str) -> str:
-        """Return the Python attribute of a property."""
-        return {"dockerConfig": "docker_config"}.get(prop, prop)
+        """Return the Python name of an output."""
+        return _PYTHON.get(prop, prop)

@@ -1,0 +1,159 @@
+"""Builds the pinned Go modules of local/go into the cache, once for each set of sources, flags and Go version."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.errors import PlatformError, RefusedError
+from local.lock import locked
+from local.steps import Steps
+
+SOURCES = Path(__file__).parent / "go"
+GO_MINIMUM = (1, 26)
+OTHERWISE = "or use any cluster: name its kubeconfig in the stack"
+
+
+@dataclass(frozen=True)
+class Module:
+    """One Go module: what to build from it, and the linker variables that hold its version."""
+
+    name: str
+    packages: tuple[str, ...]
+    requirement: str = ""
+    tags: str = ""
+    version_variables: tuple[str, ...] = ()
+    further_variables: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where the module's own files lie."""
+        return SOURCES / self.name
+
+    @property
+    def version(self) -> str:
+        """The pinned version of what the module builds, with its leading v; empty for the project's own."""
+        if not self.requirement:
+            return ""
+        found = re.search(rf"^\s*(?:require\s+)?{re.escape(self.requirement)} (v\S+)", self._go_mod, re.MULTILINE)
+        if not found:
+            raise PlatformError(f"{self.folder / 'go.mod'}: {self.requirement} is not required; restore the file")
+        return found.group(1)
+
+    @property
+    def _go_mod(self) -> str:
+        return (self.folder / "go.mod").read_text()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Arguments of `go build`."""
+        variables = [*(f"{name}={self.version}" for name in self.version_variables), *self.further_variables]
+        linker = " ".join(["-s", "-w", *(f"-X {variable}" for variable in variables)])
+        return ("-trimpath", *((f"-tags={self.tags}",) if self.tags else ()), f"-ldflags={linker}")
+
+
+_BASE_VERSION = "k8s.io/component-base/version"
+ENGINE = Module(
+    "engine",
+    ("github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",),
+    "github.com/pulumi/pulumi/pkg/v3",
+    version_variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version",),
+)
+KUBERNETES = Module(
+    "kubernetes",
+    (".",),
+    "k8s.io/kubernetes",
+    tags="providerless",
+    version_variables=(f"{_BASE_VERSION}.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"),
+    further_variables=(f"{_BASE_VERSION}.gitTreeState=clean",),
+)
+CONTAINERD = Module(
+    "containerd",
+    (
+        "github.com/containerd/containerd/v2/cmd/containerd",
+        "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+    ),
+    "github.com/containerd/containerd/v2",
+    tags="no_btrfs,no_zfs,no_devmapper",
+    version_variables=("github.com/containerd/containerd/v2/version.Version",),
+)
+REGISTRY = Module(
+    "registry",
+    ("github.com/distribution/distribution/v3/cmd/registry",),
+    "github.com/distribution/distribution/v3",
+    version_variables=("github.com/distribution/distribution/v3/version.version",),
+)
+COREDNS = Module("coredns", (".",), "github.com/coredns/coredns")
+PAUSE = Module("pause", (".",))
+NODE_MODULES = (CONTAINERD, REGISTRY, KUBERNETES)
+IMAGE_MODULES = (COREDNS, PAUSE)
+
+
+def go_version() -> str:
+    """What `go version` prints; raises RefusedError where Go is missing or older than this project needs."""
+    needs = f"{GO_MINIMUM[0]}.{GO_MINIMUM[1]}"
+    try:
+        text = subprocess.run(["go", "version"], capture_output=True, text=True, check=True, env=_environment()).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        raise RefusedError(f"go: not found on PATH; install Go {needs} or newer, {OTHERWISE}") from None
+    found = re.search(r"go(\d+)\.(\d+)", text)
+    if not found or (int(found.group(1)), int(found.group(2))) < GO_MINIMUM:
+        raise RefusedError(f"go: {text.strip()!r} is older than {needs}; install Go {needs} or newer, {OTHERWISE}")
+    return text.strip()
+
+
+def binaries(module: Module, cache: Path, go: str) -> Path:
+    """The folder that holds, or will hold, the module's programs."""
+    return cache / "bin" / f"{module.name}-{fingerprint(module, go)}"
+
+
+def fingerprint(module: Module, go: str) -> str:
+    """12 hex digits of everything a build depends on: sources, flags, packages and the Go version."""
+    digest = hashlib.sha256("\0".join([go, *module.flags, *module.packages]).encode())
+    for path in sorted(path for path in module.folder.rglob("*") if path.is_file()):
+        digest.update(f"\0{path.relative_to(module.folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def missing(modules: tuple[Module, ...], cache: Path, go: str) -> list[Module]:
+    """The modules that are not built yet."""
+    return [module for module in modules if not binaries(module, cache, go).is_dir()]
+
+
+def build(modules: tuple[Module, ...], cache: Path, go: str, steps: Steps) -> None:
+    """Build what is missing; Go's build cache is the project's own and dropped afterwards. Raises PlatformError."""
+    if not missing(modules, cache, go):
+        return
+    with locked(cache / "bin.lock", "the Go builds"):
+        for module in missing(modules, cache, go):
+            with steps.step(f"build {module.name} {module.version}".rstrip()):
+                _build(module, binaries(module, cache, go), cache / "go-build")
+        shutil.rmtree(cache / "go-build", ignore_errors=True)
+
+
+def _build(module: Module, target: Path, build_cache: Path) -> None:
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    # One package of "." would be named after the folder; every other one after its last element.
+    output = part / _program(module) if len(module.packages) == 1 else f"{part}/"
+    command = ["go", "build", *module.flags, "-o", str(output), *module.packages]
+    environment = _environment() | {"GOCACHE": str(build_cache)}
+    done = subprocess.run(command, cwd=module.folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise PlatformError(f"build {module.name}: `go build` failed: {lines[-1]}; is the Go module proxy reachable?")
+    part.rename(target)
+
+
+def _program(module: Module) -> str:
+    own = {"kubernetes": "kube"}
+    return own.get(module.name, module.packages[0].rsplit("/", 1)[-1] if module.packages != (".",) else module.name)
+
+
+def _environment() -> dict[str, str]:
+    pinned = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    return dict(os.environ) | pinned

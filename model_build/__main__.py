@@ -1,0 +1,90 @@
+"""`python -m model_build build|inspect|held-out`: the command line, with the exit codes of docs/architecture.md."""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from model_build import inputs as build_inputs
+from model_build.build import Order, build, held_out
+from model_build.errors import BuildError, Cancelled, DataError, one_line
+from model_build.events import Sink, sink_for
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _cancel)
+    signal.signal(signal.SIGINT, _cancel)
+    sink = sink_for(as_json=options.json)
+    try:
+        return _run(options, sink)
+    except BuildError as error:
+        sink.error(error.kind, str(error))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 (the one place that turns any fault into an event)
+        sink.error("internal", one_line(f"{type(error).__name__}: {error}; run again, then report it"))
+        return 1
+    finally:
+        sink.close()
+
+
+def _run(options: argparse.Namespace, sink: Sink) -> int:
+    if options.command == "build":
+        sink.result(build(Order(options.recipe, options.push, options.base), sink))
+        return 0
+    if options.command == "held-out":
+        return _held_out(options, sink)
+    return _inspect(options)
+
+
+def _held_out(options: argparse.Namespace, sink: Sink) -> int:
+    folder = held_out(options.recipe, sink)
+    try:
+        shutil.copyfile(folder / "test.npz", options.out)
+    except OSError as error:
+        raise DataError(
+            f"--out: {options.out} cannot be written ({error.strerror}); name a file in a folder"
+        ) from error
+    return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    found = build_inputs.compute(options.recipe, options.base)
+    if options.json:
+        print(json.dumps({"inputs": found.hash, "parts": dict(found.parts), "recipe": found.recipe}))
+        return 0
+    for name, value in found.parts.items():
+        print(f"{name:<20} {value}")
+    print(f"{'inputs':<20} {found.hash}")
+    return 0
+
+
+def _cancel(number: int, _: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise Cancelled(f"the build was stopped by {signal.Signals(number).name}; run it again, finished steps are kept")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model_build", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("build", help="train, export, quantize, gate and, with --push, make the image")
+    making.add_argument("--push", metavar="HOST/REPOSITORY", help="where the image goes; without it none is made")
+    showing = commands.add_parser("inspect", help="print the inputs' hash and its parts")
+    holding = commands.add_parser("held-out", help="write the held-out split: inputs and labels")
+    holding.add_argument("--out", metavar="FILE.npz", type=Path, required=True)
+    for one in (making, showing):
+        one.add_argument("--base", metavar="REF", help="base image, NAME@sha256:<64 hex digits>")
+    for one in (making, showing, holding):
+        one.add_argument("--recipe", metavar="PATH", type=Path, required=True)
+        one.add_argument("--json", action="store_true", help="JSON, one object a line")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Errors a build can end with: one line each, with a kind and an exit code."""
+
+import re
+
+EXIT_CODES = {
+    "recipe": 3,
+    "data": 4,
+    "gate": 5,
+    "registry": 6,
+    "environment": 7,
+    "cancelled": 130,
+    "internal": 1,
+}
+
+
+def one_line(text: str, limit: int = 2000) -> str:
+    """Return `text` without line breaks or control characters, at most `limit` characters."""
+    flat = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text).split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+class BuildError(Exception):
+    """A build stopped; the message is one line and names key, value, limit and remedy."""
+
+    kind = "internal"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command line for this kind of error."""
+        return EXIT_CODES[self.kind]
+
+
+class RecipeError(BuildError):
+    """The recipe, or the model code it names, cannot be used."""
+
+    kind = "recipe"
+
+
+class DataError(BuildError):
+    """The data cannot be had or is not what the recipe says."""
+
+    kind = "data"
+
+
+class GateError(BuildError):
+    """The artifact missed one or more gates."""
+
+    kind = "gate"
+
+
+class RegistryError(BuildError):
+    """The image could not be pushed."""
+
+    kind = "registry"
+
+
+class EnvironmentFault(BuildError):
+    """The machine or the build environment lacks something."""
+
+    kind = "environment"
+
+
+class Cancelled(BuildError):
+    """The build was asked to stop."""
+
+    kind = "cancelled"
+
+
+def error_of(kind: str, message: str) -> BuildError:
+    """Return the error class for `kind` with `message`; unknown kinds become a plain BuildError."""
+    classes = (RecipeError, DataError, GateError, RegistryError, EnvironmentFault, Cancelled)
+    return next((one for one in classes if one.kind == kind), BuildError)(message)

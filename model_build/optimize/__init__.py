@@ -1,0 +1,1 @@
+"""Everything that imports torch or rewrites a model: train, export, reference outputs, quantize."""
