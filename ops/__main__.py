@@ -1,11 +1,11 @@
-"""`python -m ops predict|recover`: one subcommand a line below."""
+"""`python -m ops up|preview|destroy|predict|recover`: one subcommand a line below."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ops import predict, recover
+from ops import predict, recover, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,13 @@ class Command:
 
 
 COMMANDS = {
+    "up": Command("start what the stack needs, then `pulumi up`", stack.add_arguments, stack.command("up")),
+    "preview": Command(
+        "start what the stack needs, then `pulumi preview`", stack.add_arguments, stack.command("preview")
+    ),
+    "destroy": Command(
+        "`pulumi destroy`, and nothing of the stack left", stack.add_arguments, stack.command("destroy")
+    ),
     "predict": Command("send every held-out sample through the endpoint", predict.add_arguments, predict.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
 }

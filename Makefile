@@ -1,0 +1,87 @@
+# The interface of this project: `make up`, `make preview`, `make predict`, `make destroy`, `make test`, `make check`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3.11
+STACK ?= dev
+ARGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+LOCKS := requirements.txt requirements-dev.txt requirements-uv.txt
+READY := $(VENV)/.ready
+SHELL_SCRIPTS := .ci/run local/node/boot.sh local/node/start.sh provider/pulumi-resource-modelstack
+GO_MODULES := $(wildcard local/go/*/main.go)
+
+.PHONY: help up preview destroy predict test test-unit test-e2e check lint typecheck shell-lint go-vet secrets lock clean-venv venv
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(READY) ## Make .venv, the environment of the program and its checks
+
+$(READY): $(LOCKS)
+	@echo "making $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "PYTHON: $(PYTHON) is older than 3.11; run make PYTHON=python3.11")'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+up: $(READY) ## Start what STACK needs, then `pulumi up`
+	@$(PY) -m ops up --stack $(STACK) -- $(ARGS)
+
+preview: $(READY) ## `pulumi preview` of STACK
+	@$(PY) -m ops preview --stack $(STACK) -- $(ARGS)
+
+destroy: $(READY) ## `pulumi destroy` of STACK
+	@$(PY) -m ops destroy --stack $(STACK) -- $(ARGS)
+
+predict: $(READY) ## Send every held-out sample through the endpoints of STACK
+	@$(PY) -m ops predict --stack $(STACK)
+
+test: $(READY) ## Every test; starts an embedded platform of its own and removes it
+	@$(PY) -m pytest $(ARGS)
+
+test-unit: $(READY) ## The tests that need neither root nor a cluster
+	@$(PY) -m pytest -m "not e2e and not build" $(ARGS)
+
+test-e2e: $(READY) ## The tests on the embedded platform
+	@$(PY) -m pytest -m "e2e or build" $(ARGS)
+
+check: lint typecheck shell-lint go-vet secrets ## ruff, mypy --strict, shellcheck, go vet, secrets
+
+lint: $(READY)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+typecheck: $(READY)
+	@$(VENV)/bin/mypy .
+
+shell-lint: $(READY)
+	@$(VENV)/bin/shellcheck $(SHELL_SCRIPTS)
+
+go-vet:
+	@for main in $(GO_MODULES); do \
+	    folder=$$(dirname $$main); \
+	    test -z "$$(gofmt -l $$folder)" || { echo "$$folder: run gofmt -w"; exit 1; }; \
+	    (cd $$folder && GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 go vet .); \
+	done
+
+secrets: $(READY)
+	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|requirements\.txt$$|go\.sum$$|\.secrets\.baseline$$)' \
+	    | xargs -0 $(VENV)/bin/detect-secrets-hook --baseline .secrets.baseline
+
+lock: $(READY) ## Compile every requirements*.in, with hashes
+	@for name in requirements requirements-dev requirements-build requirements-uv; do \
+	    $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 $$name.in -o $$name.txt; \
+	done
+	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+	    --python-platform x86_64-unknown-linux-gnu requirements-image.in -o requirements-image.txt
+	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+	    local/plugins/requirements.in -o local/plugins/requirements.txt
+
+clean-venv: ## Remove .venv and .venv-build
+	@rm -rf $(VENV) .venv-build .venv-uv
