@@ -11,7 +11,7 @@ from types import FrameType
 
 from model_build import inputs as build_inputs
 from model_build.build import Order, build, held_out
-from model_build.errors import BuildError, Cancelled, DataError, one_line
+from model_build.errors import BuildError, CancelledError, DataError, one_line
 from model_build.events import Sink, sink_for
 
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BuildError as error:
         sink.error(error.kind, str(error))
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 (the one place that turns any fault into an event)
+    except Exception as error:
         sink.error("internal", one_line(f"{type(error).__name__}: {error}; run again, then report it"))
         return 1
     finally:
@@ -67,7 +67,9 @@ def _inspect(options: argparse.Namespace) -> int:
 def _cancel(number: int, _: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise Cancelled(f"the build was stopped by {signal.Signals(number).name}; run it again, finished steps are kept")
+    raise CancelledError(
+        f"the build was stopped by {signal.Signals(number).name}; run it again, finished steps are kept"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -45,7 +45,7 @@ class StepStore:
             return None
         return Stored(folder / "out", hash_value(record["files"]), record["seconds"], record["facts"])
 
-    def locked(self, key: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+    def locked(self, key: str, waiting: Callable[[], None]) -> AbstractContextManager[int]:
         """Hold `key`, so that two builds do not make the same artifact at once."""
         return exclusive(self.root / "locks" / key, waiting)
 
@@ -61,7 +61,7 @@ class StepStore:
         if target.exists():
             target.rename(made.parent / f"{made.name}.damaged")
         whole.rename(target)
-        return Stored(target / "out", hash_value(record["files"]), record["seconds"], facts)
+        return Stored(target / "out", hash_value(record["files"]), round(seconds, 3), facts)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -57,13 +57,13 @@ class RegistryError(BuildError):
     kind = "registry"
 
 
-class EnvironmentFault(BuildError):
+class EnvironmentFault(BuildError):  # noqa: N818 (EnvironmentError is a builtin of another meaning)
     """The machine or the build environment lacks something."""
 
     kind = "environment"
 
 
-class Cancelled(BuildError):
+class CancelledError(BuildError):
     """The build was asked to stop."""
 
     kind = "cancelled"
@@ -71,5 +71,5 @@ class Cancelled(BuildError):
 
 def error_of(kind: str, message: str) -> BuildError:
     """Return the error class for `kind` with `message`; unknown kinds become a plain BuildError."""
-    classes = (RecipeError, DataError, GateError, RegistryError, EnvironmentFault, Cancelled)
+    classes = (RecipeError, DataError, GateError, RegistryError, EnvironmentFault, CancelledError)
     return next((one for one in classes if one.kind == kind), BuildError)(message)

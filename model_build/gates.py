@@ -13,7 +13,7 @@ from model_build import data, npz
 from model_build.artifact import INPUT, MODEL, OUTPUT
 from model_build.errors import GateError
 from model_build.job import Job
-from model_build.measure import Artifact, Unusable, accuracy, latencies_ms
+from model_build.measure import Artifact, UnusableError, accuracy, latencies_ms
 
 PROBES = (1, 2, 5)
 
@@ -66,7 +66,7 @@ def judge(subject: Subject, gates: Mapping[str, Any]) -> Verdict:
             "exported": exported.answer_all(subject.test.inputs),
             "artifact": artifact.answer_all(subject.test.inputs),
         }
-    except Unusable as error:
+    except UnusableError as error:
         return Verdict({}, (f"gates: {error}; the limit is an answer at every batch; export the model again",))
     misses = [miss for name, value in answers.items() for miss in _sound(name, value, subject)]
     misses += _sound("source", subject.reference.get("test"), subject)
@@ -109,7 +109,7 @@ def _batches(name: str, model: Artifact, subject: Subject) -> list[str]:
     for batch in PROBES:
         try:
             answer = model.answer(_first(subject.test.inputs, batch))
-        except Unusable as error:
+        except UnusableError as error:
             misses.append(f"gates: {name}: {error}; the limit is any batch; export with dynamic shapes")
             continue
         if answer.shape != (batch, subject.classes) or answer.dtype != np.float32:
@@ -130,8 +130,8 @@ def _sound(name: str, answers: NDArray[np.float32] | None, subject: Subject) -> 
     bad = int((~np.isfinite(answers)).any(axis=1).sum())
     if bad:
         return [
-            f"gates: {name} answers {bad} of {len(answers)} held-out samples with NaN or infinity, the limit is 0; "
-            "check the weights and the learning rate"
+            f"gates: {name} answers {bad} of {len(answers)} held-out samples with NaN or infinity, the limit is 0; check "
+            + "the weights and the learning rate"
         ]
     return []
 
@@ -192,8 +192,8 @@ def _parity(subject: Subject, exported: Artifact, gate: Mapping[str, Any]) -> tu
         distance = float(np.abs(answer - wanted).max())
         if not distance <= gate["atol"]:
             misses.append(
-                f"gates.parity: the exported model differs from its source by {distance:.2e} at batch {batch}, the limit "
-                f"is {gate['atol']:.2e}; check operations that depend on the batch, or raise atol"
+                f"gates.parity: the exported model differs from its source by {distance:.2e} at batch {batch}, the "
+                f"limit is {gate['atol']:.2e}; check operations that depend on the batch, or raise atol"
             )
         found[str(batch)] = distance
     return found, misses

@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 @contextmanager
-def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock file `path`; `waiting` is called once if another process holds it."""
+def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[int]:
+    """Hold the lock file `path` and give its handle; `waiting` is called once if another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -17,7 +17,7 @@ def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator
             if waiting is not None:
                 waiting()
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

@@ -17,7 +17,7 @@ ROUND_SECONDS = 0.01
 MAX_RUNS = 200
 
 
-class Unusable(Exception):
+class UnusableError(Exception):
     """The artifact cannot be measured; the message says why."""
 
 
@@ -41,16 +41,16 @@ class Artifact:
         try:
             self._session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise Unusable(f"{path.name} cannot be loaded by onnxruntime: {error}") from error
+            raise UnusableError(f"{path.name} cannot be loaded by onnxruntime: {error}") from error
         self.inputs = [Tensor(one.name, one.type, tuple(one.shape)) for one in self._session.get_inputs()]
         self.outputs = [Tensor(one.name, one.type, tuple(one.shape)) for one in self._session.get_outputs()]
 
     def answer(self, inputs: NDArray[np.float32]) -> Answers:
-        """Return the first output for one batch; raises Unusable where it cannot answer."""
+        """Return the first output for one batch; raises UnusableError where it cannot answer."""
         try:
             output = self._session.run([self.outputs[0].name], {self.inputs[0].name: inputs})[0]
         except Exception as error:
-            raise Unusable(f"a batch of {len(inputs)} cannot be answered: {error}") from error
+            raise UnusableError(f"a batch of {len(inputs)} cannot be answered: {error}") from error
         return np.asarray(output)
 
     def answer_all(self, inputs: NDArray[np.float32]) -> Answers:

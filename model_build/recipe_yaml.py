@@ -15,7 +15,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
             raise yaml.composer.ComposerError(None, None, "aliases are not used in recipes", event.start_mark)
         return super().compose_node(parent, index)
 

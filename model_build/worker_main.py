@@ -49,7 +49,7 @@ def _answer(request: dict[str, Any], replies: BinaryIO) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         traceback.print_exc()
         return {"kind": "environment", "error": f"{error}; make the build environment again"}
-    except Exception as error:  # noqa: BLE001 (whatever model code raises is told, not hidden)
+    except Exception as error:
         traceback.print_exc()
         return {"kind": "internal", "error": one_line(f"{type(error).__name__}: {error}")}
 

@@ -113,7 +113,8 @@ def shifted(inputs: Tensor, limit: int, generator: torch.Generator) -> Tensor:
         return inputs
     if inputs.ndim != 4:
         raise RecipeError(
-            f"steps.train.augment.shift: {limit} needs images [n, c, h, w], samples are {tuple(inputs.shape)}; set it to 0"
+            f"steps.train.augment.shift: {limit} needs images [n, c, h, w], samples are {tuple(inputs.shape)}; "
+            "set it to 0"
         )
     count, _, height, width = inputs.shape
     moves = torch.randint(0, 2 * limit + 1, (2, count, 1), generator=generator)

@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 handwritten digits, 8×8 pixels."""
+"""scikit-learn's 1,797 handwritten digits, 8 x 8 pixels."""
 
 import numpy as np
 from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""A small convolutional network for 8×8 digits."""
+"""A small convolutional network for 8 x 8 digits."""
 
 from torch import nn
 

