@@ -1,0 +1,1 @@
+"""OCI images without a daemon: reproducible layers, manifests, and a registry client."""

@@ -1,0 +1,233 @@
+"""A registry over its HTTP API: manifests, tags and blobs, each checked against its digest."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from model_build.errors import RegistryError
+from model_build.oci.auth import Credentials, docker_credentials
+from model_build.oci.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, digest_of
+from model_build.oci.layer import CHUNK
+from model_build.oci.transport import LARGEST_ANSWER, Request, Transport
+
+ACCEPT = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX))
+TAGS_A_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest as it lies in the registry."""
+
+    descriptor: Descriptor
+    body: bytes
+
+    @property
+    def digest(self) -> str:
+        """Digest of the body."""
+        return self.descriptor.digest
+
+    @property
+    def parsed(self) -> dict[str, Any]:
+        """The manifest's fields."""
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+class Registry:
+    """The registry at `host`: plain HTTP on loopback, TLS elsewhere; every method raises RegistryError."""
+
+    def __init__(self, host: str, credentials: Credentials | None = None) -> None:
+        self.host = host
+        self._transport = Transport(host, credentials)
+
+    @classmethod
+    def of_docker(cls, host: str, folder: Path | None) -> "Registry":
+        """Return the registry with what docker's configuration folder keeps for it, else anonymous."""
+        return cls(host, docker_credentials(folder, host) if folder else None)
+
+    def head(self, repository: str, reference: str) -> Descriptor | None:
+        """Return what a tag or digest names, or None where it is not there."""
+        answer, request = self._ask("HEAD", repository, f"manifests/{reference}", {"Accept": ACCEPT})
+        if answer.status == 404:
+            return None
+        self._expect(request, answer, 200)
+        size = int(answer.headers.get("Content-Length", "0"))
+        media_type = answer.headers.get("Content-Type", MANIFEST).partition(";")[0]
+        digest = answer.headers.get("Docker-Content-Digest")
+        if digest is None:
+            found = self.get(repository, reference)
+            return found.descriptor if found else None
+        return Descriptor(media_type, digest, size)
+
+    def get(self, repository: str, reference: str) -> Manifest | None:
+        """Return a manifest by tag or digest, or None; a body that is not its digest's is refused."""
+        answer, request = self._ask("GET", repository, f"manifests/{reference}", {"Accept": ACCEPT})
+        if answer.status == 404:
+            return None
+        self._expect(request, answer, 200)
+        body = answer.data
+        named = reference if reference.startswith("sha256:") else answer.headers.get("Docker-Content-Digest")
+        if len(body) > LARGEST_ANSWER or (named and digest_of(body) != named):
+            raise self._fault(request, f"gave {len(body)} bytes that are not {named}", "do not use it; push it again")
+        media_type = answer.headers.get("Content-Type", MANIFEST).partition(";")[0]
+        return Manifest(Descriptor.of(body, media_type), body)
+
+    def put(self, repository: str, reference: str, body: bytes, media_type: str = MANIFEST) -> str:
+        """Store a manifest under a tag or its digest and return the digest."""
+        self._put(repository, reference, body, media_type)
+        return digest_of(body)
+
+    def put_referrer(self, repository: str, body: bytes) -> bool:
+        """Store a manifest that has a subject; returns whether the registry lists it as a referrer by itself."""
+        return self._put(repository, digest_of(body), body, MANIFEST).headers.get("OCI-Subject") is not None
+
+    def _put(self, repository: str, reference: str, body: bytes, media_type: str) -> urllib3.BaseHTTPResponse:
+        headers = {"Content-Type": media_type}
+        answer, request = self._ask("PUT", repository, f"manifests/{reference}", headers, body=body, size=len(body))
+        self._expect(request, answer, 201)
+        stored = answer.headers.get("Docker-Content-Digest", digest_of(body))
+        if stored != digest_of(body):
+            raise self._fault(request, f"stored {stored} instead of {digest_of(body)}", "do not use that registry")
+        return answer
+
+    def tags(self, repository: str) -> list[str]:
+        """Return every tag, in order; none for a repository that is not there."""
+        found: list[str] = []
+        last: dict[str, str] = {}
+        while True:
+            query = urlencode({"n": TAGS_A_PAGE, **last})
+            answer, request = self._ask("GET", repository, f"tags/list?{query}")
+            if answer.status == 404:
+                return sorted(found)
+            self._expect(request, answer, 200)
+            page = answer.json().get("tags") or []
+            found += page
+            if not page or "Link" not in answer.headers:
+                return sorted(found)
+            last = {"last": page[-1]}
+
+    def untag(self, repository: str, tag: str) -> bool:
+        """Remove one tag alone; returns whether it was there."""
+        return self._delete(repository, tag)
+
+    def delete(self, repository: str, digest: str) -> bool:
+        """Remove a manifest and every tag of it; returns whether it was there."""
+        return self._delete(repository, digest)
+
+    def _delete(self, repository: str, reference: str) -> bool:
+        answer, request = self._ask("DELETE", repository, f"manifests/{reference}")
+        if answer.status == 404:
+            return False
+        self._expect(request, answer, 202, 200)
+        return True
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Return whether the repository holds a blob."""
+        answer, request = self._ask("HEAD", repository, f"blobs/{digest}")
+        if answer.status != 404:
+            self._expect(request, answer, 200)
+        return answer.status == 200
+
+    def blob(self, repository: str, digest: str) -> bytes:
+        """Return a small blob; larger ones than the limit are refused."""
+        parts, size = [], 0
+        for chunk in self.stream(repository, digest):
+            size += len(chunk)
+            if size > LARGEST_ANSWER:
+                raise RegistryError(
+                    f"registry {self.host}: {repository}@{digest} is over {LARGEST_ANSWER} bytes; name a smaller blob"
+                )
+            parts.append(chunk)
+        return b"".join(parts)
+
+    def stream(self, repository: str, digest: str) -> Iterator[bytes]:
+        """Yield a blob's bytes; raises at the end where they are not its digest's."""
+        answer, request = self._ask("GET", repository, f"blobs/{digest}", stream=True)
+        self._expect(request, answer, 200)
+        found = hashlib.sha256()
+        try:
+            for chunk in answer.stream(CHUNK):
+                found.update(chunk)
+                yield chunk
+        except HTTPError as error:
+            raise self._fault(request, "was cut off", "check the network and run again") from error
+        finally:
+            answer.release_conn()
+        if f"sha256:{found.hexdigest()}" != digest:
+            raise self._fault(request, f"gave bytes of sha256:{found.hexdigest()}", "do not use it; push it again")
+
+    def mount(self, repository: str, digest: str, source: str) -> bool:
+        """Take a blob over from the repository `source` of this registry; returns whether that was possible."""
+        query = urlencode({"mount": digest, "from": source})
+        answer, request = self._ask("POST", repository, f"blobs/uploads/?{query}")
+        self._expect(request, answer, 201, 202)
+        if answer.status == 202:
+            self._transport.send(Request("DELETE", self._location(request, answer), scope=request.scope))
+        return answer.status == 201
+
+    def upload(self, repository: str, digest: str, size: int, chunks: Callable[[], Iterable[bytes]]) -> None:
+        """Stream a blob of `size` bytes; `chunks` starts it, again where a try failed."""
+        answer, request = self._ask("POST", repository, "blobs/uploads/")
+        self._expect(request, answer, 202)
+        place = self._location(request, answer)
+        url = f"{place}{'&' if '?' in place else '?'}{urlencode({'digest': digest})}"
+        headers = {"Content-Type": "application/octet-stream"}
+        sent = Request("PUT", url, headers, body=chunks, size=size, scope=request.scope)
+        self._expect(sent, self._transport.send(sent), 201)
+
+    def _location(self, request: Request, answer: urllib3.BaseHTTPResponse) -> str:
+        return self._transport.followed(request, request.url, answer.headers.get("Location", ""))
+
+    def referrers(self, repository: str, digest: str) -> dict[str, Any] | None:
+        """Return the index of what refers to `digest`; None where the registry has no referrers API."""
+        answer, request = self._ask("GET", repository, f"referrers/{digest}")
+        if answer.status == 404:
+            return None
+        self._expect(request, answer, 200)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _ask(
+        self,
+        method: str,
+        repository: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        *,
+        body: bytes = b"",
+        size: int = 0,
+        stream: bool = False,
+    ) -> tuple[urllib3.BaseHTTPResponse, Request]:
+        actions = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(method, "pull,push")
+        request = Request(
+            method,
+            f"{self._transport.root}/v2/{repository}/{path}",
+            headers or {},
+            body=body,
+            size=size,
+            stream=stream,
+            scope=f"repository:{repository}:{actions}",
+        )
+        return self._transport.send(request), request
+
+    def _expect(self, request: Request, answer: urllib3.BaseHTTPResponse, *statuses: int) -> None:
+        if answer.status in statuses:
+            return
+        said = answer.data[:300].decode(errors="replace").strip()
+        remedy = {
+            401: f"run docker login {self.host}",
+            403: "ask for the right to do this",
+            404: "name a repository that is there",
+            405: "allow deleting in the registry's configuration",
+        }.get(answer.status, "see the registry's log")
+        raise self._fault(request, f"was answered with {answer.status} {said}", remedy)
+
+    def _fault(self, request: Request, what: str, remedy: str) -> RegistryError:
+        return self._transport.fault(request, what, remedy)

@@ -1,0 +1,155 @@
+"""One HTTP exchange with a registry: TLS except on loopback, bounded retries, credentials that stay at home."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urljoin
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from model_build.errors import RegistryError
+from model_build.oci.auth import Challenge, Credentials, is_loopback, may_see, origin
+
+# The one place that says how often and how long a registry is asked.
+TRIES = 4
+PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 5.0
+TIMEOUT = urllib3.Timeout(connect=5.0, read=120.0)
+REDIRECTS = 5
+PASSING = frozenset({429, 500, 502, 503, 504})
+
+LARGEST_ANSWER = 8 * 1024 * 1024
+_HUB = {"docker.io": "registry-1.docker.io"}
+
+Body = bytes | Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; a streamed `body` is a callable, so that a retry can start it again, and needs its `size`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body = b""
+    size: int = 0
+    stream: bool = False
+    scope: str = ""
+
+
+class Transport:
+    """Speaks with one registry; keeps its connections and tokens."""
+
+    def __init__(self, host: str, credentials: Credentials | None) -> None:
+        self.host = host
+        self.root = f"{'http' if is_loopback(host) else 'https'}://{_HUB.get(host, host)}"
+        self._credentials = credentials
+        self._authorization: dict[str, str] = {}
+        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+
+    def send(self, request: Request) -> urllib3.BaseHTTPResponse:
+        """Return the answer, whatever its status; raises RegistryError where none can be had."""
+        for attempt in range(TRIES):
+            last = attempt + 1 == TRIES
+            try:
+                answer = self._authorized(request)
+            except (HTTPError, OSError) as error:
+                if last:
+                    raise self.fault(request, f"does not answer ({_said(error)})", "start it or correct it") from error
+                pause = PAUSE_SECONDS * 2**attempt
+            else:
+                if answer.status not in PASSING or last:
+                    return answer
+                pause = _wanted_pause(answer, PAUSE_SECONDS * 2**attempt)
+                answer.release_conn()
+            time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    def fault(self, request: Request, what: str, remedy: str) -> RegistryError:
+        """Return the error that names this registry, the request and the remedy."""
+        place = request.url.split("?", 1)[0].removeprefix(self.root)
+        return RegistryError(f"registry {self.host}: {request.method} {place} {what}; {remedy}")
+
+    def _authorized(self, request: Request) -> urllib3.BaseHTTPResponse:
+        answer = self._exchange(request)
+        if answer.status != 401 or origin(request.url) != origin(self.root):
+            return answer
+        challenge = Challenge.parse(answer.headers.get("WWW-Authenticate", ""))
+        answer.release_conn()
+        self._authorization[request.scope] = self._answer_to(challenge, request)
+        return self._exchange(request)
+
+    def _answer_to(self, challenge: Challenge, request: Request) -> str:
+        if challenge.scheme == "bearer":
+            return self._token(challenge, request)
+        if self._credentials is None:
+            raise self.fault(request, "asks for credentials, none are known", f"run docker login {self.host}")
+        if challenge.scheme != "basic":
+            raise self.fault(request, f"asks for {challenge.scheme!r}, known are basic and bearer", "use another one")
+        return self._credentials.basic
+
+    def _token(self, challenge: Challenge, request: Request) -> str:
+        realm = challenge.parameters.get("realm", "")
+        if origin(realm)[0] != "https" and origin(realm) != origin(self.root):
+            raise self.fault(request, f"names the token service {realm!r} without TLS", "correct its realm")
+        if self._credentials is not None and not may_see(realm, self.root):
+            raise self.fault(request, f"sends credentials to {realm!r}, another host", "correct its realm or use TLS")
+        wanted = {"service": challenge.parameters.get("service", "")}
+        scope = challenge.parameters.get("scope") or request.scope
+        query = urlencode({**wanted, "scope": scope})
+        headers = {"Authorization": self._credentials.basic} if self._credentials else {}
+        answer = self._pool.request("GET", f"{realm}?{query}", headers=headers, redirect=False)
+        if answer.status != 200:
+            raise self.fault(request, f"is refused by {realm} ({answer.status})", f"run docker login {self.host}")
+        told = json.loads(answer.data)
+        return f"Bearer {told.get('token') or told.get('access_token')}"
+
+    def _exchange(self, request: Request) -> urllib3.BaseHTTPResponse:
+        url = request.url
+        for _ in range(REDIRECTS):
+            answer = self._once(request, url)
+            target = answer.headers.get("Location")
+            if answer.status not in (301, 302, 303, 307, 308) or target is None:
+                return answer
+            answer.release_conn()
+            url = self.followed(request, url, target)
+        raise self.fault(request, f"redirects over {REDIRECTS} times", "correct the registry's configuration")
+
+    def followed(self, request: Request, url: str, target: str) -> str:
+        """Return where `target` (a Location) leads; raises RegistryError where it would leave TLS."""
+        found = urljoin(url, target)
+        if origin(found)[0] != "https" and not is_loopback(found.split("/")[2]):
+            raise self.fault(
+                request, f"leads to {found.split('?', 1)[0]} without TLS", "correct the registry's address"
+            )
+        return found
+
+    def _once(self, request: Request, url: str) -> urllib3.BaseHTTPResponse:
+        headers = dict(request.headers)
+        if request.scope in self._authorization and origin(url) == origin(self.root):
+            headers["Authorization"] = self._authorization[request.scope]
+        body = request.body
+        if request.method in ("PUT", "POST"):
+            headers["Content-Length"] = str(request.size or (len(body) if isinstance(body, bytes) else 0))
+        return self._pool.request(
+            request.method,
+            url,
+            headers=headers,
+            body=body if isinstance(body, bytes) else body(),
+            redirect=False,
+            preload_content=not request.stream,
+        )
+
+
+def _wanted_pause(answer: urllib3.BaseHTTPResponse, otherwise: float) -> float:
+    try:
+        return min(float(answer.headers["Retry-After"]), LONGEST_PAUSE_SECONDS)
+    except (KeyError, ValueError):
+        return otherwise
+
+
+def _said(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return str(reason).rsplit(": ", 1)[-1]
