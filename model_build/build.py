@@ -1,15 +1,19 @@
 """One build from recipe to result: steps, gates, and an image where a registry is named."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model_build import inputs as build_inputs
 from model_build import pipeline, recipe, report
+from model_build.bake import Parts, bake
 from model_build.cache import StepStore
-from model_build.errors import RecipeError
-from model_build.events import Sink
+from model_build.events import Reporter, Sink
+from model_build.oci.image import Base
 from model_build.places import cache_root
+from model_build.publish import Destination, publish
+from model_build.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -23,23 +27,69 @@ class Order:
 
 def build(order: Order, sink: Sink) -> dict[str, Any]:
     """Build and return the result event's content; raises a BuildError that says what stopped it."""
-    if order.push is not None and order.base is None:
-        raise RecipeError("--base: is missing beside --push; name the base image as NAME@sha256:<64 hex digits>")
     parsed = recipe.load(order.recipe)
     inputs = build_inputs.compute(order.recipe, order.base)
     store = StepStore(cache_root())
     store.sweep()
+    # Asked before the work, so that a registry that is down costs no training.
+    target = _Target.of(order, parsed)
     with pipeline.Pipeline(order.recipe, parsed, inputs, store, sink) as steps:
         built = steps.build()
+    path = report.write(built, inputs, store.root)
+    rows = report.rows(built)
     image = None
+    if target is not None:
+        image, further = _image(target, Parts(parsed.name, built.artifact.path, inputs), store, path, sink)
+        rows += further
     return {
         "image": image,
         "artifact": None if image else str(built.artifact.path),
         "inputs": inputs.hash,
-        "steps": report.rows(built),
+        "steps": rows,
         "metrics": built.step("gates").stored.facts,
-        "report": report.write(built, inputs, store.root),
+        "report": path,
     }
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where the image goes, with the base of each platform."""
+
+    destination: Destination
+    bases: Mapping[str, Base]
+
+    @classmethod
+    def of(cls, order: Order, parsed: Recipe) -> "_Target | None":
+        if order.push is None or order.base is None:
+            return None
+        destination = Destination.of(order.push, order.base)
+        return cls(destination, {platform: destination.base_for(platform) for platform in parsed.platforms})
+
+
+def _image(
+    target: _Target, parts: Parts, store: StepStore, report_path: str, sink: Sink
+) -> tuple[str, list[dict[str, Any]]]:
+    baking = Reporter.start(sink, "bake")
+    baking.tell("started")
+    images = [bake(parts, platform, base, store, baking) for platform, base in target.bases.items()]
+    size = sum(layer.size for image in images for layer in image.layers)
+    baking.tell("done", 1.0, f"{size / 1e6:.1f} MB")
+    pushing = Reporter.start(sink, "push")
+    pushing.tell("started")
+
+    def told(done: int, whole: int) -> None:
+        pushing.tell("running", done / max(whole, 1), f"{done / 1e6:.0f} of {whole / 1e6:.0f} MB")
+
+    told_of = (store.root / report_path).read_bytes()
+    digest, own = publish(images, target.destination, parts.inputs.tag, told_of, told)
+    pushing.tell("done", 1.0, "" if own else "an image of the same inputs was pushed before; it stays")
+    rows = [_row("bake", baking, size), _row("push", pushing, None)]
+    return target.destination.image(digest), rows
+
+
+def _row(name: str, reporter: Reporter, size: int | None) -> dict[str, Any]:
+    seconds = round(reporter.seconds, 3)
+    return {"name": name, "state": "done", "size": size, "accuracy": None, "latency_ms": None, "seconds": seconds}
 
 
 def held_out(path: Path, sink: Sink) -> Path:

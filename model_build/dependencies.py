@@ -1,0 +1,76 @@
+"""The image's wheels, laid out for the target platform without running it, kept in the cache by their lock's hash."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from model_build.cache import StepStore
+from model_build.code_version import code_version
+from model_build.errors import EnvironmentFault
+from model_build.hashing import hash_file, hash_value
+from model_build.inputs import IMAGE_REQUIREMENTS
+from model_build.places import ROOT
+
+PYTHON = "3.11"
+UV_SECONDS = 900
+# Debian 12 has glibc 2.36; wheels for an older one run on it too.
+TARGETS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
+# Scripts name this machine's interpreter, RECORD names the scripts, the rest tells how and from where was installed.
+PRUNED_FOLDERS = ("bin", "__pycache__")
+PRUNED_FILES = ("RECORD", "REQUESTED", "INSTALLER", "direct_url.json", "uv_cache.json", ".lock")
+
+
+def lay_out(platform: str, store: StepStore, waiting: Callable[[], None]) -> tuple[Path, bool]:
+    """Return the folder of wheels for `platform`, and whether it came from the cache; raises EnvironmentFault."""
+    requirements = ROOT / IMAGE_REQUIREMENTS
+    key = hash_value([hash_file(requirements), platform, PYTHON, code_version("model_build.dependencies")])
+    found = store.get(key)
+    if found is not None:
+        return found.path, True
+    with store.locked(key, waiting):
+        found = store.get(key)
+        if found is not None:
+            return found.path, True
+        with store.scratch() as scratch:
+            out = scratch / "deps"
+            _install(requirements, platform, out)
+            prune(out)
+            return store.put(key, out, seconds=0.0, facts={"platform": platform}).path, False
+
+
+def prune(folder: Path) -> None:
+    """Remove what differs from machine to machine."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and path.name == "__pycache__":
+            shutil.rmtree(path)
+        elif path.is_file() and _names_the_machine(path, folder):
+            path.unlink()
+    shutil.rmtree(folder / "bin", ignore_errors=True)
+
+
+def _names_the_machine(path: Path, folder: Path) -> bool:
+    inside = path.parent == folder or path.parent.name.endswith(".dist-info")
+    return inside and path.name in PRUNED_FILES
+
+
+def _install(requirements: Path, platform: str, out: Path) -> None:
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--no-progress"]
+    command += ["--target", str(out), "--python", sys.executable, "--python-version", PYTHON]
+    command += ["--python-platform", TARGETS[platform], "--only-binary", ":all:", "--no-build", "--no-deps"]
+    command += ["--link-mode", "copy", "--require-hashes", "--requirement", str(requirements)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=UV_SECONDS, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnvironmentFault(
+            f"{IMAGE_REQUIREMENTS}: uv did not lay the wheels out ({error}); check the network, run again"
+        ) from error
+    if done.returncode != 0:
+        said = re.sub(r"https?://\S+", "the package index", done.stderr.strip())[-400:]
+        raise EnvironmentFault(
+            f"{IMAGE_REQUIREMENTS}: uv cannot lay the wheels out for {platform}: {said}; check the network and the lock"
+        )

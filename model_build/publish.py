@@ -1,0 +1,94 @@
+"""Puts a finished image into its registry: layers, manifest, report, and the inputs' tag last."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_build.errors import RegistryError
+from model_build.oci.descriptor import INDEX, Descriptor
+from model_build.oci.image import Base, Image
+from model_build.oci.push import attach, attached, pull_base, push, referrers
+from model_build.oci.reference import Reference
+from model_build.oci.registry import Registry
+
+REPORT_TYPE = "application/vnd.modelstack.report.v1+json"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where an image goes, and where its base lies."""
+
+    registry: Registry
+    repository: str
+    source: Registry
+    base: Reference
+
+    @classmethod
+    def of(cls, push_to: str, base: str) -> "Destination":
+        """Return the destination HOST/REPOSITORY with docker's credentials; raises RegistryError."""
+        target, found = Reference.parse(push_to), Reference.parse(base)
+        if target.tag or target.digest:
+            raise RegistryError(f"--push: {push_to!r} names a tag or digest; write HOST/REPOSITORY alone")
+        folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+        registry = Registry.of_docker(target.host, folder)
+        same = found.host == target.host
+        return cls(registry, target.repository, registry if same else Registry.of_docker(found.host, folder), found)
+
+    def base_for(self, platform: str) -> Base:
+        """Return the base image for `platform`; raises RegistryError where it or its registry cannot be had."""
+        return pull_base(self.source, self.base, platform)
+
+    def image(self, digest: str) -> str:
+        """Return the reference that a pod names."""
+        return f"{self.registry.host}/{self.repository}@{digest}"
+
+
+def publish(
+    images: Sequence[Image], to: Destination, tag: str, report: bytes, told: Callable[[int, int], None]
+) -> tuple[str, bool]:
+    """Push `images` and return the digest the tag names, and whether it is the one pushed now.
+
+    Of two builds of the same inputs the first to push wins: a tag that is there stays.
+    """
+    for image in images:
+        push(image, to.registry, to.repository, source=to.source, told=told)
+    body, media_type = _top(images)
+    subject = Descriptor.of(body, media_type)
+    earlier = to.registry.head(to.repository, tag)
+    if earlier is not None and earlier.digest != subject.digest:
+        return earlier.digest, False
+    to.registry.put(to.repository, subject.digest, body, media_type)
+    if not referrers(to.registry, to.repository, subject.digest, REPORT_TYPE):
+        attach(to.registry, to.repository, subject, REPORT_TYPE, report)
+    to.registry.put(to.repository, tag, body, media_type)
+    return subject.digest, True
+
+
+def read_report(registry: Registry, repository: str, digest: str) -> dict[str, Any] | None:
+    """Return the report attached to an image, or None; raises RegistryError for one that is no JSON object."""
+    found = referrers(registry, repository, digest, REPORT_TYPE)
+    if not found:
+        return None
+    try:
+        told = json.loads(attached(registry, repository, found[-1].digest))
+    except ValueError as error:
+        raise RegistryError(
+            f"registry {registry.host}: the report of {repository}@{digest} is no JSON ({error}); build again"
+        ) from error
+    return told if isinstance(told, dict) else None
+
+
+def _top(images: Sequence[Image]) -> tuple[bytes, str]:
+    """Return the manifest that the tag names: the one image's, or an index of several platforms."""
+    if len(images) == 1:
+        return images[0].manifest_bytes, images[0].descriptor.media_type
+    listed = []
+    for image in images:
+        system, architecture = image.platform.split("/")
+        one = Descriptor.of(image.manifest_bytes, image.descriptor.media_type)
+        listed.append({**one.json(), "platform": {"os": system, "architecture": architecture}})
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}
+    return json.dumps(index, sort_keys=True, separators=(",", ":")).encode(), INDEX
