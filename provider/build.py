@@ -37,15 +37,15 @@ class Order:
 
     recipe: Path
     destination: str
-    base: str | None
+    base: str
     docker_config: Path | None = None
 
     def arguments(self) -> list[str]:
         """Return the arguments of model_build's command line."""
-        command = ["build", "--recipe", str(self.recipe), "--push", self.destination]
-        if self.base:
-            command += ["--base", self.base]
-        return [*command, "--json"]
+        return [
+            *("build", "--recipe", str(self.recipe)),
+            *("--push", self.destination, "--base", self.base, "--json"),
+        ]
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Builder:
     async def build(self, order: Order, tell: Tell) -> dict[str, Any]:
         """Return the build's result event; raises ProviderError with the build's own message."""
         async with _turn(tell, self._cancelled):
-            python = await self.interpreter(tell)
+            python = await self.interpreter(self._unless_cancelled(tell))
             self._refuse_if_cancelled()
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", str(GUARD), str(python), "-P", "-m", "model_build", *order.arguments()),
@@ -95,6 +95,15 @@ class Builder:
             raise ProviderError(str(outcome.get("message")))
         last = lines[-1] if lines else "nothing was printed"
         raise ProviderError(f"model_build: ended with exit code {code} and no result ({last}); run the build by hand")
+
+    def _unless_cancelled(self, tell: Tell) -> Tell:
+        """Return a `tell` that raises once this builder is cancelled, which ends what waits for it."""
+
+        async def told(message: str) -> None:
+            self._refuse_if_cancelled()
+            await tell(message)
+
+        return told
 
     def _refuse_if_cancelled(self) -> None:
         if self._cancelled.is_set():

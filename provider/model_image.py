@@ -22,14 +22,14 @@ from pulumi.provider.experimental.provider import (
     UpdateResponse,
 )
 
-from model_build.errors import BuildError
+from model_build.errors import BuildError, RegistryError
 from provider import holding
 from provider.build import Builder, Order
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
 from provider.naming import image_id, is_loopback, split_image_id, stack_tag
-from provider.registry import RegistryProblem, Repository
+from provider.registry import Repository
 from provider.values import Fields, Properties, unknown, wrap
 from provider.wanted import DERIVED, OPTIONAL, REQUIRED, Wanted, derive, failure_of, failures
 
@@ -81,7 +81,7 @@ class ModelImageType:
         if wanted is None:
             raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
         made = await self._have(request.urn, wanted)
-        await self._in_registry(holding.hold, self._repository(wanted), tag, made.digest, None)
+        await asyncio.to_thread(holding.hold, self._repository(wanted), tag, made.digest, None)
         outputs = _outputs(request.properties, wanted, made, tag)
         return CreateResponse(image_id(wanted.push, wanted.repository, tag), outputs)
 
@@ -97,11 +97,11 @@ class ModelImageType:
         if wanted is None:
             raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
         repository = self._repository(wanted)
-        if kept is None or await self._in_registry(repository.digest, kept.digest) is None:
+        if kept is None or await asyncio.to_thread(repository.digest, kept.digest) is None:
             kept = await self._have(request.urn, wanted)
-        await self._in_registry(holding.hold, repository, tag, kept.digest, olds.text("digest"))
+        await asyncio.to_thread(holding.hold, repository, tag, kept.digest, olds.text("digest"))
         if (former := olds.text("tag")) and former != tag:
-            await self._in_registry(holding.let_go, repository, former, None)
+            await asyncio.to_thread(holding.let_go, repository, former, None)
         return UpdateResponse(_outputs(request.news, wanted, kept, tag))
 
     async def read(self, request: ReadRequest) -> ReadResponse:
@@ -113,9 +113,9 @@ class ModelImageType:
         inputs = request.inputs or {"push": wrap(push), "repository": wrap(name)}
         fields = Fields({**inputs, **request.properties})
         repository = Repository(push, name, fields.text("dockerConfig"), self.project)
-        held = await self._in_registry(repository.digest, tag)
+        held = await asyncio.to_thread(repository.digest, tag)
         digest = fields.text("digest") or held
-        if digest is None or (digest != held and await self._in_registry(repository.digest, digest) is None):
+        if digest is None or (digest != held and await asyncio.to_thread(repository.digest, digest) is None):
             return ReadResponse()
         outputs = dict(request.properties)
         if "digest" not in outputs:
@@ -129,7 +129,7 @@ class ModelImageType:
         push, name, tag = split_image_id(request.resource_id)
         fields = Fields(request.properties)
         repository = Repository(push, name, fields.text("dockerConfig"), self.project)
-        await self._in_registry(holding.let_go, repository, tag, fields.text("digest"))
+        await asyncio.to_thread(holding.let_go, repository, tag, fields.text("digest"))
 
     async def _foretold(self, urn: str, inputs: Properties, wanted: Wanted | None) -> Properties:
         reason = Fields(inputs).text("reason") or "an input is known during `up` only"
@@ -144,12 +144,12 @@ class ModelImageType:
     async def _look(self, urn: str, wanted: Wanted) -> Made | None:
         try:
             return await asyncio.to_thread(_find, self._repository(wanted), wanted)
-        except RegistryProblem as error:
+        except RegistryError as error:
             await self.log.caution(urn, f"{error}; whether the image exists shows during `up`")
             return None
 
     async def _have(self, urn: str, wanted: Wanted) -> Made:
-        found: Made | None = await self._in_registry(_find, self._repository(wanted), wanted)
+        found = await asyncio.to_thread(_find, self._repository(wanted), wanted)
         if found is not None:
             await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs")
             return found
@@ -165,18 +165,12 @@ class ModelImageType:
         return made
 
     async def _read_anew(self, inputs: Properties, repository: Repository, digest: str, tag: str) -> Properties:
-        wanted = Wanted.of(inputs) or Wanted("", None, repository.host, repository.host, repository.name, None, "")
-        told = await self._in_registry(repository.report, digest) or {}
+        wanted = Wanted.of(inputs) or Wanted("", "", repository.host, repository.host, repository.name, None, "")
+        told = await asyncio.to_thread(repository.report, digest) or {}
         return _outputs(inputs, wanted, Made(digest, told), tag)
 
     def _repository(self, wanted: Wanted) -> Repository:
         return Repository(wanted.push, wanted.repository, wanted.docker_config, self.project)
-
-    async def _in_registry(self, work: Any, *arguments: Any) -> Any:
-        try:
-            return await asyncio.to_thread(work, *arguments)
-        except RegistryProblem as error:
-            raise ProviderError(str(error)) from error
 
 
 def _find(repository: Repository, wanted: Wanted) -> Made | None:

@@ -23,10 +23,11 @@ from pulumi.provider.experimental.provider import (
     UpdateResponse,
 )
 
+from model_build.errors import RegistryError
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
-from provider.registry import RegistryProblem, Repository
+from provider.registry import Repository
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
 INPUTS = ("image", "repin", "dockerConfig")
@@ -87,7 +88,7 @@ class PinnedImageType:
             return {**inputs, **dict.fromkeys(RESULTS, unknown())}
         try:
             digest = await self._digest(image, fields.text("dockerConfig"))
-        except ProviderError as error:
+        except RegistryError as error:
             if not preview:
                 raise
             await self.log.caution(urn, f"{error}; the digest shows during `up`")
@@ -99,11 +100,7 @@ class PinnedImageType:
     async def _digest(self, image: str, docker_config: str | None) -> str | None:
         parts = _parts(image)
         repository = Repository(parts["host"], parts["name"], docker_config, self.project)
-        try:
-            found: str | None = await asyncio.to_thread(repository.digest, parts["digest"] or parts["tag"] or "latest")
-        except RegistryProblem as error:
-            raise ProviderError(str(error)) from error
-        return found
+        return await asyncio.to_thread(repository.digest, parts["digest"] or parts["tag"] or "latest")
 
 
 def _wrong(key: str, inputs: Properties) -> str | None:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import urllib3
-
-
-class RegistryProblem(Exception):  # noqa: N818
-    """The registry did not answer or refused; the message names it and the remedy."""
-
-
-ACCEPT = ", ".join(
-    (
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    )
-)
+from model_build.errors import RegistryError
+from model_build.oci.push import fallback_tag, referrers
+from model_build.oci.registry import Registry
+from model_build.publish import read_report
 
 
 @dataclass(frozen=True)
 class Repository:
-    """The repository `name` at `host`."""
+    """The repository `name` at `host`; every method raises RegistryError.
+
+    `docker_config` is the folder, relative to `project`, of the `config.json` that holds credentials; docker's own
+    where none is named.
+    """
 
     host: str
     name: str
@@ -35,45 +29,42 @@ class Repository:
 
     def digest(self, reference: str) -> str | None:
         """Return the digest a tag or digest names; None where it is not there."""
-        answer = self._send("HEAD", f"manifests/{reference}")
-        return None if answer.status == 404 else answer.headers["Docker-Content-Digest"]
+        found = self._registry.head(self.name, reference)
+        return found.digest if found else None
 
     def tags(self) -> list[str]:
         """Return every tag."""
-        answer = self._send("GET", "tags/list")
-        return [] if answer.status == 404 else (json.loads(answer.data).get("tags") or [])
+        return self._registry.tags(self.name)
 
     def tag(self, digest: str, tag: str) -> None:
         """Point `tag` at `digest`."""
-        got = self._send("GET", f"manifests/{digest}")
-        self._send("PUT", f"manifests/{tag}", got.data, {"Content-Type": got.headers["Content-Type"]})
+        found = self._registry.get(self.name, digest)
+        if found is None:
+            raise RegistryError(f"registry {self.host}: {self.name}@{digest} is not there; run `pulumi up` again")
+        self._registry.put(self.name, tag, found.body, found.descriptor.media_type)
 
     def untag(self, tag: str) -> None:
         """Remove a tag alone."""
-        self._send("DELETE", f"manifests/{tag}")
+        self._registry.untag(self.name, tag)
 
     def delete(self, digest: str) -> None:
-        """Remove a manifest with every tag of it."""
-        self._send("DELETE", f"manifests/{digest}")
+        """Remove a manifest with every tag of it and what is attached to it."""
+        for one in referrers(self._registry, self.name, digest):
+            self._registry.delete(self.name, one.digest)
+        listing = self.digest(fallback_tag(digest))
+        if listing is not None:
+            self._registry.delete(self.name, listing)
+        self._registry.delete(self.name, digest)
 
     def report(self, digest: str) -> dict[str, Any] | None:
         """Return the report attached to an image."""
-        return None
+        return read_report(self._registry, self.name, digest)
 
-    def _send(self, method: str, path: str, body: bytes | None = None, headers: Any = None) -> Any:
-        try:
-            answer = urllib3.request(
-                method,
-                f"http://{self.host}/v2/{self.name}/{path}",
-                body=body,
-                headers={"Accept": ACCEPT, **(headers or {})},
-                timeout=5,
-                retries=1,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise RegistryProblem(
-                f"registry {self.host}: does not answer ({error}); start it or correct the host"
-            ) from error
-        if answer.status >= 400 and answer.status != 404:
-            raise RegistryProblem(f"registry {self.host}: {answer.status} {answer.data[:200]!r}")
-        return answer
+    @cached_property
+    def _registry(self) -> Registry:
+        return Registry.of_docker(self.host, self._docker_folder())
+
+    def _docker_folder(self) -> Path:
+        if self.docker_config is not None:
+            return self.project / self.docker_config
+        return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")

@@ -17,12 +17,12 @@ class ModelImageArgs:
 
     recipe: pulumi.Input[str]
     """Path of recipe.yaml, relative to the project's folder."""
+    base: pulumi.Input[str]
+    """Base image by digest."""
     push: pulumi.Input[str]
     """Registry host[:port] that images are pushed to."""
     repository: pulumi.Input[str]
     """Repository in the registry, as `modelstack/digits`."""
-    base: pulumi.Input[str] | None = None
-    """Base image by digest."""
     pull: pulumi.Input[str] | None = None
     """Registry host[:port] that nodes pull from; the push host where not given."""
     docker_config: pulumi.Input[str] | None = None

@@ -16,6 +16,7 @@ import grpc.aio
 from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime.proto import provider_pb2_grpc
 
+from model_build.errors import BuildError
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
 from provider.provider import ModelstackProvider
@@ -24,6 +25,7 @@ VERSION = "0.1.0"
 # The largest message the engine itself takes.
 MAX_MESSAGE = 400 * 1024 * 1024
 PARENT_POLL_SECONDS = 1.0
+PARENT = "MODELSTACK_ENGINE_PID"
 
 
 class Servicer(ProviderServicer):
@@ -57,7 +59,7 @@ class Servicer(ProviderServicer):
 async def _plainly(answer: Awaitable[Any], context: Any) -> Any:
     try:
         return await answer
-    except ProviderError as error:
+    except (ProviderError, BuildError) as error:
         await context.abort(grpc.StatusCode.UNKNOWN, str(error))
     except Exception as error:  # the engine would show only the exception's class
         traceback.print_exc()
@@ -70,11 +72,13 @@ def main(args: list[str]) -> int:
     parser.add_argument("engine", help="address of the engine")
     # The engine adds flags for its own logging.
     known, _ = parser.parse_known_args(args)
-    asyncio.run(_serve(args, known.engine))
+    # The launcher names its parent: one that was killed while this module was imported is noticed too.
+    parent = int(os.environ.get(PARENT, os.getppid()))
+    asyncio.run(_serve(args, known.engine, parent))
     return 0
 
 
-async def _serve(args: list[str], engine: str) -> None:
+async def _serve(args: list[str], engine: str, parent: int) -> None:
     provider = ModelstackProvider(EngineLog(engine))
     limits = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
     server = grpc.aio.server(options=limits)
@@ -84,17 +88,16 @@ async def _serve(args: list[str], engine: str) -> None:
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    await _until_told_to_end()
+    await _until_told_to_end(parent)
     await provider.cancel()
     await server.stop(grace=1)
 
 
-async def _until_told_to_end() -> None:
+async def _until_told_to_end(parent: int) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
-    parent = os.getppid()
     # An engine that was killed says nothing; its provider then has another parent.
     while not ended.is_set() and os.getppid() == parent:
         try:

@@ -12,8 +12,8 @@ from model_build import inputs as build_inputs
 from model_build.errors import BuildError
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
-REQUIRED = ("recipe", "push", "repository")
-OPTIONAL = ("base", "pull", "dockerConfig")
+REQUIRED = ("recipe", "base", "push", "repository")
+OPTIONAL = ("pull", "dockerConfig")
 DERIVED = ("inputsHash", "parts", "parsed", "reason")
 DECIDING = ("recipe", "base")
 FIRST = "first build"
@@ -33,7 +33,7 @@ class Wanted:
     """Where an image lies and which inputs it is made from."""
 
     recipe: str
-    base: str | None
+    base: str
     push: str
     pull: str
     repository: str
@@ -49,7 +49,7 @@ class Wanted:
         push = fields.text("push") or ""
         return cls(
             recipe=fields.text("recipe") or "",
-            base=fields.text("base"),
+            base=fields.text("base") or "",
             push=push,
             pull=fields.text("pull") or push,
             repository=fields.text("repository") or "",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent import futures
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,9 @@ class Engine(engine_pb2_grpc.EngineServicer):
 class Provider:
     """A running provider and the engine it speaks to."""
 
-    process: subprocess.Popen[bytes]
     stub: provider_pb2_grpc.ResourceProviderStub
     engine: Engine
     urn: str = "urn:pulumi:dev::digits-project::modelstack:index:ModelImage::digits"
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def check(self, news: dict[str, Any], olds: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, str]]:
         answer = self.stub.Check(provider_pb2.CheckRequest(urn=self.urn, olds=struct(olds or {}), news=struct(news)))
@@ -82,11 +81,18 @@ def plain(values: struct_pb2.Struct) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that the provider runs in."""
+    return tmp_path_factory.mktemp("project")
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    return folder
+def project(place: Path) -> Path:
+    """Return the project's folder, empty."""
+    for one in place.iterdir():
+        shutil.rmtree(one)
+    return place
 
 
 BASE = "127.0.0.1:1/modelstack/base@sha256:" + "a" * 64
@@ -124,7 +130,7 @@ def inputs(project: Path) -> dict[str, Any]:
     return {"recipe": "tiny/recipe.yaml", "push": "127.0.0.1:1", "repository": "modelstack/tiny", "base": BASE}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def engine() -> Iterator[tuple[Engine, str]]:
     servicer = Engine()
     server = grpc.server(futures.ThreadPoolExecutor(4))
@@ -135,21 +141,29 @@ def engine() -> Iterator[tuple[Engine, str]]:
     server.stop(0).wait()
 
 
-@pytest.fixture
-def provider(project: Path, tmp_path: Path, engine: tuple[Engine, str]) -> Iterator[Provider]:
-    servicer, address = engine
+@pytest.fixture(scope="session")
+def running(
+    place: Path, tmp_path_factory: pytest.TempPathFactory, engine: tuple[Engine, str]
+) -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
     process = subprocess.Popen(
-        [str(LAUNCHER), address],
-        cwd=project,
+        [str(LAUNCHER), engine[1]],
+        cwd=place,
         stdout=subprocess.PIPE,
-        env={**os.environ, "MODELSTACK_CACHE": str(tmp_path / "cache")},
+        env={**os.environ, "MODELSTACK_CACHE": str(tmp_path_factory.mktemp("cache"))},
         process_group=0,
     )
     assert process.stdout is not None
     with process, grpc.insecure_channel(f"127.0.0.1:{port_of(process)}") as channel:
-        yield Provider(process, provider_pb2_grpc.ResourceProviderStub(channel), servicer)
+        yield provider_pb2_grpc.ResourceProviderStub(channel)
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
+
+
+@pytest.fixture
+def provider(running: provider_pb2_grpc.ResourceProviderStub, engine: tuple[Engine, str], project: Path) -> Provider:
+    """Return the running provider; what it logged before is forgotten."""
+    engine[0].messages.clear()
+    return Provider(running, engine[0])
 
 
 def port_of(process: subprocess.Popen[bytes]) -> int:

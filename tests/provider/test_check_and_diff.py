@@ -91,6 +91,7 @@ def test_another_repository_asks_for_a_new_resource(provider: Provider, inputs: 
         ({"recipe": ""}, "recipe", "is missing"),
         ({"recipe": 3}, "recipe", "3 is not text"),
         ({"base": "127.0.0.1:1/modelstack/base:latest"}, "base", "has no digest"),
+        ({"base": ""}, "base", "is missing"),
         ({"push": "http://127.0.0.1:1"}, "push", "HOST[:PORT]"),
         ({"repository": "Model Stack"}, "repository", "lower-case"),
         ({"replicas": 3}, "replicas", "is no input of ModelImage"),
