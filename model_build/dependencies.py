@@ -59,7 +59,7 @@ def _names_the_machine(path: Path, folder: Path) -> bool:
 def _install(requirements: Path, platform: str, out: Path) -> None:
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--no-progress"]
     command += ["--target", str(out), "--python", sys.executable, "--python-version", PYTHON]
-    command += ["--python-platform", TARGETS[platform], "--only-binary", ":all:", "--no-build", "--no-deps"]
+    command += ["--python-platform", TARGETS[platform], "--only-binary", ":all:", "--no-deps"]
     command += ["--link-mode", "copy", "--require-hashes", "--requirement", str(requirements)]
     try:
         done = subprocess.run(
