@@ -17,7 +17,7 @@ from local.steps import Steps
 SUITE = "bookworm"
 # What mmdebstrap and apt leave behind: this machine's names and mirrors, caches, empty databases, mount points.
 _LEFTOVERS = (
-    *("dev", "etc/apt", "etc/hostname", "etc/machine-id", "etc/resolv.conf", "proc", "run", "sys", "tmp"),
+    *("dev", "etc/apt", "etc/fstab", "etc/hostname", "etc/machine-id", "etc/resolv.conf", "proc", "run", "sys", "tmp"),
     *("var/cache", "var/lib/apt", "var/lib/dpkg", "var/log", "var/run"),
     *("usr/share/bug", "usr/share/info", "usr/share/lintian", "usr/share/locale", "usr/share/man"),
 )
@@ -25,16 +25,16 @@ _LEFTOVERS = (
 
 @dataclass(frozen=True)
 class RootSpec:
-    """One root: the packages to extract with all they depend on, and which of those to leave out again."""
+    """One root: the packages to extract with all they depend on, or `only` some of all those."""
 
     name: str
     packages: tuple[str, ...]
-    without: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """12 hex digits of what a root depends on, but for the versions that the Debian mirror holds."""
-        asked = [SUITE, os.uname().machine, *sorted(self.packages), "", *sorted(self.without)]
+        asked = [SUITE, os.uname().machine, *sorted(self.packages), "", *sorted(self.only)]
         return hashlib.sha256("\0".join(asked).encode() + Path(__file__).read_bytes()).hexdigest()[:12]
 
 
@@ -56,10 +56,14 @@ class Package:
         return found.group(1) if found else ""
 
     @property
+    def name(self) -> str:
+        """The package's name."""
+        return self.field("Package")
+
+    @property
     def line(self) -> str:
         """Name, version, architecture and hash: which bytes went into the root."""
-        told = (*map(self.field, ("Package", "Version", "Architecture")), _sha256(self.path))
-        return " ".join(told)
+        return " ".join((self.name, self.field("Version"), self.field("Architecture"), _sha256(self.path)))
 
 
 def place(spec: RootSpec, cache: Path) -> Path:
@@ -172,8 +176,9 @@ def _make(spec: RootSpec, tool: Tool, target: Path, log: Path) -> None:
 
 def _run_mmdebstrap(spec: RootSpec, tool: Tool, tree: Path, log: Path) -> None:
     arguments = ["--mode=root", "--variant=extract", "--skip=cleanup/apt/cache", f"--include={','.join(spec.packages)}"]
-    # In a mount namespace that ends with it, so that nothing stays mounted in the cache when it is killed.
-    alone = ["unshare", "--mount", "--propagation=private", "--fork", "--kill-child"]
+    # In namespaces that end with this process: killed, it leaves no process and nothing mounted in the cache.
+    alone = ["setpriv", "--pdeath-signal=KILL"]
+    alone += ["unshare", "--mount", "--propagation=private", "--pid", "--mount-proc", "--fork", "--kill-child"]
     command = [*alone, "perl", str(tool.script), *arguments, SUITE, str(tree), *map(str, sources())]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -188,13 +193,14 @@ def _run_mmdebstrap(spec: RootSpec, tool: Tool, tree: Path, log: Path) -> None:
 
 
 def _leave_out(spec: RootSpec, packages: list[Package], tree: Path) -> list[Package]:
-    unknown = set(spec.without) - {package.field("Package") for package in packages}
+    unknown = set(spec.only) - {package.name for package in packages}
     if unknown:
-        raise PlatformError(f"Debian root {spec.name}: {sorted(unknown)} to leave out are not among its packages")
+        raise PlatformError(f"Debian root {spec.name}: its packages do not need {sorted(unknown)}; correct `only`")
+    kept = [package for package in packages if not spec.only or package.name in spec.only]
     for package in packages:
-        if package.field("Package") in spec.without:
+        if package not in kept:
             _remove_files(package, tree)
-    return [package for package in packages if package.field("Package") not in spec.without]
+    return kept
 
 
 def _remove_files(package: Package, tree: Path) -> None:
@@ -241,7 +247,7 @@ def _describe(packages: Iterable[Package], tree: Path) -> None:
     folder = tree / "var/lib/dpkg/status.d"
     folder.mkdir(parents=True)
     for package in packages:
-        (folder / package.field("Package")).write_text(package.control)
+        (folder / package.name).write_text(package.control)
 
 
 def _sha256(path: Path) -> str:
