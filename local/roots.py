@@ -177,7 +177,7 @@ def _make(spec: RootSpec, tool: Tool, target: Path, log: Path) -> None:
 def _run_mmdebstrap(spec: RootSpec, tool: Tool, tree: Path, log: Path) -> None:
     arguments = ["--mode=root", "--variant=extract", "--skip=cleanup/apt/cache", f"--include={','.join(spec.packages)}"]
     # In namespaces that end with this process: killed, it leaves no process and nothing mounted in the cache.
-    alone = ["setpriv", "--pdeath-signal=KILL"]
+    alone = ["setpriv", "--pdeathsig", "KILL"]
     alone += ["unshare", "--mount", "--propagation=private", "--pid", "--mount-proc", "--fork", "--kill-child"]
     command = [*alone, "perl", str(tool.script), *arguments, SUITE, str(tree), *map(str, sources())]
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -186,9 +186,9 @@ def _run_mmdebstrap(spec: RootSpec, tool: Tool, tree: Path, log: Path) -> None:
             command, env=tool.environment, umask=0o022, stdout=output, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode:
-        lines = log.read_text(errors="replace").splitlines()
-        reason = next((line for line in reversed(lines) if line.startswith("E:")), "E: no message")
-        reason = reason.removeprefix("E: ")
+        lines = log.read_text(errors="replace").strip().splitlines() or ["no message"]
+        # mmdebstrap's own last error is that it failed; the first one says why.
+        reason = next((line for line in lines if line.startswith("E:")), lines[-1]).removeprefix("E: ")
         raise PlatformError(f"Debian root {spec.name}: mmdebstrap: {reason}; is the Debian mirror reachable? see {log}")
 
 

@@ -1,0 +1,136 @@
+"""The platform's own images: the same bytes twice, pushed by digest, and fit to run what they are for."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from local import build, images
+from local.errors import PlatformError
+from local.roots import place
+from local.steps import Steps
+from model_build.oci.push import pull_base
+from model_build.oci.reference import Reference
+from model_build.oci.registry import Registry
+from tests.provider.registry import registry
+
+pytestmark = pytest.mark.e2e
+
+CACHE = Path(os.environ.get("MODELSTACK_CACHE", "/var/cache/modelstack"))
+NAMES = {"base", "pause", "coredns", "prometheus"}
+QUIET = Steps(Console(quiet=True))
+PLATFORM = f"linux/{'amd64' if os.uname().machine == 'x86_64' else 'arm64'}"
+CHECK_PYTHON = """
+import bz2, ctypes, hashlib, lzma, os, sqlite3, ssl, sys, uuid, zlib
+ctypes.CDLL("libstdc++.so.6"), ctypes.CDLL("libgomp.so.1")
+print(sys.version_info[:2] == (3, 11), ssl.create_default_context().cert_store_stats()["x509_ca"] > 100)
+"""
+
+
+@pytest.fixture(scope="module")
+def go() -> str:
+    version = build.go_version()
+    build.build((*build.NODE_MODULES, *build.IMAGE_MODULES), CACHE, version, QUIET)
+    return version
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with roots of its own and the Go programs of the shared one."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "bin").symlink_to(CACHE / "bin")
+    return folder
+
+
+@pytest.fixture
+def host(tmp_path: Path, go: str) -> Iterator[str]:
+    with registry(tmp_path / "registry") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def unpacked(cache: Path, go: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base image's files as a container sees them."""
+    folder = tmp_path_factory.mktemp("base")
+    with registry(folder / "registry") as host:
+        reference = Reference.parse(images.publish(host, CACHE, go, QUIET)["base"])
+        for layer in pull_base(Registry(host), reference, PLATFORM).layers:
+            blob = b"".join(Registry(host).stream(reference.repository, layer.digest))
+            (folder / "root").mkdir(exist_ok=True)
+            subprocess.run(["tar", "--extract", f"--directory={folder / 'root'}"], input=blob, check=True)
+    return folder / "root"
+
+
+def test_made_again_from_the_same_packages_the_images_have_the_same_digests(
+    cache: Path, go: str, tmp_path: Path
+) -> None:
+    before, again = (images.references("127.0.0.1:1", folder, go, QUIET) for folder in (CACHE, cache))
+    if packages(CACHE) != packages(cache):
+        # The mirror has newer packages than when the shared cache was filled.
+        (tmp_path / "bin").symlink_to(CACHE / "bin")
+        before = images.references("127.0.0.1:1", tmp_path, go, QUIET)
+    assert before == again
+    assert set(again) == NAMES
+
+
+def packages(cache: Path) -> list[str]:
+    return [(place(spec, cache) / "packages").read_text() for spec in images.ROOTS]
+
+
+def test_what_publish_names_can_be_pulled_by_digest(host: str, go: str) -> None:
+    found = {name: Reference.parse(text) for name, text in images.publish(host, CACHE, go, QUIET).items()}
+    assert set(found) == NAMES
+    assert all(pull_base(Registry(host), one, PLATFORM).layers for one in found.values())
+
+
+def test_no_image_runs_as_root(host: str, go: str) -> None:
+    found = [Reference.parse(text) for text in images.publish(host, CACHE, go, QUIET).values()]
+    users = {pull_base(Registry(host), one, PLATFORM).config["config"]["User"] for one in found}
+    assert users == {"65532:65532"}
+
+
+def test_an_image_that_the_registry_lost_is_pushed_again(host: str, go: str) -> None:
+    lost = Reference.parse(images.publish(host, CACHE, go, QUIET)["pause"])
+    assert lost.digest
+    Registry(host).delete(lost.repository, lost.digest)
+    images.publish(host, CACHE, go, QUIET)
+    assert Registry(host).head(lost.repository, lost.digest)
+
+
+def test_files_changed_in_the_cache_are_refused_with_the_remedy(cache: Path, host: str, go: str) -> None:
+    images.references(host, cache, go, QUIET)
+    extra = place(images.BASE, cache) / "root" / "etc" / "extra"
+    extra.write_text("not of Debian")
+    try:
+        with pytest.raises(PlatformError, match=r"image base: .* delete .*roots"):
+            images.publish(host, cache, go, QUIET)
+    finally:
+        extra.unlink()
+
+
+def test_a_registry_that_is_down_is_named(go: str) -> None:
+    with pytest.raises(PlatformError, match=r"127\.0\.0\.1:1"):
+        images.publish("127.0.0.1:1", CACHE, go, QUIET)
+
+
+def test_the_base_image_runs_python_with_what_serving_needs(unpacked: Path) -> None:
+    command = ["chroot", "--userspec=65532:65532", str(unpacked), "/usr/bin/python3.11", "-c", CHECK_PYTHON]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["True", "True"]
+
+
+def test_the_base_image_has_no_shell_and_no_package_manager(unpacked: Path) -> None:
+    programs = {path.name for folder in ("bin", "sbin", "usr/bin", "usr/sbin") for path in unpacked.glob(f"{folder}/*")}
+    assert not programs & {"sh", "bash", "dash", "busybox", "perl", "apt", "dpkg", "tar", "openssl"}
+    assert "python3.11" in programs
+
+
+def test_prometheus_starts_in_its_root(go: str) -> None:
+    images.references("127.0.0.1:1", CACHE, go, QUIET)
+    tree = place(images.PROMETHEUS, CACHE) / "root"
+    told = subprocess.run(
+        ["chroot", str(tree), "/usr/bin/prometheus", "--version"], capture_output=True, text=True, check=True
+    )
+    assert "prometheus, version 2." in told.stdout + told.stderr
