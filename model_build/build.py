@@ -9,7 +9,9 @@ from model_build import inputs as build_inputs
 from model_build import pipeline, recipe, report
 from model_build.bake import Parts, bake
 from model_build.cache import StepStore
+from model_build.errors import RecipeError
 from model_build.events import Reporter, Sink
+from model_build.inputs import Inputs
 from model_build.oci.image import Base
 from model_build.places import cache_root
 from model_build.publish import Destination, publish
@@ -32,7 +34,7 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
     store = StepStore(cache_root())
     store.sweep()
     # Asked before the work, so that a registry that is down costs no training.
-    target = _Target.of(order, parsed)
+    target = _Target.of(order, parsed, inputs)
     with pipeline.Pipeline(order.recipe, parsed, inputs, store, sink) as steps:
         built = steps.build()
     path = report.write(built, inputs, store.root)
@@ -59,10 +61,13 @@ class _Target:
     bases: Mapping[str, Base]
 
     @classmethod
-    def of(cls, order: Order, parsed: Recipe) -> "_Target | None":
-        if order.push is None or order.base is None:
+    def of(cls, order: Order, parsed: Recipe, inputs: Inputs) -> "_Target | None":
+        if order.push is None:
             return None
+        if order.base is None:
+            raise RecipeError("--base: is missing beside --push; name the base image as NAME@sha256:<64 hex digits>")
         destination = Destination.of(order.push, order.base)
+        destination.check(inputs.tag)
         return cls(destination, {platform: destination.base_for(platform) for platform in parsed.platforms})
 
 

@@ -37,6 +37,10 @@ class Destination:
         same = found.host == target.host
         return cls(registry, target.repository, registry if same else Registry.of_docker(found.host, folder), found)
 
+    def check(self, tag: str) -> None:
+        """Raise RegistryError where the registry does not answer or may not be read."""
+        self.registry.head(self.repository, tag)
+
     def base_for(self, platform: str) -> Base:
         """Return the base image for `platform`; raises RegistryError where it or its registry cannot be had."""
         return pull_base(self.source, self.base, platform)

@@ -173,14 +173,18 @@ class Registry:
         return answer.status == 201
 
     def upload(self, repository: str, digest: str, size: int, chunks: Callable[[], Iterable[bytes]]) -> None:
-        """Stream a blob of `size` bytes; `chunks` starts it, again where a try failed."""
+        """Stream a blob of `size` bytes; where a try is cut off a new upload starts `chunks` again."""
+        # A registry keeps what it got of the old upload and refuses to take it from the start.
+        self._transport.again(lambda: self._upload(repository, digest, size, chunks))
+
+    def _upload(self, repository: str, digest: str, size: int, chunks: Callable[[], Iterable[bytes]]) -> None:
         answer, request = self._ask("POST", repository, "blobs/uploads/")
         self._expect(request, answer, 202)
         place = self._location(request, answer)
         url = f"{place}{'&' if '?' in place else '?'}{urlencode({'digest': digest})}"
         headers = {"Content-Type": "application/octet-stream"}
         sent = Request("PUT", url, headers, body=chunks, size=size, scope=request.scope)
-        self._expect(sent, self._transport.send(sent), 201)
+        self._expect(sent, self._transport.once(sent), 201)
 
     def _location(self, request: Request, answer: urllib3.BaseHTTPResponse) -> str:
         return self._transport.followed(request, request.url, answer.headers.get("Location", ""))

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlencode, urljoin
 
 import urllib3
@@ -16,13 +17,15 @@ from model_build.oci.auth import Challenge, Credentials, is_loopback, may_see, o
 TRIES = 4
 PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
-TIMEOUT = urllib3.Timeout(connect=5.0, read=120.0)
+# urllib3 holds each write of a body to the time to connect too, so it must outlast a registry busy with its disk.
+TIMEOUT = urllib3.Timeout(connect=30.0, read=120.0)
 REDIRECTS = 5
 PASSING = frozenset({429, 500, 502, 503, 504})
 
 LARGEST_ANSWER = 8 * 1024 * 1024
 _HUB = {"docker.io": "registry-1.docker.io"}
 
+T = TypeVar("T")
 Body = bytes | Callable[[], Iterable[bytes]]
 
 
@@ -39,6 +42,14 @@ class Request:
     scope: str = ""
 
 
+class PassingError(RegistryError):
+    """Something that another try may get past; `pause` in seconds where the registry asked for one."""
+
+    def __init__(self, fault: RegistryError, pause: float | None) -> None:
+        super().__init__(str(fault))
+        self.pause = pause
+
+
 class Transport:
     """Speaks with one registry; keeps its connections and tokens."""
 
@@ -50,22 +61,34 @@ class Transport:
         self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
 
     def send(self, request: Request) -> urllib3.BaseHTTPResponse:
-        """Return the answer, whatever its status; raises RegistryError where none can be had."""
-        for attempt in range(TRIES):
-            last = attempt + 1 == TRIES
+        """Return the answer, tried again within bounds; raises RegistryError where none can be had."""
+        return self.again(lambda: self.once(request))
+
+    def again(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, tried again after each PassingError; the last one ends as RegistryError."""
+        for attempt in range(TRIES - 1):
             try:
-                answer = self._authorized(request)
-            except (HTTPError, OSError) as error:
-                if last:
-                    raise self.fault(request, f"does not answer ({_said(error)})", "start it or correct it") from error
-                pause = PAUSE_SECONDS * 2**attempt
-            else:
-                if answer.status not in PASSING or last:
-                    return answer
-                pause = _wanted_pause(answer, PAUSE_SECONDS * 2**attempt)
-                answer.release_conn()
-            time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+                return work()
+            except PassingError as fault:
+                time.sleep(PAUSE_SECONDS * 2**attempt if fault.pause is None else fault.pause)
+        try:
+            return work()
+        except PassingError as fault:
+            # Tried often enough: a caller that tries again as well must not multiply the tries.
+            raise RegistryError(str(fault)) from fault
+
+    def once(self, request: Request) -> urllib3.BaseHTTPResponse:
+        """Return the answer of one try; raises PassingError where another try may do better."""
+        try:
+            answer = self._authorized(request)
+        except HTTPError as error:
+            what = f"does not answer ({_said(error)})"
+            raise PassingError(self.fault(request, what, "start it or correct it"), None) from error
+        if answer.status not in PASSING:
+            return answer
+        said = answer.data[:300].decode(errors="replace").strip()
+        what = f"was answered with {answer.status} {said}".rstrip()
+        raise PassingError(self.fault(request, what, "see the registry's log"), _wanted_pause(answer))
 
     def fault(self, request: Request, what: str, remedy: str) -> RegistryError:
         """Return the error that names this registry, the request and the remedy."""
@@ -143,11 +166,9 @@ class Transport:
         )
 
 
-def _wanted_pause(answer: urllib3.BaseHTTPResponse, otherwise: float) -> float:
-    try:
-        return min(float(answer.headers["Retry-After"]), LONGEST_PAUSE_SECONDS)
-    except (KeyError, ValueError):
-        return otherwise
+def _wanted_pause(answer: urllib3.BaseHTTPResponse) -> float | None:
+    told = answer.headers.get("Retry-After", "")
+    return min(float(told), LONGEST_PAUSE_SECONDS) if told.isdecimal() else None
 
 
 def _said(error: Exception) -> str:
