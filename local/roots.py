@@ -132,7 +132,7 @@ def _fetch_tool(folder: Path) -> None:
 
 
 def _tool(folder: Path) -> Tool:
-    modules = (*folder.glob("usr/share/perl/*.*"), *folder.glob("usr/lib/*/perl/*.*"))
+    modules = (*folder.glob("usr/share/perl/5.*"), *folder.glob("usr/lib/*/perl/5.*"))
     return Tool(folder / "usr/bin/mmdebstrap", tuple(path for path in modules if not path.is_symlink()))
 
 
