@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 
 from model_build import inputs as build_inputs
-from model_build.build import Order, build, held_out
 from model_build.errors import BuildError, CancelledError, DataError, one_line
 from model_build.events import Sink, sink_for
 
@@ -34,15 +33,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, sink: Sink) -> int:
+    if options.command == "inspect":
+        return _inspect(options)
+    # inspect answers in the time of a glance; what builds loads numpy and the registry client.
+    from model_build.build import Order, build  # noqa: PLC0415
+
     if options.command == "build":
         sink.result(build(Order(options.recipe, options.push, options.base), sink))
         return 0
-    if options.command == "held-out":
-        return _held_out(options, sink)
-    return _inspect(options)
+    return _held_out(options, sink)
 
 
 def _held_out(options: argparse.Namespace, sink: Sink) -> int:
+    from model_build.build import held_out  # noqa: PLC0415 (as above)
+
     folder = held_out(options.recipe, sink)
     try:
         shutil.copyfile(folder / "test.npz", options.out)

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from model_build import recipe as recipes
+from model_build.errors import RecipeError
+from model_build.places import ROOT
+from tests.model_build.conftest import replaced
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_the_recipes_of_this_project_are_sound(name: str) -> None:
+    assert recipes.load(ROOT / "models" / name / "recipe.yaml").name == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs: 30", "epochs: many", "steps.train.epochs: 'many'"),
+        ("epochs: 30", "epochs: 0", "steps.train.epochs: 0"),
+        ("seed: 7", "seeds: 7", "seeds"),
+        ("min_accuracy: 0.97", "min_accuracy: 1.5", "gates.min_accuracy: 1.5"),
+        ("min_accuracy: 0.97", "min_accuracy: .nan", "gates.min_accuracy"),
+        ("name: digits", "name: Digits_1", "name: 'Digits_1'"),
+        ("linux/amd64", "windows/amd64", "platforms"),
+        ("static-int8", "int3", "quantize.method: 'int3'"),
+        ("model: model.py:build", "model: ../model.py:build", "model: '../model.py:build'"),
+        ("client: installed", "client: pip", "sources"),
+        ("- export: {opset: 20}", "- export: {opset: 20}\n  - export: {opset: 20}", "steps"),
+        ("version: 1", "version: 1\nversion: 1", "version"),
+        ("seed: 7", "seed: !!python/object/apply:os.system ['true']", "line 7"),
+    ],
+)
+def test_a_recipe_with_an_error_is_refused_by_its_key(recipe: Path, old: str, new: str, said: str) -> None:
+    text = recipe.read_text()
+    assert old in text
+    recipe.write_text(text.replace(old, new, 1))
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(recipe)
+    message = str(caught.value)
+    assert str(recipe) in message
+    assert said in message
+    assert ";" in message
+    assert "\n" not in message
+
+
+def test_a_recipe_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"nowhere\.yaml"):
+        recipes.load(tmp_path / "nowhere.yaml")
+
+
+def test_a_recipe_whose_model_file_is_missing_is_refused(recipe: Path) -> None:
+    (recipe.parent / "model.py").unlink()
+    with pytest.raises(RecipeError, match=r"model\.py"):
+        recipes.load(recipe)
+
+
+def test_a_recipe_with_an_unknown_key_names_the_key(recipe: Path) -> None:
+    replaced(recipe, "seed: 7", "seed: 7\nsede: 8")
+    with pytest.raises(RecipeError, match="sede"):
+        recipes.load(recipe)
