@@ -39,7 +39,7 @@ def folders(instance: Instance, root: Path = ROOT) -> list[Path]:
 
 
 def remove(instance: Instance, root: Path = ROOT, seconds: float = 10) -> None:
-    """Remove the instance's cgroups, deepest first; the kernel may need a moment after the last process. Raises PlatformError."""
+    """Remove the instance's cgroups, deepest first, within `seconds` of the last process. Raises PlatformError."""
     deadline = time.monotonic() + seconds
     while left := [folder for folder in folders(instance, root) if not _remove_tree(folder)]:
         if time.monotonic() > deadline:

@@ -105,7 +105,12 @@ SystemdCgroup = false
 
 def pod_network() -> dict[str, object]:
     """The pods' network: routed pairs of interfaces, which need no bridge and so no netfilter module for bridges."""
-    addresses = {"type": "host-local", "ranges": [[{"subnet": POD_RANGE}]], "dataDir": "/run/cni/addresses"}
+    addresses = {
+        "type": "host-local",
+        "ranges": [[{"subnet": POD_RANGE}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+        "dataDir": "/run/cni/addresses",
+    }
     return {
         "cniVersion": "1.0.0",
         "name": "pods",
@@ -150,6 +155,8 @@ def kubelet(instance: Instance) -> dict[str, object]:
         "imageGCHighThresholdPercent": 100,
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "serializeImagePulls": False,
+        # Beside the other logs, on disk: the node's own file system is in memory.
+        "podLogsDir": "/var/log/modelstack/pods",
     }
 
 

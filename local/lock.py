@@ -12,7 +12,6 @@ from local.errors import LockedError
 @contextmanager
 def locked(path: Path, what: str, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock at `path`; where it is taken, wait for it, or raise LockedError with `wait=False`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _acquire(path, what, wait=wait)
     try:
         yield
@@ -22,6 +21,8 @@ def locked(path: Path, what: str, *, wait: bool = True) -> Iterator[None]:
 
 def _acquire(path: Path, what: str, *, wait: bool) -> int:
     while True:
+        # Inside the loop: its last holder may have removed the folder with it.
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local import cgroups
 from local.errors import PlatformError, UnhealthyError
-from local.instance import NODE_ADDRESS, NODE_NAME, Instance
+from local.instance import NODE_ADDRESS, NODE_NAME, SERVICE_RANGE, Instance
 
 SCRIPTS = Path(__file__).parent / "node"
 VOLUMES = ("etcd", "containerd", "kubelet", "registry")
@@ -65,6 +65,7 @@ def start(instance: Instance, root: Path, binaries: list[Path]) -> Node:
         "MODELSTACK_INSTANCE": instance.name,
         "NODE_ADDRESS": NODE_ADDRESS,
         "NODE_NAME": NODE_NAME,
+        "SERVICE_RANGE": SERVICE_RANGE,
     }
     with log.open("w") as output:
         launcher = subprocess.Popen(
@@ -103,7 +104,8 @@ def stop(instance: Instance, graceful: tuple[str, ...] = ()) -> None:
     node = running(instance)
     if node:
         if graceful:
-            _ask_to_end(node, graceful)
+            # Killed anyway a moment later: what does not answer is no reason to fail.
+            supervise(node, "stop", graceful, "-w", str(STOP_SECONDS))
         _kill(node)
     cgroups.remove(instance)
     instance.record.unlink(missing_ok=True)
@@ -112,13 +114,12 @@ def stop(instance: Instance, graceful: tuple[str, ...] = ()) -> None:
         mount_point.rmdir()
 
 
-def _ask_to_end(node: Node, names: tuple[str, ...]) -> None:
+def supervise(node: Node, command: str, names: tuple[str, ...], *options: str) -> str:
+    """What `sv` printed on a command for these parts; a node that has ended prints nothing."""
     services = [f"/run/service/{name}" for name in names]
     enter = ["nsenter", f"--target={node.pid}", "--mount", "--pid", "--net", f"--root={node.root}"]
-    # Killed anyway a moment later: what does not answer is no reason to fail.
-    subprocess.run(
-        [*enter, "/usr/bin/sv", "-w", str(STOP_SECONDS), "stop", *services], capture_output=True, check=False
-    )
+    asked = [*enter, "/usr/bin/sv", *options, command, *services]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
 
 
 def _kill(node: Node) -> None:
@@ -133,7 +134,7 @@ def _kill(node: Node) -> None:
     while _alive(node.pid):
         if time.monotonic() > deadline:
             raise PlatformError(
-                f"node: process {node.pid} did not end in {STOP_SECONDS} s after SIGKILL; see `cat /proc/{node.pid}/stack`"
+                f"node: process {node.pid} did not end in {STOP_SECONDS} s after SIGKILL; see /proc/{node.pid}/stack"
             )
         time.sleep(0.05)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from local.instance import NODE_ADDRESS, NODE_NAME, POD_RANGE, SERVICE_RANGE, Instance
+from local.instance import NODE_ADDRESS, NODE_NAME, SERVICE_RANGE, Instance
 
 ETC = "/etc/modelstack"
 PKI = f"{ETC}/pki"

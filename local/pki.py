@@ -62,7 +62,7 @@ def make(folder: Path) -> None:
             )
     for certificate in CERTIFICATES:
         if not (folder / f"{certificate.name}.crt").exists():
-            _issue(folder, certificate.name, _leaf_options(folder, certificate))
+            _issue(folder, certificate.name, _leaf_options(certificate))
     if not (folder / "service-account.key").exists():
         _openssl(folder, ["genpkey", "-algorithm", "EC", *_CURVE, "-out", "service-account.key"])
         _openssl(folder, ["pkey", "-in", "service-account.key", "-pubout", "-out", "service-account.pub"])
@@ -86,7 +86,7 @@ def kubeconfig(folder: Path, certificate: str, server: str) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _leaf_options(folder: Path, certificate: Certificate) -> list[str]:
+def _leaf_options(certificate: Certificate) -> list[str]:
     organization = f"/O={certificate.organization}" if certificate.organization else ""
     options = ["-subj", f"{organization}/CN={certificate.common_name}"]
     options += ["-CA", f"{certificate.authority}.crt", "-CAkey", f"{certificate.authority}.key"]

@@ -21,7 +21,7 @@ class Steps:
         if not self._console.is_terminal:
             self._console.print(f"  {escape(name)} ...")
         try:
-            with self._console.status(_Elapsed(name, started)):  # type: ignore[arg-type]  # any renderable works
+            with self._console.status(_Elapsed(name, started)):
                 yield
         except BaseException:
             self._console.print(f"[red]✗[/] {escape(name)} failed after {_seconds(started)}")

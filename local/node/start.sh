@@ -14,6 +14,8 @@ printf 'root:x:0:\nnogroup:x:65534:\n' >/etc/group
 
 ip link set lo up
 ip address add "$NODE_ADDRESS/32" dev lo scope global
+# What the node itself asks of Services: rewritten to a pod's address, once there is a route to send it on.
+ip route add "$SERVICE_RANGE" dev lo src "$NODE_ADDRESS"
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
 # The package's alternatives are made on installation, which an extracted root never had: take the one this kernel has.

@@ -1,0 +1,84 @@
+"""The commands of `python -m local`, and the exit code of each."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from local import environment, logs, platform, status
+from local.errors import EXIT_UNHEALTHY, PlatformError
+from local.instance import Instance, locate
+from local.steps import Steps
+
+INTERRUPTED = 130
+Command = Callable[[Instance, argparse.Namespace], int]
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; a failure is one line on standard error."""
+    parsed = _parser().parse_args(arguments)
+    command: Command = parsed.command
+    try:
+        return command(locate(parsed.instance), parsed)
+    except PlatformError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.code
+    except BrokenPipeError:
+        # The reader of a pipe has enough; what is left to write goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command run again goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description="The embedded platform.")
+    parser.add_argument("--instance", help="default: MODELSTACK_INSTANCE, else `default`")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
+        own = commands.add_parser(name, help=text, description=text)
+        own.set_defaults(command=command)
+        return own
+
+    add("up", _up, "build what is missing, start the platform and wait until it is ready")
+    add("status", _status, "state, uptime, version and log of each part").add_argument("--json", action="store_true")
+    told = add("logs", _logs, "the last lines of the parts' logs")
+    told.add_argument("part", nargs="?", help="default: every part")
+    told.add_argument("-f", "--follow", action="store_true")
+    add("down", _down, "end the platform; its data stays")
+    add("reset", _reset, "end the platform and remove its data, the state of its stacks included")
+    add("env", _env, 'lines for `eval "$(python -m local env)"`, which `pulumi` needs')
+    return parser
+
+
+def _up(instance: Instance, _: argparse.Namespace) -> int:
+    platform.up(instance, Steps(), os.environ)
+    return 0
+
+
+def _status(instance: Instance, parsed: argparse.Namespace) -> int:
+    rows = status.rows(instance)
+    print(status.as_json(rows) if parsed.json else status.as_table(rows))
+    return 0 if all(row.healthy for row in rows) else EXIT_UNHEALTHY
+
+
+def _logs(instance: Instance, parsed: argparse.Namespace) -> int:
+    return logs.show(instance, parsed.part, follow=parsed.follow)
+
+
+def _down(instance: Instance, _: argparse.Namespace) -> int:
+    platform.down(instance, Steps())
+    return 0
+
+
+def _reset(instance: Instance, _: argparse.Namespace) -> int:
+    platform.reset(instance, Steps())
+    return 0
+
+
+def _env(instance: Instance, _: argparse.Namespace) -> int:
+    for line in environment.lines(instance, Steps(), os.environ):
+        print(line)
+    return 0

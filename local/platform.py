@@ -1,0 +1,180 @@
+"""Starts and ends one instance: from nothing, from what a killed run left, or not at all where it is ready."""
+
+import hashlib
+import shutil
+import string
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import build, checks, config, connection, environment, health, images, node
+from local.instance import CLUSTER_DOMAIN, DNS_ADDRESS, NODE_NAME, Instance
+from local.kubectl import Kubectl
+from local.lock import locked
+from local.node import Node
+from local.parts import parts
+from local.roots import RootSpec, root
+from local.steps import Steps
+
+NODE = RootSpec(
+    "node",
+    packages=(
+        *("etcd-server", "runc", "containernetworking-plugins", "haproxy", "runit", "iptables", "iproute2"),
+        *("dash", "coreutils", "mount", "util-linux"),
+    ),
+)
+ADDONS = Path(__file__).with_name("addons.yaml")
+APPLIED = "modelstack.dev/applied"
+NODE_SECONDS = 60.0
+DNS_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a node is started from, all of it in the cache."""
+
+    root: Path
+    binaries: tuple[Path, ...]
+    images: dict[str, str]
+    go: str
+
+
+def up(instance: Instance, steps: Steps, environ: Mapping[str, str]) -> None:
+    """Build what is missing, start what does not run, wait until all of it answers. Raises PlatformError."""
+    checks.machine(instance)
+    go = build.go_version()
+    modules = (*build.NODE_MODULES, *build.IMAGE_MODULES, *environment.engine_modules(instance, environ))
+    lacking = build.missing(modules, instance.cache, go)
+    checks.disk("MODELSTACK_CACHE", instance.cache, checks.BUILD_BYTES if lacking else checks.RUN_BYTES)
+    checks.disk("MODELSTACK_DATA", instance.data, checks.RUN_BYTES)
+    with _locked(instance):
+        if not node.running(instance):
+            checks.free_ports(instance)
+        (instance.data / "base-port").write_text(f"{instance.base_port}\n")
+        build.build(modules, instance.cache, go, steps)
+        environment.prepare(instance, steps)
+        made = _make(instance, go, steps)
+        _run(instance, made, steps)
+    steps.say(
+        f"platform {instance.name!r} is ready: API server 127.0.0.1:{instance.api_port}, registry {instance.registry}"
+    )
+
+
+def down(instance: Instance, steps: Steps) -> None:
+    """End the instance; what it keeps stays. Raises PlatformError."""
+    if not instance.data.is_dir():
+        steps.say(f"platform {instance.name!r}: nothing to end")
+        return
+    with _locked(instance), steps.step(f"end platform {instance.name!r}"):
+        _end(instance)
+
+
+def reset(instance: Instance, steps: Steps) -> None:
+    """End the instance and remove its data folder. Raises PlatformError."""
+    if not instance.data.is_dir():
+        steps.say(f"platform {instance.name!r}: nothing to remove")
+        return
+    with _locked(instance), steps.step(f"end platform {instance.name!r} and remove {instance.data}"):
+        _end(instance, gracefully=False)
+        shutil.rmtree(instance.data)
+
+
+def _locked(instance: Instance) -> AbstractContextManager[None]:
+    return locked(instance.data / "lock", f"platform {instance.name!r}")
+
+
+def _end(instance: Instance, *, gracefully: bool = True) -> None:
+    instance.connection.unlink(missing_ok=True)
+    node.stop(instance, tuple(part.name for part in parts(instance) if part.graceful and gracefully))
+
+
+def _make(instance: Instance, go: str, steps: Steps) -> Made:
+    node_root = root(NODE, instance.cache, steps)
+    references = images.references(instance.registry, instance.cache, go, steps)
+    binaries = tuple(build.binaries(module, instance.cache, go) for module in build.NODE_MODULES)
+    return Made(node_root, binaries, references, go)
+
+
+def _run(instance: Instance, made: Made, steps: Steps) -> None:
+    kubectl = Kubectl(instance, made.binaries[build.NODE_MODULES.index(build.KUBERNETES)])
+    config.write(instance, made.images["pause"])
+    running = _start(instance, made, steps)
+    asked = health.targets(instance)
+    if any(health.probe(running, asked).values()):
+        with steps.step(f"wait for {', '.join(asked)}"):
+            health.wait(instance, running, asked)
+    images.publish(instance.registry, instance.cache, made.go, steps)
+    _wait_for_node(instance, kubectl, running, steps)
+    _apply_addons(kubectl, made, steps)
+    if any(health.probe(running, {health.DNS: health.DNS_TARGET}).values()):
+        with steps.step("wait for coredns"):
+            health.wait(instance, running, {health.DNS: health.DNS_TARGET}, DNS_SECONDS)
+    connection.write(instance.connection, connection.describe(instance, made.images))
+
+
+def _start(instance: Instance, made: Made, steps: Steps) -> Node:
+    mark = instance.data / "started"
+    wanted = _fingerprint(instance, made)
+    running = node.running(instance)
+    if running and mark.is_file() and mark.read_text() == wanted:
+        return running
+    with steps.step("start the node anew with what has changed" if running else "start the node"):
+        # Also where nothing runs: a killed run may have left cgroups.
+        _end(instance)
+        mark.unlink(missing_ok=True)
+        started = node.start(instance, made.root, list(made.binaries))
+        mark.write_text(wanted)
+    return started
+
+
+def _fingerprint(instance: Instance, made: Made) -> str:
+    digest = hashlib.sha256("\0".join(map(str, (made.root, *made.binaries))).encode())
+    rendered = sorted(path for path in instance.etc.rglob("*") if path.is_file() and path.parent != instance.pki)
+    for path in (*rendered, *sorted(node.SCRIPTS.iterdir())):
+        digest.update(f"\0{path}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _wait_for_node(instance: Instance, kubectl: Kubectl, running: Node, steps: Steps) -> None:
+    if _node_is_ready(instance, kubectl):
+        return
+    with steps.step("wait for the node to be Ready"):
+        deadline = time.monotonic() + NODE_SECONDS
+        while not _node_is_ready(instance, kubectl):
+            if node.running(instance) != running or time.monotonic() > deadline:
+                raise health.unhealthy(instance, "kubelet", f"node not Ready in {NODE_SECONDS:.0f} s")
+            time.sleep(0.5)
+
+
+def _node_is_ready(instance: Instance, kubectl: Kubectl) -> bool:
+    # A condition from before the last `down` says nothing: only a heartbeat of this run counts.
+    ready = '{.status.conditions[?(@.type=="Ready")]'
+    told = kubectl.run(
+        "get", "node", NODE_NAME, "--ignore-not-found", f"-o=jsonpath={ready}.status}} {ready}.lastHeartbeatTime}}"
+    )
+    status, _, heartbeat = told.partition(" ")
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(instance.record.stat().st_mtime))
+    return status == "True" and heartbeat >= since
+
+
+def _apply_addons(kubectl: Kubectl, made: Made, steps: Steps) -> None:
+    text = string.Template(ADDONS.read_text()).substitute(
+        image=made.images["coredns"], address=DNS_ADDRESS, domain=CLUSTER_DOMAIN
+    )
+    wanted = hashlib.sha256(text.encode()).hexdigest()
+    name = ("deployment/coredns", "--namespace=kube-system")
+    annotation = APPLIED.replace(".", "\\.")
+    if kubectl.run("get", *name, "--ignore-not-found", f"-o=jsonpath={{.metadata.annotations.{annotation}}}") == wanted:
+        return
+    with steps.step("apply CoreDNS"):
+        kubectl.run(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=modelstack-local",
+            "--filename=-",
+            stdin=text,
+        )
+        kubectl.run("annotate", "--overwrite", *name, f"{APPLIED}={wanted}")
