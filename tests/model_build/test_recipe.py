@@ -16,8 +16,8 @@ def test_the_recipes_of_this_project_are_sound(name: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("epochs: 30", "epochs: many", "steps.train.epochs: 'many'"),
-        ("epochs: 30", "epochs: 0", "steps.train.epochs: 0"),
+        ("epochs: 30", "epochs: many", "steps[0].train.epochs: 'many'"),
+        ("epochs: 30", "epochs: 0", "steps[0].train.epochs: 0"),
         ("seed: 7", "seeds: 7", "seeds"),
         ("min_accuracy: 0.97", "min_accuracy: 1.5", "gates.min_accuracy: 1.5"),
         ("min_accuracy: 0.97", "min_accuracy: .nan", "gates.min_accuracy"),

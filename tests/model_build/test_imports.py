@@ -1,0 +1,57 @@
+"""Who may import what: rooms stay apart, and a glance at the inputs loads nothing heavy."""
+
+import ast
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model_build.places import ROOT
+
+HEAVY = {"numpy", "torch", "onnx", "onnxruntime", "sklearn", "pulumi", "grpc", "urllib3", "rich"}
+SOURCES = sorted((ROOT / "model_build").rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def test_model_build_never_imports_pulumi_or_another_room() -> None:
+    forbidden = {"pulumi", "provider", "components", "ops", "local", "settings", "model_server"}
+    assert {path.name: found for path in SOURCES if (found := forbidden & set(imported(path)))} == {}
+
+
+def test_torch_is_imported_under_optimize_alone() -> None:
+    found = [path for path in SOURCES if "torch" in imported(path)]
+    assert found
+    assert {path.parent.name for path in found} == {"optimize"}
+
+
+def test_torch_cannot_be_imported_from_the_programs_environment() -> None:
+    assert importlib.util.find_spec("torch") is None
+
+
+@pytest.mark.parametrize("module", ["model_build.inputs", "model_build.environment"])
+def test_what_the_provider_imports_loads_nothing_heavy(module: str) -> None:
+    assert loaded(f"import {module}") == []
+
+
+def test_inspecting_a_recipe_loads_nothing_heavy() -> None:
+    recipe = str(ROOT / "models" / "digits" / "recipe.yaml")
+    assert loaded(f"from model_build.__main__ import main; main(['inspect', '--json', '--recipe', {recipe!r}])") == []
+
+
+def loaded(code: str) -> list[str]:
+    """Return the heavy modules that `code` loads in a fresh interpreter."""
+    tell = f"; import sys, json; print(json.dumps(sorted({HEAVY!r} & set(sys.modules))))"
+    done = subprocess.run([sys.executable, "-c", code + tell], cwd=ROOT, capture_output=True, text=True, check=True)
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
