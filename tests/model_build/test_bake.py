@@ -1,0 +1,171 @@
+"""The image of a model, from the real wheels."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from model_build import dependencies
+from model_build import inputs as build_inputs
+from model_build.bake import Parts, bake, server_layer
+from model_build.cache import StepStore
+from model_build.dependencies import PYTHON, lay_out
+from model_build.errors import EnvironmentFault
+from model_build.events import Lines, Reporter
+from model_build.hashing import source_files
+from model_build.inputs import IMAGE_REQUIREMENTS, Inputs
+from model_build.oci.image import Base, Image
+from model_build.oci.layer import OWN_LAYER_BYTES, Layer
+from model_build.oci.reference import Reference
+from model_build.places import ROOT
+
+PLATFORM = "linux/amd64"
+BASE = Base(
+    Reference("127.0.0.1:1", "base", digest=f"sha256:{'b' * 64}"),
+    (),
+    {"config": {"Env": ["PATH=/usr/bin"], "Cmd": ["sh"]}, "rootfs": {"diff_ids": []}},
+)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> StepStore:
+    """A cache in which the wheels are laid out once for all tests here."""
+    return StepStore(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def inputs(recipe: Path) -> Inputs:
+    return build_inputs.compute(recipe, str(BASE.reference))
+
+
+def artifact(folder: Path, weights: bytes = b"weights", modified: int = 1) -> Path:
+    """Write an artifact's folder, last modified at `modified` (seconds)."""
+    folder.mkdir(parents=True)
+    for name, content in {"model.onnx": weights, "model.json": b"{}"}.items():
+        (folder / name).write_bytes(content)
+        os.utime(folder / name, (modified, modified))
+    return folder
+
+
+def baked(folder: Path, inputs: Inputs, store: StepStore) -> Image:
+    parts = Parts("digits", folder, inputs)
+    return bake(parts, PLATFORM, BASE, store, Reporter.start(Lines(io.StringIO()), "bake"))
+
+
+def names(layer: Layer) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(layer.open()))) as archive:
+        return archive.getnames()
+
+
+def test_the_same_parts_baked_in_two_folders_and_caches_give_the_same_digest(
+    tmp_path: Path, inputs: Inputs, store: StepStore
+) -> None:
+    one = baked(artifact(tmp_path / "one", modified=1), inputs, store)
+    other = baked(artifact(tmp_path / "elsewhere" / "two", modified=2), inputs, StepStore(tmp_path / "cache"))
+    assert one.digest == other.digest
+
+
+def test_other_weights_change_the_last_layer_alone(tmp_path: Path, inputs: Inputs, store: StepStore) -> None:
+    one = baked(artifact(tmp_path / "one", b"1"), inputs, store)
+    other = baked(artifact(tmp_path / "two", b"2"), inputs, store)
+    same = [first.digest == second.digest for first, second in zip(one.layers, other.layers, strict=True)]
+    assert same == [True, True, False]
+
+
+def test_dependencies_server_and_weights_lie_in_this_order_at_their_places(
+    tmp_path: Path, inputs: Inputs, store: StepStore
+) -> None:
+    wheels, server, weights = baked(artifact(tmp_path / "one"), inputs, store).layers
+    assert "opt/modelstack/deps/onnxruntime/__init__.py" in names(wheels)
+    assert "opt/modelstack/server/model_server/__main__.py" in names(server)
+    assert names(weights) == ["models/digits", "models/digits/model.json", "models/digits/model.onnx"]
+
+
+def test_weights_of_64_mib_are_a_layer_of_their_own(tmp_path: Path, inputs: Inputs, store: StepStore) -> None:
+    folder = artifact(tmp_path / "one")
+    with (folder / "model.onnx").open("wb") as stream:
+        stream.truncate(OWN_LAYER_BYTES)
+    weights = baked(folder, inputs, store).layers[2:]
+    assert [names(layer)[-1] for layer in weights] == ["models/digits/model.json", "models/digits/model.onnx"]
+
+
+def test_the_image_starts_the_server_without_root_rights(tmp_path: Path, inputs: Inputs, store: StepStore) -> None:
+    image = baked(artifact(tmp_path / "one"), inputs, store)
+    assert json.loads(image.config_bytes) == {
+        "os": "linux",
+        "architecture": "amd64",
+        "config": {
+            "User": "65532:65532",
+            "Env": [
+                "PATH=/usr/bin",
+                "PYTHONDONTWRITEBYTECODE=1",
+                "PYTHONPATH=/opt/modelstack/deps:/opt/modelstack/server",
+            ],
+            "Entrypoint": ["/usr/bin/python3.11", "-m", "model_server"],
+            "WorkingDir": "/",
+            "ExposedPorts": {"8080/tcp": {}},
+            "Labels": {"modelstack.dev/model": "digits", "modelstack.dev/inputs": inputs.hash},
+        },
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in image.layers]},
+    }
+
+
+def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
+    assert sys.version_info[:2] == tuple(map(int, PYTHON.split(".")))
+    wheels, _ = lay_out(PLATFORM, store, lambda: None)
+    code = f"import sys; sys.path[:0] = [{str(wheels)!r}, {str(ROOT)!r}]; import model_server.server, httptools, uvloop"
+    # -S keeps this environment's own packages out.
+    done = subprocess.run([sys.executable, "-E", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_in_the_wheels_names_this_machine(store: StepStore) -> None:
+    wheels, _ = lay_out(PLATFORM, store, lambda: None)
+    files = [path for path in wheels.rglob("*") if path.is_file()]
+    assert not [
+        path for path in files if path.name in ("RECORD", "INSTALLER", "direct_url.json") or path.suffix == ".pyc"
+    ]
+    assert not (wheels / "bin").exists()
+    marks = (str(store.root).encode(), sys.executable.encode())
+    assert not [path for path in files if any(mark in path.read_bytes() for mark in marks)]
+
+
+def test_wheels_damaged_in_the_cache_are_laid_out_again(tmp_path: Path, inputs: Inputs, store: StepStore) -> None:
+    damaged = StepStore(tmp_path / "cache")
+    shutil.copytree(store.root, damaged.root)
+    whole = baked(artifact(tmp_path / "one"), inputs, damaged)
+    wheels, _ = lay_out(PLATFORM, damaged, lambda: None)
+    (wheels / "typing_extensions.py").write_text("broken")
+    assert baked(tmp_path / "one", inputs, damaged).digest == whole.digest
+
+
+def test_a_wheel_that_is_not_its_hash_stops_the_bake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned = f"typing-extensions==4.16.0 --hash=sha256:{'0' * 64}\n"
+    (tmp_path / IMAGE_REQUIREMENTS).write_text(pinned)
+    monkeypatch.setattr(dependencies, "ROOT", tmp_path)
+    with pytest.raises(EnvironmentFault, match=rf"{IMAGE_REQUIREMENTS}: uv cannot lay .* check the network and the"):
+        lay_out(PLATFORM, StepStore(tmp_path / "cache"), lambda: None)
+
+
+def test_the_server_layer_holds_the_sources_and_nothing_beside_them(tmp_path: Path) -> None:
+    sources = tmp_path / "model_server"
+    (sources / "__pycache__").mkdir(parents=True)
+    (sources / "__pycache__" / "app.cpython-311.pyc").write_bytes(b"")
+    (sources / ".app.py.swp").write_bytes(b"")
+    (sources / "app.py").write_text("")
+    assert names(server_layer(sources)) == [
+        "opt/modelstack/server/model_server",
+        "opt/modelstack/server/model_server/app.py",
+    ]
+
+
+def test_every_source_of_the_server_is_in_its_layer() -> None:
+    found = names(server_layer(ROOT / "model_server"))
+    wanted = [path.relative_to(ROOT).as_posix() for path in source_files(ROOT / "model_server")]
+    assert set(wanted) <= {name.removeprefix("opt/modelstack/server/") for name in found}
