@@ -22,7 +22,9 @@ def write(instance: Instance, sandbox_image: str) -> None:
     for name, text in files(instance, sandbox_image).items():
         path = instance.etc / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        # kube-proxy ends when its file is written, even with what it held before.
+        if not path.is_file() or path.read_text() != text:
+            path.write_text(text)
     shutil.rmtree(instance.etc / "service", ignore_errors=True)
     for part in parts(instance):
         _write_service(instance.etc / "service" / part.name, part)

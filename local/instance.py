@@ -1,5 +1,6 @@
 """Names, folders and ports of one instance."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -95,8 +96,8 @@ class Instance:
 
     @property
     def cgroup(self) -> str:
-        """Cgroup of the pods in every hierarchy, with a leading slash."""
-        return f"/modelstack-{self.name}"
+        """Cgroup of the pods in every hierarchy, with a leading slash; another for the same name elsewhere."""
+        return f"/modelstack-{self.name}-{hashlib.sha256(bytes(self.data)).hexdigest()[:8]}"
 
 
 def instance_name(name: str | None, environ: Mapping[str, str]) -> str:

@@ -1,0 +1,82 @@
+"""The embedded platform that every end-to-end test shares.
+
+MODELSTACK_TEST_PLATFORM=keep reuses a running one and leaves it running; MODELSTACK_TEST_DATA names another folder.
+"""
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local import connection, ports
+from local.connection import Connection
+from local.instance import PORTS_AN_INSTANCE
+from local.lock import locked
+
+PROJECT = Path(__file__).resolve().parent.parent
+FIRST_PORTS = range(20000, 30000, PORTS_AN_INSTANCE)  # below those that the system gives to clients
+STRANGE = ("MODELSTACK_", "PULUMI_")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running platform, and the environment in which `pulumi`, `ops` and `local` find it."""
+
+    connection: Connection
+    environment: dict[str, str]
+
+
+def own_environment(instance: str, data: Path) -> dict[str, str]:
+    """This process's environment with an instance of its own in place of the developer's settings."""
+    kept = {"MODELSTACK_CACHE"}
+    own = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(STRANGE)}
+    return own | {"MODELSTACK_INSTANCE": instance, "MODELSTACK_DATA": str(data)}
+
+
+def with_free_ports(environment: dict[str, str]) -> dict[str, str]:
+    """The environment with a base port from which on every port is free, unless the instance has one already."""
+    if (Path(environment["MODELSTACK_DATA"]) / environment["MODELSTACK_INSTANCE"] / "base-port").exists():
+        return environment
+    first = next(base for base in FIRST_PORTS if all(map(ports.is_free, range(base, base + PORTS_AN_INSTANCE))))
+    return environment | {"MODELSTACK_BASE_PORT": str(first)}
+
+
+def run_local(environment: dict[str, str], *arguments: str) -> str:
+    """What `python -m local …` printed on standard output; its steps go to the test's own standard error."""
+    command = [sys.executable, "-m", "local", *arguments]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, f"`python -m local {' '.join(arguments)}` ended with exit code {done.returncode}"
+    return done.stdout
+
+
+def completed(environment: dict[str, str]) -> dict[str, str]:
+    """The environment with what `python -m local env` exports."""
+    words = [shlex.split(line) for line in run_local(environment, "env").splitlines()]
+    exported = (word.partition("=") for _, word in words)
+    return environment | {name: value for name, _, value in exported}
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """A platform of the tests' own; what a killed run left of it is removed first."""
+    keep = os.environ.get("MODELSTACK_TEST_PLATFORM") == "keep"
+    here = hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]
+    data = Path(os.environ.get("MODELSTACK_TEST_DATA") or Path(tempfile.gettempdir()) / f"modelstack-test-{here}")
+    own = own_environment("test", data)
+    with locked(data / "tests.lock", "the platform of the tests", wait=False):
+        if not keep:
+            run_local(own, "reset")
+        own = with_free_ports(own)
+        try:
+            run_local(own, "up")
+            yield Platform(connection.read(data / "test" / "connection.json"), completed(own))
+        finally:
+            if not keep:
+                run_local(own, "reset")
