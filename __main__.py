@@ -1,0 +1,86 @@
+"""The stack from top to bottom: where it runs, its images, what serves them, what watches them."""
+
+from pathlib import Path
+
+import pulumi
+from pulumi.runtime.config import get_config_env
+
+import settings
+from components import place
+from components.cluster import Cluster, ClusterArgs
+from components.inference_service import InferenceService, InferenceServiceArgs
+from components.monitoring import Monitoring, MonitoringArgs
+from components.registry import Registry, RegistryArgs
+from provider.resources import ModelImage, ModelImageArgs
+
+PROJECT = Path(__file__).resolve().parent
+stack = pulumi.get_stack()
+
+try:
+    chosen = settings.load(get_config_env(), PROJECT, stack)
+    here = place.find(chosen)
+except settings.SettingsError as error:
+    raise pulumi.RunError(str(error)) from None
+
+cluster = Cluster(
+    "cluster",
+    ClusterArgs(
+        kubeconfig=here.kubeconfig,
+        context=here.context,
+        namespace=chosen.namespace or f"{pulumi.get_project()}-{stack}",
+        stack=stack,
+    ),
+)
+in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
+registry = Registry("registry", RegistryArgs(push=here.push, pull=here.pull, docker_config=here.docker_config))
+base = registry.by_digest("base", here.base)
+
+images = {
+    name: ModelImage(
+        name,
+        ModelImageArgs(
+            recipe=model.recipe,
+            push=registry.push,
+            pull=registry.pull,
+            repository=registry.repository(name),
+            base=base,
+            docker_config=registry.docker_config,
+        ),
+    )
+    for name, model in chosen.models.items()
+}
+services = {
+    name: InferenceService(
+        name,
+        InferenceServiceArgs(
+            image=images[name].image,
+            inputs_hash=images[name].inputs_hash,
+            namespace=cluster.namespace,
+            stack=stack,
+            model=model,
+            exposure=here.exposure,
+        ),
+        in_cluster,
+    )
+    for name, model in chosen.models.items()
+}
+
+if chosen.monitoring.enabled:
+    watched = MonitoringArgs(
+        image=registry.by_digest("prometheus", here.prometheus),
+        namespace=cluster.namespace,
+        stack=stack,
+        settings=chosen.monitoring,
+        exposure=here.exposure,
+    )
+    pulumi.export("prometheus", Monitoring("monitoring", watched, in_cluster).url)
+
+pulumi.export("namespace", cluster.namespace)
+pulumi.export("endpoint", {name: service.url for name, service in services.items()})
+pulumi.export(
+    "models",
+    {
+        name: {"image": one.image, "inputs": one.inputs_hash, "metrics": one.metrics, "report": one.report}
+        for name, one in images.items()
+    },
+)

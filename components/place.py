@@ -1,0 +1,90 @@
+"""Where a stack runs: facts of the embedded platform or of a cluster of one's own, in one shape."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from settings import ExposureSettings, Settings, SettingsError
+
+VERSION = 1
+DEFAULT_PROMETHEUS = "docker.io/prom/prometheus:v3.7.3"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Addresses and images of one place; `base` and `prometheus` are references, by digest or by tag."""
+
+    kubeconfig: str
+    context: str | None
+    push: str
+    pull: str
+    docker_config: str | None
+    base: str
+    prometheus: str
+    exposure: ExposureSettings
+
+
+def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
+    """Return where the stack runs: the embedded platform, unless it names a kubeconfig. Raises SettingsError."""
+    kubeconfig = settings.cluster.kubeconfig
+    if kubeconfig is None:
+        return _embedded(settings, connection_file(environ))
+    if settings.registry is None or settings.base is None:
+        raise SettingsError("modelstack:registry: is missing beside a kubeconfig; set it and modelstack:base")
+    path = Path(kubeconfig).expanduser()
+    if not path.is_file():
+        raise SettingsError(
+            f"modelstack:cluster.kubeconfig: {kubeconfig!r} is no file; name the cluster's kubeconfig, "
+            "or remove the key to use the embedded platform"
+        )
+    return Place(
+        kubeconfig=str(path),
+        context=settings.cluster.context,
+        push=settings.registry.push,
+        pull=settings.registry.pull or settings.registry.push,
+        docker_config=settings.registry.docker_config,
+        base=settings.base,
+        prometheus=settings.monitoring.image or DEFAULT_PROMETHEUS,
+        exposure=settings.exposure or ExposureSettings(),
+    )
+
+
+def connection_file(environ: Mapping[str, str]) -> Path:
+    """Return where the embedded platform's instance says how to reach it (docs/architecture.md)."""
+    data = Path(environ.get("MODELSTACK_DATA") or "/var/lib/modelstack")
+    return data / (environ.get("MODELSTACK_INSTANCE") or "default") / "connection.json"
+
+
+def _embedded(settings: Settings, path: Path) -> Place:
+    connection = _read(path)
+    registry = settings.registry
+    return Place(
+        kubeconfig=connection["kubeconfig"],
+        context=None,
+        push=registry.push if registry else connection["registry"]["push"],
+        pull=(registry.pull or registry.push) if registry else connection["registry"]["pull"],
+        docker_config=registry.docker_config if registry else None,
+        base=settings.base or connection["images"]["base"],
+        prometheus=settings.monitoring.image or connection["images"]["prometheus"],
+        exposure=settings.exposure or ExposureSettings(type="NodePort", host=connection["node_ports"]["host"]),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(
+            f"modelstack:cluster.kubeconfig: is not set and no embedded platform is up ({path} cannot be read); "
+            "run `python -m local up`, or name a kubeconfig"
+        ) from None
+    if found.get("version") != VERSION:
+        raise SettingsError(
+            f"{path}: version {found.get('version')!r} is not {VERSION}; run `python -m local up` again"
+        )
+    return found

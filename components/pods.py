@@ -1,0 +1,42 @@
+"""What every pod of a stack has in common: the restricted security profile, probes, quantities."""
+
+from __future__ import annotations
+
+import pulumi_kubernetes as k8s
+
+from settings import Resources
+
+USER = 65532
+
+
+def pod_security() -> k8s.core.v1.PodSecurityContextArgsDict:
+    """Return a pod's security context."""
+    return {
+        "run_as_non_root": True,
+        "run_as_user": USER,
+        "run_as_group": USER,
+        "fs_group": USER,
+        "seccomp_profile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> k8s.core.v1.SecurityContextArgsDict:
+    """Return a container's security context."""
+    return {
+        "allow_privilege_escalation": False,
+        "read_only_root_filesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def http_probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgsDict:
+    """Return a probe of the port named `http`; `period` in seconds."""
+    return {"http_get": {"path": path, "port": "http"}, "period_seconds": period, "failure_threshold": failures}
+
+
+def quantities(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgsDict:
+    """Return requests and limits."""
+    return {
+        "requests": {"cpu": resources.cpu_request, "memory": resources.memory_request},
+        "limits": {"cpu": resources.cpu_limit, "memory": resources.memory_limit},
+    }

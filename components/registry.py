@@ -1,0 +1,45 @@
+"""Registry: where a stack's images lie, with a tag turned into a digest where one is named by tag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from provider.resources import PinnedImage, PinnedImageArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryArgs:
+    """An existing OCI registry."""
+
+    push: str
+    """HOST[:PORT] that images are pushed to."""
+    pull: str
+    """HOST[:PORT] that nodes pull from."""
+    docker_config: str | None = None
+    """Folder with a docker `config.json` that holds the registry's credentials."""
+
+
+class Registry(pulumi.ComponentResource):
+    """An OCI registry; a model has one repository for all stacks, so that a digest is shared."""
+
+    push: str
+    pull: str
+    docker_config: str | None
+
+    def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("modelstack:components:Registry", name, None, opts)
+        self.push, self.pull, self.docker_config = args.push, args.pull, args.docker_config
+        self.register_outputs({"push": self.push, "pull": self.pull})
+
+    def repository(self, model: str) -> str:
+        """Return the repository of a model's images."""
+        return f"modelstack/{model}"
+
+    def by_digest(self, name: str, reference: str) -> pulumi.Input[str]:
+        """Return `reference` by digest: as it is where it has one, else as the first `up` finds the tag."""
+        if "@sha256:" in reference:
+            return reference
+        args = PinnedImageArgs(image=reference, docker_config=self.docker_config)
+        return PinnedImage(name, args, pulumi.ResourceOptions(parent=self)).reference

@@ -1,0 +1,70 @@
+"""A Service and the URL by which it is reached from where `pulumi up` runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import Labels
+from settings import ExposureSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposed:
+    """A Service of one port named `http`."""
+
+    service: k8s.core.v1.Service
+    url: pulumi.Output[str]
+
+
+def expose(
+    labels: Labels,
+    namespace: pulumi.Input[str],
+    port: int,
+    exposure: ExposureSettings,
+    opts: pulumi.ResourceOptions,
+) -> Exposed:
+    """Make the Service of `labels.name` on `port`; the URL is known once the cluster has given it an address."""
+    service = k8s.core.v1.Service(
+        labels.name,
+        metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata},
+        spec={
+            "type": exposure.type,
+            "selector": labels.selector,
+            "ports": [{"name": "http", "port": port, "target_port": "http"}],
+        },
+        opts=opts,
+    )
+    return Exposed(service=service, url=_url(service, labels.name, namespace, port, exposure))
+
+
+def sources(exposure: ExposureSettings) -> list[k8s.networking.v1.NetworkPolicyPeerArgsDict]:
+    """Return who may connect: the namespace's neighbours, or anyone where traffic comes from outside the cluster."""
+    inside: list[k8s.networking.v1.NetworkPolicyPeerArgsDict] = [{"namespace_selector": {}}]
+    return inside if exposure.type == "ClusterIP" else [*inside, {"ip_block": {"cidr": "0.0.0.0/0"}}]
+
+
+def _url(
+    service: k8s.core.v1.Service,
+    name: str,
+    namespace: pulumi.Input[str],
+    port: int,
+    exposure: ExposureSettings,
+) -> pulumi.Output[str]:
+    if exposure.type == "NodePort":
+        return service.spec.apply(lambda spec: f"http://{exposure.host}:{_node_port(spec)}")
+    if exposure.type == "LoadBalancer":
+        return service.status.apply(lambda status: f"http://{_address(status)}:{port}")
+    return pulumi.Output.concat("http://", name, ".", namespace, ".svc:", str(port))
+
+
+def _node_port(spec: Any) -> int:
+    return int(spec.ports[0].node_port)
+
+
+def _address(status: Any) -> str:
+    ingress = status.load_balancer.ingress[0]
+    return str(ingress.hostname or ingress.ip)

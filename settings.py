@@ -1,0 +1,180 @@
+"""Pulumi.<stack>.yaml, parsed once into frozen settings; every error is one line with key, value, limit and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+PREFIX = "modelstack:"
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$")]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
+
+
+class SettingsError(Exception):
+    """A stack's configuration cannot be used; the message is one line."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Resources(_Frozen):
+    """What one replica is given."""
+
+    cpu_request: Quantity = "100m"
+    cpu_limit: Quantity = "1"
+    memory_request: Quantity = "192Mi"
+    memory_limit: Quantity = "512Mi"
+
+
+class ModelSettings(_Frozen):
+    """One model: its recipe and how it is served."""
+
+    recipe: str = Field(min_length=1)
+    replicas: int = Field(default=1, ge=1, le=100)
+    resources: Resources = Resources()
+
+
+class ClusterSettings(_Frozen):
+    """A cluster of one's own; without a kubeconfig the embedded platform."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+
+    @model_validator(mode="after")
+    def _context_needs_kubeconfig(self) -> Self:
+        if self.context and not self.kubeconfig:
+            raise ValueError("names a context without a kubeconfig; add `kubeconfig`, the file that holds the context")
+        return self
+
+
+class RegistrySettings(_Frozen):
+    """Where images are pushed, and where nodes pull them from."""
+
+    push: str = Field(min_length=1)
+    pull: str | None = None
+    docker_config: str | None = None
+
+
+class ExposureSettings(_Frozen):
+    """How the models are reached."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    host: str | None = Field(default=None, description="the address that serves node ports")
+
+    @model_validator(mode="after")
+    def _node_ports_need_a_host(self) -> Self:
+        if self.type == "NodePort" and not self.host:
+            raise ValueError("is NodePort without a host; add `host`, an address of a node")
+        return self
+
+
+class MonitoringSettings(_Frozen):
+    """Prometheus of the stack."""
+
+    enabled: bool = True
+    image: str | None = None
+    retention: str = Field(default="7d", pattern=r"^[1-9][0-9]*[mhdw]$")
+    storage: Quantity | None = Field(default=None, description="size of a volume claim; an emptyDir where not given")
+
+
+class Settings(_Frozen):
+    """A stack's whole configuration."""
+
+    models: dict[Label, ModelSettings] = Field(min_length=1)
+    namespace: Label | None = None
+    cluster: ClusterSettings = ClusterSettings()
+    registry: RegistrySettings | None = None
+    base: str | None = None
+    exposure: ExposureSettings | None = None
+    monitoring: MonitoringSettings = MonitoringSettings()
+
+    @model_validator(mode="after")
+    def _own_cluster_needs_a_registry(self) -> Self:
+        if self.cluster.kubeconfig and not (self.registry and self.base):
+            missing = "registry" if self.registry is None else "base"
+            raise ValueError(
+                f"cluster names a kubeconfig but {PREFIX}{missing} is missing; set it, no default fits every cluster"
+            )
+        return self
+
+
+def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
+    """Return the settings in the engine's raw `config`; recipes lie below `project`. Raises SettingsError."""
+    own = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
+    where = f"Pulumi.{stack}.yaml"
+    values = {key: _value(where, key, text) for key, text in own.items()}
+    try:
+        settings = Settings.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise SettingsError(f"{where}: {_explain(error, values)}") from None
+    for name, model in settings.models.items():
+        _require_recipe(where, project, name, model)
+    return settings
+
+
+def _value(where: str, key: str, text: str) -> Any:
+    field = Settings.model_fields.get(key)
+    if field is None or field.annotation in (str, str | None) or key in ("namespace", "base"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise SettingsError(
+            f"{where}: {PREFIX}{key}: {text!r} is plain text; write a mapping (see `config` in Pulumi.yaml)"
+        ) from None
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    key = f"{PREFIX}{path}" if path else PREFIX.rstrip(":")
+    if first["type"] == "extra_forbidden":
+        return f"{key}: is no known key{_closest(first['loc'])}; correct or remove it"
+    if first["type"] == "missing":
+        return f"{key}: is missing; add it"
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}"
+    limit = first["msg"][0].lower() + first["msg"][1:]
+    return f"{key}: {_at(values, first['loc'])!r}: {limit}; correct it"
+
+
+def _at(values: Any, path: tuple[int | str, ...]) -> Any:
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return values
+        values = values[part]
+    return values
+
+
+def _closest(path: tuple[int | str, ...]) -> str:
+    known = _keys(path[:-1])
+    near = difflib.get_close_matches(str(path[-1]), known, 1)
+    return f", did you mean `{near[0]}`" if near else f", known are {', '.join(known)}"
+
+
+def _keys(path: tuple[int | str, ...]) -> list[str]:
+    rooms: dict[str, type[BaseModel]] = {
+        "": Settings,
+        "cluster": ClusterSettings,
+        "registry": RegistrySettings,
+        "exposure": ExposureSettings,
+        "monitoring": MonitoringSettings,
+        "models": Resources if path[-1:] == ("resources",) else ModelSettings,
+    }
+    room = rooms[str(path[0]) if path else ""]
+    return [field.alias or name for name, field in room.model_fields.items()]
+
+
+def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) -> None:
+    if not (project / model.recipe).is_file():
+        raise SettingsError(
+            f"{where}: {PREFIX}models.{name}.recipe: {model.recipe!r} names no file below the project's folder; "
+            "write the recipe or correct the path"
+        )
