@@ -109,7 +109,9 @@ def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
     """Return the settings in the engine's raw `config`; recipes lie below `project`. Raises SettingsError."""
     own = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
     where = f"Pulumi.{stack}.yaml"
-    values = {key: _value(where, key, text) for key, text in own.items()}
+    given = {key: _value(where, key, text) for key, text in own.items()}
+    # Pulumi.yaml declares every key, and a declared key without a value needs an empty default.
+    values = {key: value for key, value in given.items() if value not in ("", {})}
     try:
         settings = Settings.model_validate_json(json.dumps(values))
     except ValidationError as error:
