@@ -88,7 +88,8 @@ def pending(state: State) -> list[dict[str, Any]]:
 
 def environment(project: Path) -> dict[str, str]:
     """Return the environment to run the engine in: the caller's own, completed by `python -m local env`."""
-    own = dict(os.environ)
+    # Pulumi.yaml names no environment, so that an active one works too: the program runs with the interpreter of `ops`.
+    own = {"PULUMI_PYTHON_CMD": sys.executable, **os.environ}
     answered = subprocess.run(
         [sys.executable, "-m", "local", "env"], cwd=project, capture_output=True, text=True, check=False
     )
