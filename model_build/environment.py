@@ -125,9 +125,9 @@ def _run(command: Sequence[str], what: str, held: int, tell: Tell) -> None:
             last = _lines(said.fileno())[-1:]
             tell(f"{what}: {time.monotonic() - began:.0f} s{''.join(f', {line}' for line in last)}")
         if code != 0:
-            last = one_line(" ".join(_lines(said.fileno())[-5:]), 600)
+            end = one_line(" ".join(_lines(said.fileno())[-5:]), 600)
             raise EnvironmentFault(
-                f"{what} failed with exit code {code}: {last}; check the package index's settings, the network and "
+                f"{what} failed with exit code {code}: {end}; check the package index's settings, the network and "
                 "that python3-venv is installed, then run again"
             )
 

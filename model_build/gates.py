@@ -129,10 +129,8 @@ def _sound(name: str, answers: NDArray[np.float32] | None, subject: Subject) -> 
         ]
     bad = int((~np.isfinite(answers)).any(axis=1).sum())
     if bad:
-        return [
-            f"gates: {name} answers {bad} of {len(answers)} held-out samples with NaN or infinity, the limit is 0; check "
-            + "the weights and the learning rate"
-        ]
+        miss = f"gates: {name} answers {bad} of {len(answers)} held-out samples with NaN or infinity, the limit is 0"
+        return [f"{miss}; check the weights and the learning rate"]
     return []
 
 
