@@ -1,0 +1,77 @@
+"""Which Go build is wanted, and a real one of the smallest module."""
+
+import dataclasses
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local import build
+from local.errors import PlatformError
+from local.steps import Steps
+
+GO = "go version go1.26.0 linux/amd64"
+MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, build.ENGINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Elsewhere(build.Module):
+    place: Path = Path()
+
+    @property
+    def folder(self) -> Path:
+        return self.place
+
+
+def _module(folder: Path, source: str) -> _Elsewhere:
+    folder.mkdir(exist_ok=True)
+    (folder / "go.mod").write_text("module example.test/hello\n\ngo 1.26\n")
+    (folder / "main.go").write_text(source)
+    return _Elsewhere("hello", (".",), place=folder)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_every_module_is_pinned_with_checksums(module: build.Module) -> None:
+    assert (module.folder / "go.mod").is_file()
+    assert (module.folder / "go.sum").is_file() or not module.requirement
+    assert module.version.startswith("v") or not module.requirement
+
+
+def test_another_source_is_another_build(tmp_path: Path) -> None:
+    first = build.fingerprint(_module(tmp_path, "package main\n"), GO)
+    assert build.fingerprint(_module(tmp_path, "package main // changed\n"), GO) != first
+
+
+def test_another_go_is_another_build(tmp_path: Path) -> None:
+    module = _module(tmp_path, "package main\n")
+    assert build.fingerprint(module, GO) != build.fingerprint(module, GO.replace("1.26.0", "1.26.1"))
+
+
+def test_other_tags_are_another_build(tmp_path: Path) -> None:
+    module = _module(tmp_path, "package main\n")
+    assert build.fingerprint(module, GO) != build.fingerprint(dataclasses.replace(module, tags="other"), GO)
+
+
+def test_the_same_sources_elsewhere_are_the_same_build(tmp_path: Path) -> None:
+    one, two = _module(tmp_path / "one", "package main\n"), _module(tmp_path / "two", "package main\n")
+    assert build.fingerprint(one, GO) == build.fingerprint(two, GO)
+
+
+def test_a_module_is_built_once_and_its_build_cache_is_dropped(tmp_path: Path, silent: Steps) -> None:
+    go = build.go_version()
+    module = _module(tmp_path / "source", 'package main\n\nfunc main() { println("hello") }\n')
+    build.build((module,), tmp_path / "cache", go, silent)
+    program = build.binaries(module, tmp_path / "cache", go) / "hello"
+    assert subprocess.run([program], capture_output=True, text=True, check=True).stderr == "hello\n"
+    assert build.missing((module,), tmp_path / "cache", go) == []
+    assert not (tmp_path / "cache" / "go-build").exists()
+
+
+def test_a_build_that_fails_says_what_the_compiler_said_and_leaves_nothing_that_looks_built(
+    tmp_path: Path, silent: Steps
+) -> None:
+    go = build.go_version()
+    module = _module(tmp_path / "source", "package main\n\nfunc main() { nonsense() }\n")
+    with pytest.raises(PlatformError, match=r"^build hello: `go build` failed: .*undefined: nonsense"):
+        build.build((module,), tmp_path / "cache", go, silent)
+    assert build.missing((module,), tmp_path / "cache", go) == [module]
