@@ -28,14 +28,28 @@ def pull_base(registry: Registry, reference: Reference, platform: str) -> Base:
         manifest = registry.get(reference.repository, _of_platform(manifest.parsed, platform, reference))
     if manifest is None:
         raise RegistryError(f"registry {reference.host}: {reference} is not there; push it or correct the name")
-    parsed = manifest.parsed
+    try:
+        return _base(registry, reference, manifest.parsed, platform)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RegistryError(
+            f"registry {reference.host}: {reference} is no image ({error!r}); name an image for {platform}"
+        ) from error
+
+
+def _base(registry: Registry, reference: Reference, parsed: dict[str, Any], platform: str) -> Base:
     config = json.loads(registry.blob(reference.repository, parsed["config"]["digest"]))
+    layers = tuple(Descriptor.parse(one) for one in parsed["layers"])
     found = f"{config.get('os')}/{config.get('architecture')}"
     if found != "/".join(platform.split("/")[:2]):
         raise RegistryError(
             f"registry {reference.host}: {reference} is for {found}, wanted is {platform}; name another"
         )
-    return Base(reference, tuple(Descriptor.parse(one) for one in parsed["layers"]), config)
+    ids = config["rootfs"]["diff_ids"]
+    if len(ids) != len(layers):
+        raise RegistryError(
+            f"registry {reference.host}: {reference} has {len(layers)} layers and {len(ids)} diff ids; push it again"
+        )
+    return Base(reference, layers, config)
 
 
 def _of_platform(index: dict[str, Any], platform: str, reference: Reference) -> str:

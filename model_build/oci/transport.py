@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -126,8 +126,11 @@ class Transport:
         answer = self._pool.request("GET", f"{realm}?{query}", headers=headers, redirect=False)
         if answer.status != 200:
             raise self.fault(request, f"is refused by {realm} ({answer.status})", f"run docker login {self.host}")
-        told = json.loads(answer.data)
-        return f"Bearer {told.get('token') or told.get('access_token')}"
+        try:
+            told = json.loads(answer.data)
+            return f"Bearer {told.get('token') or told['access_token']}"
+        except (ValueError, KeyError, AttributeError) as error:
+            raise self.fault(request, f"got no token from {realm}", "see the token service's log") from error
 
     def _exchange(self, request: Request) -> urllib3.BaseHTTPResponse:
         url = request.url
@@ -143,7 +146,9 @@ class Transport:
     def followed(self, request: Request, url: str, target: str) -> str:
         """Return where `target` (a Location) leads; raises RegistryError where it would leave TLS."""
         found = urljoin(url, target)
-        if origin(found)[0] != "https" and not is_loopback(found.split("/")[2]):
+        # A registry elsewhere must not point at this machine's own services.
+        plain = is_loopback(self.host) and origin(found)[0] == "http" and is_loopback(urlsplit(found).netloc)
+        if origin(found)[0] != "https" and not plain:
             raise self.fault(
                 request, f"leads to {found.split('?', 1)[0]} without TLS", "correct the registry's address"
             )
