@@ -127,10 +127,11 @@ class Transport:
         if answer.status != 200:
             raise self.fault(request, f"is refused by {realm} ({answer.status})", f"run docker login {self.host}")
         try:
+            try:
             told = json.loads(answer.data)
             return f"Bearer {told.get('token') or told['access_token']}"
         except (ValueError, KeyError, AttributeError) as error:
-            raise self.fault(request, f"got no token from {realm}", "see the token service's log") from error
+            raise self.fault(request, f"got no token from {realm}", "correct its realm") from error
 
     def _exchange(self, request: Request) -> urllib3.BaseHTTPResponse:
         url = request.url

@@ -141,6 +141,17 @@ def test_a_token_service_of_the_registry_itself_gets_the_credentials_and_its_tok
         assert Registry(host, SECRET).tags("a") == ["a"]
 
 
+@pytest.mark.parametrize("body", [b"no json", b"{}", b"[]"])
+def test_a_token_service_that_gives_no_token_is_named(body: bytes) -> None:
+    def script(request: BaseHTTPRequestHandler) -> Answer:
+        if request.path.startswith("/token"):
+            return 200, {}, body
+        return 401, {"WWW-Authenticate": f'Bearer realm="http://{request.headers["Host"]}/token"'}, b""
+
+    with server(script) as (host, _), pytest.raises(RegistryError, match="got no token from"):
+        Registry(host).tags("a")
+
+
 def test_a_token_service_on_another_host_sees_no_credentials() -> None:
     with server(lambda _: (200, {}, b'{"token": "t"}')) as (elsewhere, seen):
         challenge = {"WWW-Authenticate": f'Bearer realm="http://{elsewhere}/token"'}
