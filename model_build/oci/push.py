@@ -30,7 +30,7 @@ def pull_base(registry: Registry, reference: Reference, platform: str) -> Base:
         raise RegistryError(f"registry {reference.host}: {reference} is not there; push it or correct the name")
     try:
         return _base(registry, reference, manifest.parsed, platform)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RegistryError(
             f"registry {reference.host}: {reference} is no image ({error!r}); name an image for {platform}"
         ) from error
