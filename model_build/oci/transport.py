@@ -127,7 +127,6 @@ class Transport:
         if answer.status != 200:
             raise self.fault(request, f"is refused by {realm} ({answer.status})", f"run docker login {self.host}")
         try:
-            try:
             told = json.loads(answer.data)
             return f"Bearer {told.get('token') or told['access_token']}"
         except (ValueError, KeyError, AttributeError) as error:
