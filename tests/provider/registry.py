@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import pytest
 import urllib3
+
+from tests.provider.programs import registry_program
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIGURATION = """
@@ -32,22 +32,13 @@ def registry(folder: Path) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "config.yaml"
     configuration.write_text(CONFIGURATION.format(folder=folder / "data", host=host))
-    process = subprocess.Popen([_program(), "serve", str(configuration)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([registry_program(), "serve", str(configuration)], stdout=subprocess.DEVNULL)
     try:
         _wait(host)
         yield host
     finally:
         process.terminate()
         process.wait(30)
-
-
-def _program() -> str:
-    cache = Path(os.environ.get("MODELSTACK_CACHE", "/var/cache/modelstack"))
-    built = sorted(cache.glob("bin/registry-*/registry")) or sorted(cache.glob("*/bin/registry"))
-    found = shutil.which("registry") or (str(built[-1]) if built else None)
-    if found is None:
-        pytest.skip("the registry is not built; `python -m local up` builds it")
-    return found
 
 
 def _free_port() -> int:
@@ -71,9 +62,20 @@ def _wait(host: str) -> None:
             return
 
 
+def push_base(host: str) -> str:
+    """Push an empty base image; returns its reference by digest."""
+    config = {"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
+    return f"{host}/tests/base@{push_config(host, 'tests/base', config)}"
+
+
 def push(host: str, repository: str, content: str, *tags: str) -> str:
     """Push an image that differs by `content` under each tag; returns its digest."""
-    blob = json.dumps({"content": content}).encode()
+    return push_config(host, repository, {"content": content}, *tags)
+
+
+def push_config(host: str, repository: str, config: dict[str, Any], *tags: str) -> str:
+    """Push an image of a configuration without layers under each tag; returns its digest."""
+    blob = json.dumps(config).encode()
     digest = "sha256:" + hashlib.sha256(blob).hexdigest()
     started = urllib3.request("POST", f"http://{host}/v2/{repository}/blobs/uploads/")
     assert started.status == 202, started.data

@@ -1,0 +1,75 @@
+"""The environment and the errors of the engine that ops drives."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops import engine
+from ops.engine import Engine, EngineError
+
+PRINTS = """
+print('export PATH="/cache/bin:$PATH"')
+print("export PULUMI_BACKEND_URL='file:///data/a state'")
+print("# a remark")
+"""
+
+
+def pulumi(folder: Path, script: str) -> dict[str, str]:
+    """Return an environment whose `pulumi` runs a shell script."""
+    folder.mkdir()
+    (folder / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "pulumi").chmod(0o755)
+    return {"PATH": f"{folder}:/usr/bin:/bin"}
+
+
+def test_what_the_platform_exports_completes_the_callers_environment(tmp_path: Path) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/__main__.py").write_text(PRINTS)
+    found = engine.environment(tmp_path)
+    assert found["PATH"] == f"/cache/bin:{os.environ['PATH']}"
+    assert found["PULUMI_BACKEND_URL"] == "file:///data/a state"
+    assert found["HOME"] == os.environ["HOME"]
+
+
+def test_without_platform_and_engine_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/__main__.py").write_text("raise SystemExit('no platform here')")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EngineError, match=r"no platform here.*python -m local up"):
+        engine.environment(tmp_path)
+
+
+def test_with_an_engine_of_the_users_own_no_platform_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/__main__.py").write_text("raise SystemExit('no platform here')")
+    monkeypatch.setenv("PATH", pulumi(tmp_path / "bin", "true")["PATH"])
+    assert engine.environment(tmp_path) == dict(os.environ)
+
+
+def test_a_command_that_fails_is_told_with_its_last_lines(tmp_path: Path) -> None:
+    own = pulumi(tmp_path / "bin", "echo 'error: no stack' >&2; exit 255")
+    with pytest.raises(
+        EngineError, match=r"`pulumi stack export --stack dev` failed with exit code 255:\nerror: no st"
+    ):
+        Engine(tmp_path, "dev", own).export()
+
+
+def test_a_missing_engine_is_told_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EngineError, match="is not on PATH"):
+        Engine(tmp_path, "dev", {"PATH": "/nowhere"}).export()
+
+
+def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"Pulumi\.yaml"):
+        _ = Engine(tmp_path, "dev", {}).project_name
+
+
+def test_the_interpreter_of_ops_runs_the_platform(tmp_path: Path) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/__main__.py").write_text("import sys; print(f'export WHO={sys.executable}')")
+    assert engine.environment(tmp_path)["WHO"] == sys.executable

@@ -1,0 +1,191 @@
+"""ModelImage and PinnedImage in stacks of the real engine, with real builds and a real registry."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from provider.registry import Repository
+from tests.provider.conftest import RECIPE
+from tests.provider.registry import push, push_base, registry
+from tests.provider.stacks import ROOT, Project, Stack, processes_of
+
+pytestmark = pytest.mark.build
+
+KIND = "modelstack:index:ModelImage"
+PROGRAM = """
+import os
+import pulumi
+from provider.resources import ModelImage, ModelImageArgs, PinnedImage, PinnedImageArgs
+
+if "PINNED" in os.environ:
+    pinned = PinnedImage("pinned", PinnedImageArgs(image=os.environ["PINNED"], repin=os.environ.get("REPIN")))
+    pulumi.export("pinned", pinned.reference)
+else:
+    places = dict(base=os.environ["BASE"], push=os.environ["REGISTRY"], repository=os.environ["REPOSITORY"])
+    image = ModelImage("tiny", ModelImageArgs(recipe="tiny/recipe.yaml", **places))
+    pulumi.export("image", image.image)
+    pulumi.export("metrics", image.metrics)
+"""
+
+
+@dataclass(frozen=True)
+class House:
+    """A project with a small model, and a registry for its images."""
+
+    project: Project
+    host: str
+    base: str
+
+    @property
+    def recipe(self) -> Path:
+        """The model's recipe."""
+        return self.project.folder / "tiny/recipe.yaml"
+
+    def stack(self, name: str, repository: str) -> Stack:
+        """Return a new stack that pushes to `repository`."""
+        return self.project.stack(name, BASE=self.base, REGISTRY=self.host, REPOSITORY=repository)
+
+    def images(self, repository: str) -> Repository:
+        """Return a repository of the registry."""
+        return Repository(self.host, repository, None, self.project.folder)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    shutil.copytree(ROOT / "models/digits", folder / "project/tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    project = Project.make(folder / "project", PROGRAM)
+    with registry(folder / "registry") as host:
+        yield House(project, host, push_base(host))
+    assert processes_of(folder) == []
+
+
+@pytest.fixture
+def house(place: House) -> House:
+    """Return the house with the recipe as it was."""
+    place.recipe.write_text(RECIPE)
+    return place
+
+
+@pytest.fixture(scope="module")
+def built(place: House) -> Stack:
+    """Return a stack whose model was built and pushed to `shared/tiny`."""
+    place.recipe.write_text(RECIPE)
+    stack = place.stack("built", "shared/tiny")
+    done = stack.run("up")
+    assert done.code == 0, done.said
+    assert any(message.startswith("built sha256:") for message in done.messages()), done.said
+    assert any(message.startswith("train ") for message in done.messages(ephemeral=True)), done.said
+    return stack
+
+
+def test_the_first_preview_says_why_and_leaves_the_digest_open(house: House) -> None:
+    done = house.stack("first", "first/tiny").run("preview")
+    assert done.code == 0, done.said
+    operation, outputs = done.planned(KIND)
+    assert operation == "create"
+    assert not str(outputs.get("digest", "")).startswith("sha256:")
+    assert "to be built (first build)" in done.messages()
+    assert house.images("first/tiny").tags() == []
+
+
+def test_up_pushes_an_image_that_its_inputs_and_its_stack_name(house: House, built: Stack) -> None:
+    images = house.images("shared/tiny")
+    image = built.outputs()["image"]
+    tags = [tag for tag in images.tags() if tag.startswith(("inputs-", "stack-tiny-built-"))]
+    assert len(tags) == 2
+    assert {f"{house.host}/shared/tiny@{images.digest(tag)}" for tag in tags} == {image}
+    assert built.outputs()["metrics"]["accuracy"] >= 0.5
+
+
+def test_a_second_preview_finds_no_change(house: House, built: Stack) -> None:
+    done = built.run("preview", "--expect-no-changes")
+    assert done.code == 0, done.said
+
+
+def test_a_changed_parameter_shows_by_key_old_and_new_value(house: House, built: Stack) -> None:
+    house.recipe.write_text(RECIPE.replace("calibration_samples: 200", "calibration_samples: 100"))
+    done = built.run("preview")
+    assert done.planned(KIND)[0] == "update"
+    assert "to be built (recipe: steps.quantize.calibration_samples: 200 → 100)" in done.messages()
+
+
+def test_another_stack_of_the_same_inputs_knows_the_digest_and_builds_nothing(house: House, built: Stack) -> None:
+    digest = built.outputs()["image"].rpartition("@")[2]
+    other = house.stack("other", "shared/tiny")
+    assert other.run("preview").planned(KIND)[1]["digest"] == digest
+    done = other.run("up")
+    assert done.code == 0, done.said
+    assert other.outputs()["image"] == built.outputs()["image"]
+    assert done.messages(ephemeral=True) == []
+    assert other.run("destroy").code == 0
+    assert house.images("shared/tiny").digest(digest) == digest
+
+
+def test_destroy_of_the_last_holder_leaves_nothing_in_the_registry(house: House) -> None:
+    stack = house.stack("last", "last/tiny")
+    done = stack.run("up")
+    assert done.code == 0, done.said
+    digest = stack.outputs()["image"].rpartition("@")[2]
+    done = stack.run("destroy")
+    assert done.code == 0, done.said
+    assert house.images("last/tiny").digest(digest) is None
+    assert house.images("last/tiny").tags() == []
+
+
+def test_a_recipe_whose_gate_fails_pushes_nothing_and_the_next_up_succeeds(house: House, built: Stack) -> None:
+    tags, before = house.images("shared/tiny").tags(), built.recorded()
+    house.recipe.write_text(RECIPE.replace("max_latency_ms: 50", "max_latency_ms: 0.000001"))
+    done = built.run("up")
+    assert done.code != 0
+    errors = [error for error in done.errors() if "max_latency_ms" in error]
+    assert errors, done.said
+    assert all("\n" not in error for error in errors)
+    assert (house.images("shared/tiny").tags(), built.recorded()) == (tags, before)
+    house.recipe.write_text(RECIPE)
+    done = built.run("up", "--expect-no-changes")
+    assert done.code == 0, done.said
+
+
+def test_a_registry_that_is_down_is_one_clear_error_and_the_next_up_succeeds(house: House) -> None:
+    stack = house.stack("down", "down/tiny")
+    done = stack.having(REGISTRY="127.0.0.1:1").run("up")
+    assert done.code != 0
+    errors = [error for error in done.errors() if "registry 127.0.0.1:1" in error]
+    assert errors, done.said
+    assert all("\n" not in error for error in errors)
+    done = stack.run("up")
+    assert done.code == 0, done.said
+    assert stack.run("destroy").code == 0
+
+
+def test_an_interrupt_ends_the_build_and_leaves_no_process(house: House) -> None:
+    house.recipe.write_text(
+        RECIPE.replace("epochs: 3", "epochs: 10000").replace("patience: 5", f"patience: {1000 + time.time_ns() % 9000}")
+    )
+    stack = house.stack("interrupted", "interrupted/tiny")
+    running = stack.start("up")
+    running.wait_for_message("train", "epoch")
+    running.interrupt()
+    done = running.finish()
+    assert done.code != 0
+    assert processes_of(house.project.folder) == []
+    assert house.images("interrupted/tiny").tags() == []
+    assert not stack.deployment().get("pending_operations")
+
+
+def test_a_pinned_image_keeps_its_digest_until_it_is_pinned_anew(house: House) -> None:
+    first = push(house.host, "team/server", "one", "1.2")
+    stack = house.project.stack("pinned", PINNED=f"{house.host}/team/server:1.2")
+    assert stack.run("up").code == 0
+    second = push(house.host, "team/server", "two", "1.2")
+    assert stack.run("up", "--refresh", "--expect-no-changes").code == 0
+    assert stack.outputs()["pinned"].endswith(first)
+    assert stack.having(REPIN="again").run("up").code == 0
+    assert stack.outputs()["pinned"].endswith(second)
