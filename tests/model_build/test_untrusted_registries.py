@@ -47,7 +47,7 @@ def test_a_registry_behind_tls_may_point_at_its_storage_behind_tls() -> None:
 @pytest.mark.parametrize("answer", [b"no json", b"{}", b"[]"])
 def test_a_token_service_that_gives_no_token_is_named(answer: bytes) -> None:
     with server(lambda request: _token_or_challenge(request.path, request.headers["Host"], answer)) as (host, _):  # noqa: SIM117
-        with pytest.raises(RegistryError, match=r"got no token from http://.*/token; see the token service's log"):
+        with pytest.raises(RegistryError, match=r"got no token from http://.*/token; correct its realm"):
             Registry(host, Credentials("a", "b")).tags("a")
 
 
