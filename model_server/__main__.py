@@ -2,12 +2,13 @@
 
 import logging
 import os
+import signal
 import sys
+from types import FrameType
 
 from model_server.config import from_environment
 from model_server.errors import ConfigError
 from model_server.logs import configure, write
-from model_server.server import serve
 
 EXIT_CONFIG = 2
 
@@ -15,6 +16,11 @@ EXIT_CONFIG = 2
 def main() -> int:
     """Serve, and return the exit code."""
     configure("INFO")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    # The web server takes a while to import, and a container's first process without a handler is deaf to SIGTERM.
+    from model_server.server import serve  # noqa: PLC0415
+
     try:
         config = from_environment(os.environ)
         configure(config.log_level)
@@ -25,5 +31,20 @@ def main() -> int:
     return 0
 
 
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+    """End at once: nothing is admitted before the server drains on its own."""
+    raise SystemExit(0)
+
+
+def _run() -> int:
+    try:
+        return main()
+    except SystemExit:
+        return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = _run()
+    sys.stdout.flush()
+    # A thread may still load a model, and the interpreter's own end would abort the process inside onnxruntime.
+    os._exit(code)

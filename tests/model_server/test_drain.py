@@ -1,5 +1,6 @@
 """The drain: not ready at once, nothing in flight lost, exit code 0."""
 
+import os
 import signal
 import socket
 import time
@@ -9,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.model_server.running import Server, running
+from tests.model_server.running import Server, running, start
 
 COUNTING = "/v2/models/counting/infer"
 FOREVER = 10**12
@@ -99,6 +100,17 @@ def test_sigterm_before_the_models_are_loaded_ends_with_0(models: Path) -> None:
         assert server.stop() == 0
 
 
+def test_sigterm_before_the_server_listens_ends_with_0(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "models" / "slow").mkdir(parents=True)
+    (tmp_path / "models" / "slow" / "model.json").symlink_to(pipe)
+    server = start(tmp_path / "models")
+    with pipe.open("wb"):  # opens once the server reads the contract, whose end does not come
+        assert server.stop() == 0
+    assert server.lines == []
+
+
 def test_an_answer_that_takes_longer_than_the_deadline_is_given_up(models: Path) -> None:
     with running(models, MODELSTACK_DEADLINE_SECONDS="0.5") as server, server.client() as probe:
         response = ask(server, FOREVER)
@@ -118,8 +130,8 @@ def test_a_body_that_does_not_arrive_in_time_is_given_up(models: Path) -> None:
 
 
 def test_more_requests_than_places_are_told_to_come_back(models: Path) -> None:
-    settings = {"MODELSTACK_MAX_INFLIGHT": "2", "MODELSTACK_DEADLINE_SECONDS": "600"}
-    with running(models, **settings) as server, ThreadPoolExecutor(2) as pool, server.client() as probe:
+    serving = running(models, MODELSTACK_MAX_INFLIGHT="2", MODELSTACK_DEADLINE_SECONDS="600")
+    with serving as server, ThreadPoolExecutor(2) as pool, server.client() as probe:
         times = times_for_about(2.0, server)
         taken = [pool.submit(ask, server, times) for _ in range(2)]
         wait_for_inflight(probe, 2)

@@ -39,7 +39,7 @@ def test_an_answer_is_what_the_model_computes(client: httpx.Client) -> None:
 
 
 def test_flat_and_nested_data_give_the_same_answer(client: httpx.Client) -> None:
-    rows = [[1, 2, 3, 4], [5.5, 6, 7, 8]]
+    rows: list[list[float]] = [[1, 2, 3, 4], [5.5, 6, 7, 8]]
     nested = client.post(LINEAR, json=request(shape=[2, 4], data=rows)).json()
     flat = client.post(LINEAR, json=request(shape=[2, 4], data=rows[0] + rows[1])).json()
     assert nested == flat
