@@ -5,13 +5,11 @@ import json
 import pytest
 
 from model_build.errors import RegistryError
-from model_build.oci.auth import Credentials
 from model_build.oci.descriptor import CONFIG, MANIFEST, Descriptor, digest_of
 from model_build.oci.push import pull_base
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
 from model_build.oci.transport import Request, Transport
-from tests.model_build.test_registry_faults import server
 
 PLATFORM = "linux/amd64"
 REMOTE = Request("GET", "https://registry.example/v2/a/blobs/b")
@@ -42,19 +40,6 @@ def test_a_registry_cannot_point_at_a_file() -> None:
 def test_a_registry_behind_tls_may_point_at_its_storage_behind_tls() -> None:
     target = "https://storage.example/blob?signature=1"
     assert Transport("registry.example", None).followed(REMOTE, REMOTE.url, target) == target
-
-
-@pytest.mark.parametrize("answer", [b"no json", b"{}", b"[]"])
-def test_a_token_service_that_gives_no_token_is_named(answer: bytes) -> None:
-    with server(lambda request: _token_or_challenge(request.path, request.headers["Host"], answer)) as (host, _):  # noqa: SIM117
-        with pytest.raises(RegistryError, match=r"got no token from http://.*/token; correct its realm"):
-            Registry(host, Credentials("a", "b")).tags("a")
-
-
-def _token_or_challenge(path: str, host: str, answer: bytes) -> tuple[int, dict[str, str], bytes]:
-    if path.startswith("/token"):
-        return 200, {}, answer
-    return 401, {"WWW-Authenticate": f'Bearer realm="http://{host}/token"'}, b""
 
 
 @pytest.mark.parametrize("config", [b"not json", b"[]", b'{"os": "linux", "architecture": "amd64"}'])

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,8 @@ from model_build.errors import RegistryError
 from model_build.oci import transport
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.layer import Entry, entries_layer
-from model_build.oci.push import push
+from model_build.oci.push import pull_base, push
+from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
 from model_build.places import ROOT
 
@@ -138,6 +139,24 @@ def test_an_upload_that_is_always_cut_off_ends_after_the_bounded_tries_and_leave
     assert found.made == transport.TRIES
     assert registry.tags(repository) == []
     assert registry.head(repository, image.digest) is None
+
+
+class Unfed(Registry):
+    """A registry to which no layer can be sent."""
+
+    def upload(self, repository: str, digest: str, size: int, chunks: Callable[[], Iterable[bytes]]) -> None:
+        if size > CUT_AFTER:
+            raise AssertionError(f"{digest} was sent")
+        super().upload(repository, digest, size, chunks)
+
+
+def test_a_base_layer_of_the_same_registry_is_mounted_and_never_sent(
+    image: Image, host: str, registry: Registry, repository: str
+) -> None:
+    push(image, registry, f"{repository}-base")
+    base = pull_base(registry, Reference(host, f"{repository}-base", digest=image.digest), "linux/amd64")
+    push(Image("linux/amd64", (), ImageConfig(), base), Unfed(host), repository, ["v1"])
+    assert registry.has_blob(repository, image.layers[0].digest)
 
 
 KILLED = """
