@@ -55,8 +55,9 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Target:
-    """Where the image goes, with the base of each platform."""
+    """Where the image of an order goes, with the base of each platform."""
 
+    order: Order
     destination: Destination
     bases: Mapping[str, Base]
 
@@ -68,7 +69,7 @@ class _Target:
             raise RecipeError("--base: is missing beside --push; name the base image as NAME@sha256:<64 hex digits>")
         destination = Destination.of(order.push, order.base)
         destination.check(inputs.tag)
-        return cls(destination, {platform: destination.base_for(platform) for platform in parsed.platforms})
+        return cls(order, destination, {platform: destination.base_for(platform) for platform in parsed.platforms})
 
 
 def _image(
@@ -79,6 +80,7 @@ def _image(
     images = [bake(parts, platform, base, store, baking) for platform, base in target.bases.items()]
     size = sum(layer.size for image in images for layer in image.layers)
     baking.tell("done", 1.0, f"{size / 1e6:.1f} MB")
+    _require_unchanged(target.order, parts.inputs)
     pushing = Reporter.start(sink, "push")
     pushing.tell("started")
 
@@ -90,6 +92,14 @@ def _image(
     pushing.tell("done", 1.0, "" if own else "an image of the same inputs was pushed before; it stays")
     rows = [_row("bake", baking, size), _row("push", pushing, None)]
     return target.destination.image(digest), rows
+
+
+def _require_unchanged(order: Order, inputs: Inputs) -> None:
+    """Refuse to tag an image with inputs that were edited while it was made."""
+    now = build_inputs.compute(order.recipe, order.base)
+    if now.hash != inputs.hash:
+        said = now.reason(inputs.parts, inputs.recipe)
+        raise RecipeError(f"inputs: {said} while the build ran; run it again, steps that are unchanged are kept")
 
 
 def _row(name: str, reporter: Reporter, size: int | None) -> dict[str, Any]:

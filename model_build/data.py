@@ -88,7 +88,8 @@ def _check_split(name: str, split: Split, splits: Splits) -> None:
     if inputs.dtype != np.float32 or labels.dtype != np.int64 or labels.ndim != 1:
         raise DataError(f"data: {name} holds {inputs.dtype} and {labels.dtype}; return float32 inputs, int64 labels")
     if inputs.shape[1:] != splits.train.inputs.shape[1:]:
-        raise DataError(f"data: {name} has samples of {inputs.shape[1:]}, train {splits.train.inputs.shape[1:]}")
+        wanted = splits.train.inputs.shape[1:]
+        raise DataError(f"data: {name} has samples of {inputs.shape[1:]}, train of {wanted}; give all splits one shape")
     if not np.isfinite(inputs).all():
         raise DataError(f"data: {name} holds NaN or infinity; leave those samples out")
     if labels.min() < 0 or labels.max() >= len(splits.names):
