@@ -69,13 +69,18 @@ def base(host: str) -> str:
     return f"{host}/base@{push(image, Registry(host), 'base', ['v1'])}"
 
 
-def checkout(folder: Path, python: Path) -> Checkout:
-    """Copy the checkout to `folder`, with training cut to a few epochs."""
+def copied(source: Path, folder: Path, python: Path) -> Checkout:
+    """Copy what a build reads from the checkout `source`."""
     for room in ROOMS:
-        shutil.copytree(ROOT / room, folder / "checkout" / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in ROOT.glob("requirements*.txt"):
+        shutil.copytree(source / room, folder / "checkout" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in source.glob("requirements*.txt"):
         shutil.copy(path, folder / "checkout")
-    made = Checkout(folder / "checkout", folder / "cache", python)
+    return Checkout(folder / "checkout", folder / "cache", python)
+
+
+def checkout(folder: Path, python: Path) -> Checkout:
+    """Copy this checkout to `folder`, with training cut to a few epochs."""
+    made = copied(ROOT, folder, python)
     made.change(r"epochs: \d+", "epochs: 4")
     made.change(r"min_accuracy: [\d.]+", "min_accuracy: 0.5")
     made.change(r"max_drop: [\d.]+", "max_drop: 0.2")
@@ -138,7 +143,7 @@ def test_a_second_build_runs_no_step_again_and_gives_the_same_image(
 def test_the_same_inputs_in_another_folder_and_cache_give_the_same_digest(
     built: tuple[Checkout, dict[str, Any]], host: str, base: str, python: Path, tmp_path: Path
 ) -> None:
-    other = checkout(tmp_path / "elsewhere", python)
+    other = copied(built[0].root, tmp_path / "elsewhere", python)
     code, events = other.build(host, base, "digits-again")
     assert code == 0, events[-1]
     assert set(states(events[-1]).values()) == {"done"}
