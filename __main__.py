@@ -11,7 +11,7 @@ from components.cluster import Cluster, ClusterArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.registry import Registry, RegistryArgs
-from provider.resources import ModelImage, ModelImageArgs
+from provider.resources import ModelImage
 
 PROJECT = Path(__file__).resolve().parent
 stack = pulumi.get_stack()
@@ -36,18 +36,7 @@ registry = Registry("registry", RegistryArgs(push=here.push, pull=here.pull, doc
 base = registry.by_digest("base", here.base)
 
 images = {
-    name: ModelImage(
-        name,
-        ModelImageArgs(
-            recipe=model.recipe,
-            push=registry.push,
-            pull=registry.pull,
-            repository=registry.repository(name),
-            base=base,
-            docker_config=registry.docker_config,
-        ),
-    )
-    for name, model in chosen.models.items()
+    name: ModelImage(name, registry.model_image(name, model.recipe, base)) for name, model in chosen.models.items()
 }
 services = {
     name: InferenceService(
@@ -70,6 +59,7 @@ if chosen.monitoring.enabled:
         image=registry.by_digest("prometheus", here.prometheus),
         namespace=cluster.namespace,
         stack=stack,
+        servers={name: service.pods for name, service in services.items()},
         settings=chosen.monitoring,
         exposure=here.exposure,
     )

@@ -96,6 +96,13 @@ class Settings(_Frozen):
     monitoring: MonitoringSettings = MonitoringSettings()
 
     @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        taken = {"prometheus", "default-deny", *(f"{name}-pods" for name in self.models)} & set(self.models)
+        if taken:
+            raise ValueError(f"models: {min(taken)!r} is the name of another object of the stack; rename the model")
+        return self
+
+    @model_validator(mode="after")
     def _own_cluster_needs_a_registry(self) -> Self:
         if self.cluster.kubeconfig and not (self.registry and self.base):
             missing = "registry" if self.registry is None else "base"

@@ -36,6 +36,8 @@ class InferenceService(pulumi.ComponentResource):
     """Pods of one model: never fewer than asked during a rollout, restricted, and reachable on one port alone."""
 
     url: pulumi.Output[str]
+    pods: str
+    """The headless Service that names every pod, ready or not."""
 
     def __init__(self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:InferenceService", name, None, opts)
@@ -46,6 +48,7 @@ class InferenceService(pulumi.ComponentResource):
         self._create_network_policy()
         exposed = expose(self._labels, args.namespace, PORT, args.exposure, pulumi.ResourceOptions(parent=self))
         self.url = exposed.url
+        self.pods = self._create_headless_service()
         self.register_outputs({"url": self.url})
 
     def _create_deployment(self) -> None:
@@ -98,6 +101,21 @@ class InferenceService(pulumi.ComponentResource):
             "liveness_probe": http_probe("/v2/health/live", period=10, failures=3),
             "lifecycle": {"pre_stop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         }
+
+    def _create_headless_service(self) -> str:
+        name = f"{self._labels.name}-pods"
+        k8s.core.v1.Service(
+            name,
+            metadata={**self._metadata(), "name": name},
+            spec={
+                "cluster_ip": "None",
+                "publish_not_ready_addresses": True,
+                "selector": self._labels.selector,
+                "ports": [{"name": "http", "port": PORT, "target_port": "http"}],
+            },
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return name
 
     def _create_disruption_budget(self) -> None:
         k8s.policy.v1.PodDisruptionBudget(

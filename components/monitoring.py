@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -18,7 +19,6 @@ NAME = "prometheus"
 PORT = 9090
 SCRAPE_SECONDS = 5
 RESOURCES = Resources(cpu_request="50m", cpu_limit="500m", memory_request="128Mi", memory_limit="512Mi")
-_TARGET = "__meta_kubernetes_pod"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,14 @@ class MonitoringArgs:
     """Prometheus, by digest."""
     namespace: pulumi.Input[str]
     stack: str
+    servers: Mapping[str, str]
+    """Model → its headless Service in the namespace."""
     settings: MonitoringSettings
     exposure: ExposureSettings
 
 
 class Monitoring(pulumi.ComponentResource):
-    """Prometheus as a StatefulSet, with leave to read the pods of its own namespace and no more."""
+    """Prometheus as a StatefulSet; it finds the servers by DNS, so it needs no leave to read the API."""
 
     url: pulumi.Output[str]
 
@@ -43,40 +45,28 @@ class Monitoring(pulumi.ComponentResource):
         self._args = args
         self._labels = Labels(NAME, args.stack)
         self._own = pulumi.ResourceOptions(parent=self)
-        config = scrape_config(args.stack)
-        self._create_config(config)
-        account = self._create_account()
-        self._create_network_policies()
+        config = scrape_config(args.stack, args.servers)
+        configured = self._create_config(config)
+        self._create_network_policy()
         exposed = expose(self._labels, args.namespace, PORT, args.exposure, self._own)
-        self._create_stateful_set(config, depends_on=[*account])
+        self._create_stateful_set(config, configured)
         self.url = exposed.url
         self.register_outputs({"url": self.url})
 
-    def _create_config(self, config: str) -> None:
-        k8s.core.v1.ConfigMap(NAME, metadata=self._metadata(), data={"prometheus.yml": config}, opts=self._own)
+    def _create_config(self, config: str) -> pulumi.Resource:
+        return k8s.core.v1.ConfigMap(NAME, metadata=self._metadata(), data={"prometheus.yml": config}, opts=self._own)
 
-    def _create_account(self) -> tuple[pulumi.Resource, ...]:
-        account = k8s.core.v1.ServiceAccount(
-            NAME, metadata=self._metadata(), automount_service_account_token=False, opts=self._own
-        )
-        role = k8s.rbac.v1.Role(
-            NAME,
-            metadata=self._metadata(),
-            rules=[{"api_groups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
-            opts=self._own,
-        )
-        binding = k8s.rbac.v1.RoleBinding(
-            NAME,
-            metadata=self._metadata(),
-            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},
-            subjects=[{"kind": "ServiceAccount", "name": NAME, "namespace": self._args.namespace}],
-            opts=self._own,
-        )
-        return account, role, binding
-
-    def _create_network_policies(self) -> None:
-        scraped: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
+    def _create_network_policy(self) -> None:
+        asked: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
             "from_": sources(self._args.exposure),
+            "ports": [{"port": "http", "protocol": "TCP"}],
+        }
+        names: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
+            "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+        }
+        models = [Labels(name, self._args.stack).selector for name in sorted(self._args.servers)]
+        servers: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
+            "to": [{"pod_selector": {"match_labels": selector}} for selector in models],
             "ports": [{"port": "http", "protocol": "TCP"}],
         }
         k8s.networking.v1.NetworkPolicy(
@@ -85,14 +75,13 @@ class Monitoring(pulumi.ComponentResource):
             spec={
                 "pod_selector": {"match_labels": self._labels.selector},
                 "policy_types": ["Ingress", "Egress"],
-                "ingress": [scraped],
-                # The API server's address and port are each cluster's own, so egress stays open for this pod alone.
-                "egress": [{}],
+                "ingress": [asked],
+                "egress": [names, servers],
             },
             opts=self._own,
         )
 
-    def _create_stateful_set(self, config: str, depends_on: list[pulumi.Resource]) -> None:
+    def _create_stateful_set(self, config: str, configured: pulumi.Resource) -> None:
         size = self._args.settings.storage
         k8s.apps.v1.StatefulSet(
             NAME,
@@ -110,14 +99,13 @@ class Monitoring(pulumi.ComponentResource):
                 },
                 "volume_claim_templates": [_claim(size)] if size else None,
             },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=depends_on),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[configured]),
         )
 
     def _pod(self) -> k8s.core.v1.PodSpecArgsDict:
         scratch: k8s.core.v1.VolumeArgsDict = {"name": "data", "empty_dir": {"size_limit": "2Gi"}}
         return {
-            "service_account_name": NAME,
-            "automount_service_account_token": True,
+            "automount_service_account_token": False,
             "enable_service_links": False,
             "security_context": pod_security(),
             "termination_grace_period_seconds": 30,
@@ -153,29 +141,28 @@ class Monitoring(pulumi.ComponentResource):
         return {"name": NAME, "namespace": self._args.namespace, "labels": self._labels.metadata}
 
 
-def scrape_config(stack: str) -> str:
-    """Return prometheus.yml: every model server of the stack, found by its labels in Prometheus' own namespace."""
-    keep = [
-        {"source_labels": [f"{_TARGET}_label_modelstack_dev_model"], "regex": ".+", "action": "keep"},
-        {"source_labels": [f"{_TARGET}_container_port_name"], "regex": "http", "action": "keep"},
-    ]
-    named = [
-        {"source_labels": [f"{_TARGET}_label_modelstack_dev_model"], "target_label": "model"},
-        {"source_labels": [f"{_TARGET}_name"], "target_label": "pod"},
-    ]
-    servers = {
-        "job_name": "models",
-        # The server's own `model` label says which model a series is of; the pod's fills in where a series has none.
-        "honor_labels": True,
-        "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"own_namespace": True}}],
-        "relabel_configs": [*keep, *named],
-    }
-    own = {"job_name": NAME, "static_configs": [{"targets": [f"127.0.0.1:{PORT}"]}]}
+def scrape_config(stack: str, servers: Mapping[str, str]) -> str:
+    """Return prometheus.yml: every pod of every server, found by the SRV records of its headless Service."""
     document = {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "external_labels": {"stack": stack}},
-        "scrape_configs": [servers, own],
+        "scrape_configs": [
+            *(_job(model, servers[model]) for model in sorted(servers)),
+            {"job_name": NAME, "static_configs": [{"targets": [f"127.0.0.1:{PORT}"]}]},
+        ],
     }
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def _job(model: str, service: str) -> dict[str, object]:
+    # The names are relative: a pod's search list completes them, whatever the cluster's domain is.
+    found = {"names": [f"_http._tcp.{service}"], "type": "SRV", "refresh_interval": f"{SCRAPE_SECONDS}s"}
+    return {
+        "job_name": model,
+        # The server's own `model` label says which model a series is of; this one fills in where a series has none.
+        "honor_labels": True,
+        "dns_sd_configs": [found],
+        "relabel_configs": [{"target_label": "model", "replacement": model}],
+    }
 
 
 def _claim(size: str) -> k8s.core.v1.PersistentVolumeClaimArgsDict:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from provider.resources import PinnedImage, PinnedImageArgs
+from provider.resources import ModelImageArgs, PinnedImage, PinnedImageArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,22 +24,25 @@ class RegistryArgs:
 class Registry(pulumi.ComponentResource):
     """An OCI registry; a model has one repository for all stacks, so that a digest is shared."""
 
-    push: str
-    pull: str
-    docker_config: str | None
-
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:Registry", name, None, opts)
-        self.push, self.pull, self.docker_config = args.push, args.pull, args.docker_config
-        self.register_outputs({"push": self.push, "pull": self.pull})
+        self._args = args
+        self.register_outputs({"push": args.push, "pull": args.pull})
 
-    def repository(self, model: str) -> str:
-        """Return the repository of a model's images."""
-        return f"modelstack/{model}"
+    def model_image(self, name: str, recipe: str, base: pulumi.Input[str]) -> ModelImageArgs:
+        """Return what makes a model's image of `recipe` on `base`; no stack's name is part of it."""
+        return ModelImageArgs(
+            recipe=recipe,
+            push=self._args.push,
+            pull=self._args.pull,
+            repository=f"modelstack/{name}",
+            base=base,
+            docker_config=self._args.docker_config,
+        )
 
     def by_digest(self, name: str, reference: str) -> pulumi.Input[str]:
         """Return `reference` by digest: as it is where it has one, else as the first `up` finds the tag."""
         if "@sha256:" in reference:
             return reference
-        args = PinnedImageArgs(image=reference, docker_config=self.docker_config)
+        args = PinnedImageArgs(image=reference, docker_config=self._args.docker_config)
         return PinnedImage(name, args, pulumi.ResourceOptions(parent=self)).reference

@@ -55,9 +55,12 @@ def _url(
     exposure: ExposureSettings,
 ) -> pulumi.Output[str]:
     if exposure.type == "NodePort":
-        return service.spec.apply(lambda spec: f"http://{exposure.host}:{_node_port(spec)}")
+        # The id is unknown until the Service exists, and with it the port that the cluster gives.
+        made = pulumi.Output.all(service.spec, service.id)
+        return made.apply(lambda both: f"http://{exposure.host}:{_node_port(both[0])}")
     if exposure.type == "LoadBalancer":
-        return service.status.apply(lambda status: f"http://{_address(status)}:{port}")
+        made = pulumi.Output.all(service.status, service.id)
+        return made.apply(lambda both: f"http://{_address(both[0])}:{port}")
     return pulumi.Output.concat("http://", name, ".", namespace, ".svc:", str(port))
 
 
