@@ -13,14 +13,32 @@ from model_build import inputs as build_inputs
 from model_build.errors import BuildError, CancelledError, DataError, one_line
 from model_build.events import Sink, sink_for
 
+ABOUT = "Turns a recipe into a model that passed its gates and, with --push, into an image by digest."
+MORE = """\
+examples:
+  python -m model_build.environment              make the build environment, print its interpreter
+  .venv-build/bin/python -m model_build build --recipe models/digits/recipe.yaml
+  .venv-build/bin/python -m model_build build --recipe models/digits/recipe.yaml \\
+      --push registry.example/models/digits --base registry.example/base@sha256:<64 hex digits>
+  python -m model_build inspect --recipe models/digits/recipe.yaml
+
+A step whose input, parameters and code did not change is never run again; its artifact lies in the cache.
+
+environment:
+  MODELSTACK_CACHE   artifacts, packages, reports and logs (default /var/cache/modelstack)
+
+exit codes:
+  0 done, 2 usage, 3 recipe, 4 data, 5 gate, 6 registry, 7 environment, 130 cancelled, 1 anything else
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _cancel)
-    signal.signal(signal.SIGINT, _cancel)
     sink = sink_for(as_json=options.json)
     try:
+        signal.signal(signal.SIGTERM, _cancel)
+        signal.signal(signal.SIGINT, _cancel)
         return _run(options, sink)
     except BuildError as error:
         sink.error(error.kind, str(error))
@@ -77,19 +95,34 @@ def _cancel(number: int, _: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m model_build", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    making = commands.add_parser("build", help="train, export, quantize, gate and, with --push, make the image")
-    making.add_argument("--push", metavar="HOST/REPOSITORY", help="where the image goes; without it none is made")
-    showing = commands.add_parser("inspect", help="print the inputs' hash and its parts")
-    holding = commands.add_parser("held-out", help="write the held-out split: inputs and labels")
-    holding.add_argument("--out", metavar="FILE.npz", type=Path, required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m model_build",
+        description=ABOUT,
+        epilog=MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    making = _command(commands, "build", "train, export, quantize and gate; with --push bake and push the image too")
+    making.add_argument(
+        "--push", metavar="HOST/REPOSITORY", help="where the image goes; without it the artifact's folder is the end"
+    )
+    showing = _command(commands, "inspect", "print the inputs' hash and the parts it is made of; builds nothing")
+    holding = _command(commands, "held-out", "write the held-out split that gates judge by")
+    holding.add_argument(
+        "--out", metavar="FILE.npz", type=Path, required=True, help="numpy archive of `inputs` and `labels`"
+    )
     for one in (making, showing):
         one.add_argument("--base", metavar="REF", help="base image, NAME@sha256:<64 hex digits>")
     for one in (making, showing, holding):
-        one.add_argument("--recipe", metavar="PATH", type=Path, required=True)
-        one.add_argument("--json", action="store_true", help="JSON, one object a line")
+        one.add_argument("--recipe", metavar="PATH", type=Path, required=True, help="models/<name>/recipe.yaml")
+        one.add_argument("--json", action="store_true", help="events as JSON, one object a line, for programs")
     return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def summary(result: dict[str, Any]) -> list[str]:
 
 
 class Bar:
-    """A bar a step on a terminal."""
+    """A bar a step on a terminal, from the first progress on."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console  # noqa: PLC0415 (a terminal alone needs rich)
@@ -123,10 +123,10 @@ class Bar:
             console=self._console,
         )
         self._tasks: dict[str, Any] = {}
-        self._bars.start()
 
     def progress(self, event: Progress) -> None:
         """Move the step's bar."""
+        self._bars.start()
         if event.step not in self._tasks:
             self._tasks[event.step] = self._bars.add_task(event.step, total=1.0, detail="")
         ended = event.state in ("cached", "done")
@@ -146,7 +146,8 @@ class Bar:
 
     def close(self) -> None:
         """Give the terminal back."""
-        self._bars.stop()
+        if self._tasks:
+            self._bars.stop()
 
 
 def sink_for(*, as_json: bool, stream: TextIO = sys.stdout) -> Sink:

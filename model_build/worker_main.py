@@ -48,7 +48,8 @@ def _answer(request: dict[str, Any], replies: BinaryIO) -> dict[str, Any]:
         return {"kind": error.kind, "error": str(error)}
     except ModuleNotFoundError as error:
         traceback.print_exc()
-        return {"kind": "environment", "error": f"{error}; make the build environment again"}
+        remedy = "run the build with the interpreter that `python -m model_build.environment` prints"
+        return {"kind": "environment", "error": f"worker: {error} in {sys.executable}; {remedy}"}
     except Exception as error:
         traceback.print_exc()
         return {"kind": "internal", "error": one_line(f"{type(error).__name__}: {error}")}
