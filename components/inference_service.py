@@ -43,19 +43,21 @@ class InferenceService(pulumi.ComponentResource):
         super().__init__("modelstack:components:InferenceService", name, None, opts)
         self._labels = Labels(name, args.stack, model=name)
         self._args = args
-        self._create_deployment()
-        self._create_disruption_budget()
         self._create_network_policy()
-        exposed = expose(self._labels, args.namespace, PORT, args.exposure, pulumi.ResourceOptions(parent=self))
+        deployment = self._create_deployment()
+        self._create_disruption_budget()
+        # A Service waits for ready pods: behind the Deployment it waits for no build, and fails with nothing to serve.
+        after = pulumi.ResourceOptions(parent=self, depends_on=[deployment])
+        exposed = expose(self._labels, args.namespace, PORT, args.exposure, after)
         self.url = exposed.url
         self.pods = self._create_headless_service()
         self.register_outputs({"url": self.url})
 
-    def _create_deployment(self) -> None:
+    def _create_deployment(self) -> k8s.apps.v1.Deployment:
         args, labels = self._args, self._labels
         hashed = pulumi.Output.from_input(args.inputs_hash)
         version = {f"{APP}/version": hashed.apply(lambda text: text[:12])}
-        k8s.apps.v1.Deployment(
+        return k8s.apps.v1.Deployment(
             labels.name,
             metadata=self._metadata(version),
             spec={

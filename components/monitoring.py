@@ -48,8 +48,9 @@ class Monitoring(pulumi.ComponentResource):
         config = scrape_config(args.stack, args.servers)
         configured = self._create_config(config)
         self._create_network_policy()
-        exposed = expose(self._labels, args.namespace, PORT, args.exposure, self._own)
-        self._create_stateful_set(config, configured)
+        running = self._create_stateful_set(config, configured)
+        after = pulumi.ResourceOptions(parent=self, depends_on=[running])
+        exposed = expose(self._labels, args.namespace, PORT, args.exposure, after)
         self.url = exposed.url
         self.register_outputs({"url": self.url})
 
@@ -81,9 +82,9 @@ class Monitoring(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _create_stateful_set(self, config: str, configured: pulumi.Resource) -> None:
+    def _create_stateful_set(self, config: str, configured: pulumi.Resource) -> pulumi.Resource:
         size = self._args.settings.storage
-        k8s.apps.v1.StatefulSet(
+        return k8s.apps.v1.StatefulSet(
             NAME,
             metadata=self._metadata(),
             spec={
