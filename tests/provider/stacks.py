@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -124,6 +125,13 @@ class Stack:
         )
         return Running(process, log)
 
+    def recover(self) -> subprocess.CompletedProcess[str]:
+        """Run `ops recover` as a user does."""
+        command = [sys.executable, "-m", "ops", "recover", "--stack", self.name, "--yes", "--json"]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs."""
         done = self._query("stack", "output", "--json", "--stack", self.name)
@@ -174,6 +182,18 @@ class Running:
     def interrupt(self) -> None:
         """Do what Ctrl-C does."""
         os.killpg(self.process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill the engine and its children at once, and wait until what they had started has gone too."""
+        engine = self.process.pid
+        children = Path(f"/proc/{engine}/task").glob("*/children")
+        for pid in [engine, *(int(word) for one in children for word in one.read_text().split())]:
+            os.kill(pid, signal.SIGKILL)
+        self.process.communicate(timeout=60)
+        until = time.monotonic() + 60
+        while left := processes_of(self.log.parent):
+            assert time.monotonic() < until, left
+            time.sleep(0.1)
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events so far."""

@@ -2,68 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from provider.registry import Repository
+from tests.provider import houses
 from tests.provider.conftest import RECIPE
-from tests.provider.registry import push, push_base, registry
-from tests.provider.stacks import ROOT, Project, Stack, processes_of
+from tests.provider.houses import House
+from tests.provider.registry import push
+from tests.provider.stacks import Stack, processes_of
 
 pytestmark = pytest.mark.build
 
 KIND = "modelstack:index:ModelImage"
-PROGRAM = """
-import os
-import pulumi
-from provider.resources import ModelImage, ModelImageArgs, PinnedImage, PinnedImageArgs
-
-if "PINNED" in os.environ:
-    pinned = PinnedImage("pinned", PinnedImageArgs(image=os.environ["PINNED"], repin=os.environ.get("REPIN")))
-    pulumi.export("pinned", pinned.reference)
-else:
-    places = dict(base=os.environ["BASE"], push=os.environ["REGISTRY"], repository=os.environ["REPOSITORY"])
-    image = ModelImage("tiny", ModelImageArgs(recipe="tiny/recipe.yaml", **places))
-    pulumi.export("image", image.image)
-    pulumi.export("metrics", image.metrics)
-"""
-
-
-@dataclass(frozen=True)
-class House:
-    """A project with a small model, and a registry for its images."""
-
-    project: Project
-    host: str
-    base: str
-
-    @property
-    def recipe(self) -> Path:
-        """The model's recipe."""
-        return self.project.folder / "tiny/recipe.yaml"
-
-    def stack(self, name: str, repository: str) -> Stack:
-        """Return a new stack that pushes to `repository`."""
-        return self.project.stack(name, BASE=self.base, REGISTRY=self.host, REPOSITORY=repository)
-
-    def images(self, repository: str) -> Repository:
-        """Return a repository of the registry."""
-        return Repository(self.host, repository, None, self.project.folder)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("house")
-    shutil.copytree(ROOT / "models/digits", folder / "project/tiny", ignore=shutil.ignore_patterns("__pycache__"))
-    project = Project.make(folder / "project", PROGRAM)
-    with registry(folder / "registry") as host:
-        yield House(project, host, push_base(host))
-    assert processes_of(folder) == []
+    with houses.house(tmp_path_factory.mktemp("house")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -119,7 +77,8 @@ def test_a_changed_parameter_shows_by_key_old_and_new_value(house: House, built:
 def test_another_stack_of_the_same_inputs_knows_the_digest_and_builds_nothing(house: House, built: Stack) -> None:
     digest = built.outputs()["image"].rpartition("@")[2]
     other = house.stack("other", "shared/tiny")
-    assert other.run("preview").planned(KIND)[1]["digest"] == digest
+    planned = other.run("preview").planned(KIND)[1]
+    assert planned["digest"] == digest
     done = other.run("up")
     assert done.code == 0, done.said
     assert other.outputs()["image"] == built.outputs()["image"]

@@ -10,11 +10,14 @@ import os
 import runpy
 import signal
 import sys
+import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 INTERRUPTED = 130
+PARENT_POLL_SECONDS = 0.5
 SHOWN = 32  # exit status that tells the host: the user has been told what is wrong
 NO_SDK = """
 It looks like the Pulumi SDK has not been installed. Have you run pip install?
@@ -108,8 +111,16 @@ def main() -> int:
         sys.stderr.flush()
 
 
+def end_with(parent: int) -> None:
+    """End this process once its parent was killed: calls to an engine that is gone would be waited for without end."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_SECONDS)
+    os._exit(INTERRUPTED)
+
+
 def run_main() -> None:
     """Run, and end quietly when the engine interrupts: it has said why, and waiting threads would never end."""
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     try:
         code = main()
     except KeyboardInterrupt:

@@ -1,0 +1,60 @@
+"""A project with one small model, and a registry of its own for the images of its stacks."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provider.registry import Repository
+from tests.provider.registry import push_base, registry
+from tests.provider.stacks import ROOT, Project, Stack, processes_of
+
+PROGRAM = """
+import os
+import pulumi
+from provider.resources import ModelImage, ModelImageArgs, PinnedImage, PinnedImageArgs
+
+if "PINNED" in os.environ:
+    pinned = PinnedImage("pinned", PinnedImageArgs(image=os.environ["PINNED"], repin=os.environ.get("REPIN")))
+    pulumi.export("pinned", pinned.reference)
+else:
+    places = dict(base=os.environ["BASE"], push=os.environ["REGISTRY"], repository=os.environ["REPOSITORY"])
+    image = ModelImage("tiny", ModelImageArgs(recipe="tiny/recipe.yaml", **places))
+    pulumi.export("image", image.image)
+    pulumi.export("metrics", image.metrics)
+"""
+
+
+@dataclass(frozen=True)
+class House:
+    """A project with a small model, and a registry for its images."""
+
+    project: Project
+    host: str
+    base: str
+
+    @property
+    def recipe(self) -> Path:
+        """The model's recipe."""
+        return self.project.folder / "tiny/recipe.yaml"
+
+    def stack(self, name: str, repository: str) -> Stack:
+        """Return a new stack that pushes to `repository`."""
+        return self.project.stack(name, BASE=self.base, REGISTRY=self.host, REPOSITORY=repository)
+
+    def images(self, repository: str) -> Repository:
+        """Return a repository of the registry."""
+        return Repository(self.host, repository, None, self.project.folder)
+
+
+@contextmanager
+def house(folder: Path) -> Iterator[House]:
+    """Yield a house in `folder`; at its end no process works for it."""
+    shutil.copytree(ROOT / "models/digits", folder / "project/tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    project = Project.make(folder / "project", PROGRAM)
+    with registry(folder / "registry") as host:
+        yield House(project, host, push_base(host))
+    assert processes_of(folder) == []
