@@ -140,8 +140,11 @@ def _build(module: Module, target: Path, build_cache: Path) -> None:
     part.mkdir(parents=True)
     # One package of "." would be named after the folder; every other one after its last element.
     output = part / _program(module) if len(module.packages) == 1 else f"{part}/"
-    command = ["go", "build", *module.flags, "-o", str(output), *module.packages]
-    environment = _environment() | {"GOCACHE": str(build_cache)}
+    # Ends with this process, however that ends: what goes on alone would write beside the next run.
+    command = ["setpriv", "--pdeathsig=KILL", "go", "build", *module.flags, "-o", str(output), *module.packages]
+    temporary = build_cache / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    environment = _environment() | {"GOCACHE": str(build_cache), "GOTMPDIR": str(temporary)}
     done = subprocess.run(command, cwd=module.folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]

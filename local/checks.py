@@ -13,7 +13,7 @@ from local.instance import Instance
 GIGABYTE = 10**9
 BUILD_BYTES = 30 * GIGABYTE  # what Go's caches reach while everything is built
 RUN_BYTES = 3 * GIGABYTE
-TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "openssl": "openssl"}
+TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "setpriv": "util-linux", "openssl": "openssl"}
 _UNFIT = re.compile(r"[:,\\\s\"]")  # an overlay mount's options cannot hold these
 
 

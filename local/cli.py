@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     told.add_argument("-f", "--follow", action="store_true")
     add("down", _down, "end the platform; its data stays")
     add("reset", _reset, "end the platform and remove its data, the state of its stacks included")
+    add("collect", _collect, "remove from the registry what no manifest names any more")
     add("env", _env, 'lines for `eval "$(python -m local env)"`, which `pulumi` needs')
     return parser
 
@@ -75,6 +76,11 @@ def _down(instance: Instance, _: argparse.Namespace) -> int:
 
 def _reset(instance: Instance, _: argparse.Namespace) -> int:
     platform.reset(instance, Steps())
+    return 0
+
+
+def _collect(instance: Instance, _: argparse.Namespace) -> int:
+    platform.collect(instance, Steps())
     return 0
 
 

@@ -61,7 +61,8 @@ def files(instance: Instance, sandbox_image: str) -> dict[str, str]:
 def _write_service(folder: Path, part: Part) -> None:
     (folder / "log").mkdir(parents=True)
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in part.environment.items())
-    _script(folder / "run", f"exec 2>&1\n{exports}exec {shlex.join(part.command)}\n")
+    # A part ends with its supervisor, whose successor could not start it a second time.
+    _script(folder / "run", f"exec 2>&1\n{exports}exec setpriv --pdeathsig=KILL {shlex.join(part.command)}\n")
     _script(folder / "log" / "run", f"exec svlogd /var/log/modelstack/{part.name}\n")
 
 
@@ -153,8 +154,10 @@ def kubelet(instance: Instance) -> dict[str, object]:
             "imagefs.available": "500Mi",
             "nodefs.inodesFree": "1%",
         },
-        # 100 turns image collection off: the registry next door is the only source, and `reset` drops all.
-        "imageGCHighThresholdPercent": 100,
+        # What no pod has used for an hour goes, however full the disk is: the registry next door has it still.
+        "imageMaximumGCAge": "1h",
+        "imageGCHighThresholdPercent": 99,
+        "imageGCLowThresholdPercent": 98,
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "serializeImagePulls": False,
         # Beside the other logs, on disk: the node's own file system is in memory.

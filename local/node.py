@@ -10,6 +10,7 @@ from pathlib import Path
 from local import cgroups
 from local.errors import PlatformError, UnhealthyError
 from local.instance import NODE_ADDRESS, NODE_NAME, SERVICE_RANGE, Instance
+from local.parts import TOOLS
 
 SCRIPTS = Path(__file__).parent / "node"
 VOLUMES = ("etcd", "containerd", "kubelet", "registry")
@@ -117,9 +118,21 @@ def stop(instance: Instance, graceful: tuple[str, ...] = ()) -> None:
 def supervise(node: Node, command: str, names: tuple[str, ...], *options: str) -> str:
     """What `sv` printed on a command for these parts; a node that has ended prints nothing."""
     services = [f"/run/service/{name}" for name in names]
-    enter = ["nsenter", f"--target={node.pid}", "--mount", "--pid", "--net", f"--root={node.root}"]
-    asked = [*enter, "/usr/bin/sv", *options, command, *services]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    return _entered(node, "/usr/bin/sv", *options, command, *services).stdout
+
+
+def enter(node: Node, *command: str) -> str:
+    """What a program printed inside the node; raises PlatformError where it fails."""
+    done = _entered(node, "/usr/bin/env", f"PATH={TOOLS}:/usr/sbin:/usr/bin:/sbin:/bin", *command)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise PlatformError(f"node: {' '.join(command[:2])} failed: {said}")
+    return done.stdout
+
+
+def _entered(node: Node, *command: str) -> "subprocess.CompletedProcess[str]":
+    enters = ["nsenter", f"--target={node.pid}", "--mount", "--pid", "--net", f"--root={node.root}"]
+    return subprocess.run([*enters, *command], capture_output=True, text=True, check=False)
 
 
 def _kill(node: Node) -> None:

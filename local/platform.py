@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import build, checks, config, connection, environment, health, images, node
+from local.errors import RefusedError
 from local.instance import CLUSTER_DOMAIN, DNS_ADDRESS, NODE_NAME, Instance
 from local.kubectl import Kubectl
 from local.lock import locked
 from local.node import Node
-from local.parts import parts
+from local.parts import ETC, parts
 from local.roots import RootSpec, root
 from local.steps import Steps
 
@@ -79,6 +80,22 @@ def reset(instance: Instance, steps: Steps) -> None:
     with _locked(instance), steps.step(f"end platform {instance.name!r} and remove {instance.data}"):
         _end(instance, gracefully=False)
         shutil.rmtree(instance.data)
+
+
+def collect(instance: Instance, steps: Steps) -> None:
+    """Remove from the registry what no manifest names any more; nobody may push meanwhile. Raises PlatformError."""
+    with _locked(instance):
+        running = node.running(instance)
+        if not running:
+            raise RefusedError(f"platform {instance.name!r}: does not run; run `python -m local up` first")
+        with steps.step("collect the registry's unused blobs"):
+            # It remembers what it held: a blob it serves from memory would be missing on disk.
+            node.supervise(running, "stop", ("registry",), "-w", "10")
+            try:
+                node.enter(running, "registry", "garbage-collect", f"{ETC}/registry.yaml")
+            finally:
+                node.supervise(running, "start", ("registry",))
+            health.wait(instance, running, {"registry": health.targets(instance)["registry"]})
 
 
 def _locked(instance: Instance) -> AbstractContextManager[None]:

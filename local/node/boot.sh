@@ -6,6 +6,7 @@ launcher=$1 data=$2 lower=$3 binaries=$4 start=$5
 
 # /proc is still the host's: the number and start time by which the host knows this process.
 read -r self </proc/self/stat
+# shellcheck disable=SC2086 # to be split: the fields are numbers
 set -- $self
 echo "$1 ${22} $(cat /proc/sys/kernel/random/boot_id)" >"$data/run.part"
 mv "$data/run.part" "$data/run"

@@ -42,6 +42,7 @@ shadow kernel/panic_on_oops 1
 shadow kernel/keys/root_maxkeys 1000000
 shadow kernel/keys/root_maxbytes 25000000
 
+# shellcheck disable=SC3045 # Debian's sh is dash, which has it
 ulimit -n "$(ulimit -Hn)"
 cp -r /etc/modelstack/service /run/service
 exec env -i PATH="$PATH" HOME=/root runsvdir -P /run/service

@@ -71,7 +71,7 @@ def test_a_build_that_fails_says_what_the_compiler_said_and_leaves_nothing_that_
     tmp_path: Path, silent: Steps
 ) -> None:
     go = build.go_version()
-    module = _module(tmp_path / "source", "package main\n\nfunc main() { nonsense() }\n")
-    with pytest.raises(PlatformError, match=r"^build hello: `go build` failed: .*undefined: nonsense"):
+    module = _module(tmp_path / "source", 'package main\n\nimport _ "example.test/nonsense"\n\nfunc main() {}\n')
+    with pytest.raises(PlatformError, match=r"^build hello: `go build` failed: .*example\.test/nonsense"):
         build.build((module,), tmp_path / "cache", go, silent)
     assert build.missing((module,), tmp_path / "cache", go) == [module]

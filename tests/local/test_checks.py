@@ -40,7 +40,7 @@ def test_a_missing_tool_is_refused_with_its_package(
     monkeypatch: pytest.MonkeyPatch, unstarted: Instance, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    for tool in ("unshare", "nsenter"):
+    for tool in ("unshare", "nsenter", "setpriv"):
         _program(tmp_path / "bin", tool, "")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(RefusedError, match=r"^openssl: not found on PATH; install the package openssl, or use any"):

@@ -66,5 +66,5 @@ def test_a_kubeconfig_is_for_its_owner_alone(written: Instance) -> None:
 def test_every_part_has_a_service_that_replaces_its_shell_and_a_rotated_log(written: Instance) -> None:
     for part in parts(written):
         run = written.etc / "service" / part.name / "run"
-        assert run.read_text().splitlines()[-1].startswith(f"exec {part.command[0]}")
+        assert run.read_text().splitlines()[-1].startswith(f"exec setpriv --pdeathsig=KILL {part.command[0]} ")
         assert (written.logs / part.name / "config").read_text() == "s10485760\nn3\n"

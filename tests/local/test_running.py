@@ -1,5 +1,6 @@
 """A running platform: its status, its names, its supervision."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from local import health, node
 from local.instance import Instance, locate
 from local.parts import parts
+from model_build.oci.registry import Registry
 from tests.conftest import PROJECT, Platform
 from tests.local.inside import in_node, kubectl, until
 
@@ -142,6 +144,16 @@ def test_a_killed_part_comes_back(platform: Platform, instance: Instance, name: 
     _until_healthy(instance)
 
 
+def test_a_part_whose_supervisor_was_killed_comes_back_once(platform: Platform, instance: Instance) -> None:
+    supervised = "/run/service/registry/supervise/pid"
+    before = in_node(instance, f"cat {supervised}").strip()
+    supervisor = in_node(instance, f"cut -d' ' -f4 /proc/{before}/stat").strip()
+    in_node(instance, f"kill -KILL {supervisor}")
+    until(lambda: in_node(instance, f"cat {supervised}").strip() not in {before, ""}, "the registry runs again")
+    _until_healthy(instance)
+    assert in_node(instance, "cat /proc/[0-9]*/comm").split().count("registry") == 1
+
+
 def test_a_killed_coredns_comes_back(platform: Platform, instance: Instance) -> None:
     for process in _of_pods(instance, "coredns"):
         subprocess.run(["kill", "-KILL", process], check=True)
@@ -182,6 +194,22 @@ def test_status_names_a_part_that_is_down_and_exits_with_4(platform: Platform, i
     _until_healthy(instance)
     assert done.returncode == 4
     assert any(line.split()[:2] == ["kube-scheduler", "down"] for line in done.stdout.splitlines()), done.stdout
+
+
+def test_collect_drops_blobs_that_no_manifest_names_and_keeps_the_images(
+    platform: Platform, instance: Instance
+) -> None:
+    registry = Registry(instance.registry)
+    unused = b"named by no manifest"
+    digest = f"sha256:{hashlib.sha256(unused).hexdigest()}"
+    registry.upload("modelstack/unused", digest, len(unused), lambda: [unused])
+    assert _local(platform, "collect").returncode == 0
+    assert not registry.has_blob("modelstack/unused", digest)
+    for reference in platform.connection.images.values():
+        repository, _, manifest = reference.removeprefix(f"{instance.registry}/").partition("@")
+        found = registry.get(repository, manifest)
+        assert found
+        assert all(registry.has_blob(repository, layer["digest"]) for layer in found.parsed["layers"])
 
 
 def test_logs_shows_the_last_lines_of_one_part(platform: Platform) -> None:
