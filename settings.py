@@ -38,6 +38,7 @@ class ModelSettings(_Frozen):
 
     recipe: str = Field(min_length=1)
     replicas: int = Field(default=1, ge=1, le=100)
+    rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
     resources: Resources = Resources()
 
 

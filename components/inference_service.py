@@ -59,13 +59,17 @@ class InferenceService(pulumi.ComponentResource):
         version = {f"{APP}/version": hashed.apply(lambda text: text[:12])}
         return k8s.apps.v1.Deployment(
             labels.name,
-            metadata=self._metadata(version),
+            metadata={
+                **self._metadata(version),
+                # Kubernetes notes a late rollout on the object; `pulumi up` waits no longer for it than that.
+                "annotations": {"pulumi.com/timeoutSeconds": str(args.model.rollout_seconds)},
+            },
             spec={
                 "replicas": args.model.replicas,
                 "selector": {"match_labels": labels.selector},
                 "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
                 "revision_history_limit": 3,
-                "progress_deadline_seconds": 300,
+                "progress_deadline_seconds": args.model.rollout_seconds,
                 "template": {
                     "metadata": {
                         "labels": {

@@ -1,0 +1,30 @@
+"""Reads the API server of the tests' platform with kubectl."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster by its kubeconfig."""
+
+    program: tuple[str, ...]
+    kubeconfig: str
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """Return what `kubectl get … -o json` printed."""
+        command = [*self.program, "get", *arguments, "--output", "json", "--kubeconfig", self.kubeconfig]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def items(self, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
+        """Return every object of a kind."""
+        where = ["--namespace", namespace] if namespace else ["--all-namespaces"]
+        found: list[dict[str, Any]] = self.get(kind, *where)["items"]
+        return found

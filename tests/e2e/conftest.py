@@ -1,0 +1,54 @@
+"""A clone on the tests' platform, and the stacks that are up in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import build
+from tests.conftest import Platform
+from tests.e2e.checkout import Checkout, clone
+from tests.e2e.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def checkout(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A clean clone, whose commands find the tests' platform."""
+    folder = tmp_path_factory.mktemp("clone") / "modelstack"
+    clone(folder)
+    kept = {
+        name: value for name, value in platform.environment.items() if name not in {"VIRTUAL_ENV", "PULUMI_PYTHON_CMD"}
+    }
+    return Checkout(folder, {**kept, "PYTHON": sys.executable, "PATH": _without_own_venv(kept["PATH"])})
+
+
+@pytest.fixture(scope="session")
+def first_up(checkout: Checkout) -> Iterator[str]:
+    """Stack dev brought up by `make up` in the clone; what it printed."""
+    said = checkout.must("up")
+    yield said
+    for stack in ("dev", "test"):
+        checkout.make("destroy", stack)
+
+
+@pytest.fixture
+def dev(checkout: Checkout, first_up: str) -> Checkout:
+    """The clone with stack dev up."""
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def cluster(platform: Platform) -> Cluster:
+    """The platform's API server."""
+    cache = Path(platform.environment["MODELSTACK_CACHE"])
+    program = build.binaries(build.KUBERNETES, cache, build.go_version()) / "kube"
+    return Cluster((str(program), "kubectl"), platform.connection.kubeconfig)
+
+
+def _without_own_venv(path: str) -> str:
+    own = str(Path(sys.prefix) / "bin")
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if folder != own)

@@ -1,0 +1,110 @@
+"""The whole program on the embedded platform, as a user of a clean clone runs it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import urllib3
+
+from tests.e2e.checkout import ROOT, Checkout
+from tests.e2e.cluster import Cluster
+
+pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(1500)]
+
+
+def query(url: str, expression: str) -> list[dict[str, Any]]:
+    answer = urllib3.request("GET", f"{url}/api/v1/query", fields={"query": expression}, timeout=10)
+    result: list[dict[str, Any]] = answer.json()["data"]["result"]
+    return result
+
+
+def counts(url: str, expression: str) -> dict[str, int]:
+    return {one["metric"]["model"]: int(one["value"][1]) for one in query(url, expression)}
+
+
+def eventually(holds: Callable[[], bool], reason: Callable[[], str], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, reason()
+        time.sleep(1)
+
+
+def test_make_up_builds_and_serves_both_models(dev: Checkout, first_up: str) -> None:
+    assert set(dev.outputs()["endpoint"]) == {"digits", "mnist"}
+
+
+def test_a_second_up_changes_nothing(dev: Checkout) -> None:
+    said = dev.must("up")
+    assert re.search(r"^ +\d+ unchanged$", said, re.MULTILINE), said
+    assert "to create" not in said
+    assert "to update" not in said
+
+
+def test_a_preview_expects_no_changes(dev: Checkout) -> None:
+    dev.must("preview", ARGS="--expect-no-changes")
+
+
+def test_every_held_out_sample_is_sent_and_97_percent_are_right(dev: Checkout) -> None:
+    said = dev.must("predict")
+    found = re.findall(r"^(\w+): (\d+)/(\d+) correct over HTTP, p50 \d+\.\d ms$", said, re.MULTILINE)
+    totals = {model: (int(correct), int(total)) for model, correct, total in found}
+    assert {model: total for model, (_, total) in totals.items()} == {"digits": 360, "mnist": 2000}
+    assert all(correct >= 0.97 * total for correct, total in totals.values()), said
+
+
+def test_prometheus_scrapes_every_server(dev: Checkout) -> None:
+    url = dev.outputs()["prometheus"]
+    up = query(url, 'up{job="models"}')
+    assert {one["metric"]["model"] for one in up} == {"digits", "mnist"}
+    assert {one["value"][1] for one in up} == {"1"}
+
+
+def test_prometheus_counts_the_requests_of_predict(dev: Checkout) -> None:
+    url = dev.outputs()["prometheus"]
+    expression = 'sum by (model) (modelstack_requests_total{code="200"})'
+    before = counts(url, expression)
+    dev.must("predict")
+    wanted = {"digits": before.get("digits", 0) + 360, "mnist": before.get("mnist", 0) + 2000}
+    eventually(lambda: counts(url, expression) == wanted, lambda: f"{counts(url, expression)} is not {wanted}")
+
+
+def test_no_pod_runs_beyond_the_restricted_profile(dev: Checkout, cluster: Cluster) -> None:
+    namespace = dev.outputs()["namespace"]
+    labels = cluster.get("namespace", namespace)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert cluster.items("pods", namespace)
+
+
+def test_images_run_by_digest_alone(dev: Checkout, cluster: Cluster) -> None:
+    pods = cluster.items("pods", dev.outputs()["namespace"])
+    images = [one["image"] for pod in pods for one in pod["spec"]["containers"]]
+    assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in images), images
+
+
+def test_a_changed_parameter_is_named_and_touches_only_its_model(dev: Checkout) -> None:
+    with dev.edited("models/digits/recipe.yaml", "calibration_samples: 400", "calibration_samples: 300"):
+        plan = dev.preview()
+        planned = dev.planned()
+    assert planned == {
+        "modelstack:index:ModelImage::digits": "update",
+        "kubernetes:apps/v1:Deployment::digits": "update",
+    }
+    said = " ".join(one["message"] for one in plan["diagnostics"])
+    assert "steps.quantize.calibration_samples: 400 → 300" in said
+
+
+def test_the_stacks_salt_stays_out_of_the_checkout(dev: Checkout) -> None:
+    assert (dev.folder / "Pulumi.dev.yaml").read_bytes() == (ROOT / "Pulumi.dev.yaml").read_bytes()
+
+
+def test_another_stack_knows_the_digest_at_once_and_builds_nothing(dev: Checkout) -> None:
+    digests = {name: one["image"] for name, one in dev.outputs()["models"].items()}
+    first = dev.must("preview", "test")
+    assert all(image in first for image in digests.values()), first
+    said = dev.must("up", "test")
+    assert "train" not in said
+    assert {name: one["image"] for name, one in dev.outputs("test")["models"].items()} == digests

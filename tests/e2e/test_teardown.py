@@ -1,0 +1,43 @@
+"""What `make destroy` leaves: nothing of its stack, and everything of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.conftest import Platform
+from tests.e2e.checkout import Checkout
+from tests.e2e.cluster import Cluster
+
+pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(1500)]
+
+
+def test_destroying_one_stack_leaves_the_other_serving(dev: Checkout) -> None:
+    dev.must("up", "test")
+    dev.must("destroy", "dev")
+    dev.must("predict", "test")
+
+
+def test_destroying_every_stack_leaves_nothing(dev: Checkout, cluster: Cluster, platform: Platform) -> None:
+    for stack in ("dev", "test"):
+        dev.must("destroy", stack)
+    assert namespaces(cluster) == set()
+    registry = platform.connection.registry.push
+    assert {model: tags(registry, f"modelstack/{model}") for model in ("digits", "mnist")} == {
+        "digits": [],
+        "mnist": [],
+    }
+    state = Path(platform.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+    assert [path for path in state.rglob("*") if path.is_file() and path.name.startswith(("dev", "test"))] == []
+
+
+def namespaces(cluster: Cluster) -> set[str]:
+    names = {one["metadata"]["name"] for one in cluster.items("namespaces")}
+    return {name for name in names if name.startswith("modelstack-")}
+
+
+def tags(registry: str, repository: str) -> list[str]:
+    answer = urllib3.request("GET", f"http://{registry}/v2/{repository}/tags/list", timeout=10)
+    return [] if answer.status == 404 else (answer.json().get("tags") or [])
