@@ -64,10 +64,11 @@ def _url(
     return pulumi.Output.concat("http://", name, ".", namespace, ".svc:", str(port))
 
 
+# Output.all gives mappings in place of the kinds' classes.
 def _node_port(spec: Any) -> int:
-    return int(spec.ports[0].node_port)
+    return int(spec["ports"][0]["node_port"])
 
 
 def _address(status: Any) -> str:
-    ingress = status.load_balancer.ingress[0]
-    return str(ingress.hostname or ingress.ip)
+    ingress = status["load_balancer"]["ingress"][0]
+    return str(ingress.get("hostname") or ingress["ip"])
