@@ -9,8 +9,8 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-SIGNATURE = "4dabf18193072939515e22adb298388d"
-SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a marker of the wire format
+SIGNATURE = "4dabf18193072939515e22adb298388d"  # pragma: allowlist secret
+SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a marker of the wire format  # pragma: allowlist secret
 UNKNOWN_MARKER = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 DASHED = "x-kubernetes-"
 UNDERSCORED = "x_kubernetes_"

@@ -85,7 +85,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     ) -> language_pb2.GetRequiredPackagesResponse:
         def work() -> language_pb2.GetRequiredPackagesResponse:
             self._ensure_environment(request.info)
-            packages = toolchain.resolve(request.info).packages()
+            packages = toolchain.resolve(request.info).packages("pulumi")
             found = [dependency for package in packages if (dependency := toolchain.dependency_of(package))]
             # The official host names every installed package, and the engine downloads the missing plugins before the
             # program runs. Where only package registries are reachable that download fails even for a plugin that no

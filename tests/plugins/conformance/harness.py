@@ -81,8 +81,10 @@ class Project:
     home: Path
     kubeconfig: Path
     namespace: str
+    inherited: dict[str, str]
 
-    def __post_init__(self) -> None:
+    def init(self) -> None:
+        """Make the project and its stack; a copy of the folder is a project too."""
         (self.folder / "state").mkdir(parents=True)
         document = {
             "name": "conformance",
@@ -90,11 +92,12 @@ class Project:
         }
         (self.folder / "Pulumi.yaml").write_text(yaml.safe_dump(document))
         (self.folder / "__main__.py").write_text(HEADER)
-        self._engine("stack", "init", "dev")
+        done = self.ask("stack", "init", "dev")
+        assert done.returncode == 0, done.stderr
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PULUMI_")}
+        kept = {key: value for key, value in self.inherited.items() if not key.startswith("PULUMI_")}
         return kept | {
             "PULUMI_HOME": str(self.home),
             "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
@@ -105,7 +108,8 @@ class Project:
             "NAMESPACE": self.namespace,
         }
 
-    def _engine(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the engine that changes no resource."""
         command = [str(self.engine), *arguments, "--non-interactive", "--cwd", str(self.folder)]
         return subprocess.run(
             command, env=self.environment, capture_output=True, text=True, check=False, timeout=RUN_SECONDS
@@ -118,7 +122,7 @@ class Project:
     def run(self, *arguments: str) -> Result:
         events = self.folder / "events.jsonl"
         events.unlink(missing_ok=True)
-        done = self._engine(*arguments, "--stack", "dev", "--event-log", str(events))
+        done = self.ask(*arguments, "--stack", "dev", "--event-log", str(events))
         read = [json.loads(line) for line in events.read_text().splitlines()] if events.exists() else []
         text = "".join(
             COLOUR.sub("", event["diagnosticEvent"]["message"]) for event in read if "diagnosticEvent" in event
@@ -169,13 +173,18 @@ class Project:
         return self.run("destroy", "--yes", "--skip-preview")
 
     def state(self) -> list[dict[str, Any]]:
-        """Return the state's objects, without stack and providers."""
-        done = self._engine("stack", "export", "--stack", "dev")
-        resources = json.loads(done.stdout)["deployment"].get("resources") or []
+        """Return the state's objects, without stack and providers, as they lie on the disk."""
+        written = (self.folder / "state" / ".pulumi" / "stacks" / "conformance" / "dev.json").read_text()
+        resources = (json.loads(written)["checkpoint"]["latest"] or {}).get("resources") or []
         return [entry for entry in resources if entry["type"].startswith("kubernetes:")]
 
+    def clean(self) -> None:
+        """Destroy what ending the namespace would leave behind."""
+        if any(not entry["id"].startswith(f"{self.namespace}/") for entry in self.state()):
+            self.destroy()
+
     def outputs(self) -> dict[str, Any]:
-        done = self._engine("stack", "output", "--json", "--show-secrets", "--stack", "dev")
+        done = self.ask("stack", "output", "--json", "--show-secrets", "--stack", "dev")
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 

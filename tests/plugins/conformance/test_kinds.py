@@ -16,7 +16,8 @@ pod = {"metadata": {"labels": labels}, "spec": {
     "containers": [{
         "name": "main", "image": "registry.invalid/none:1", "image_pull_policy": "IfNotPresent", "args": [],
         "ports": [{"name": "http", "container_port": 8080}],
-        "env": [{"name": "A", "value": ""}, {"name": "B", "value_from": {"field_ref": {"field_path": "spec.nodeName"}}}],
+        "env": [{"name": "A", "value": ""},
+                {"name": "B", "value_from": {"field_ref": {"field_path": "spec.nodeName"}}}],
         "resources": {"requests": {"cpu": "0.25", "memory": "256Mi"}, "limits": {"cpu": 1, "memory": "1.5Gi"}},
         "readiness_probe": {"http_get": {"path": "/v2/health/ready", "port": "http"}, "period_seconds": 2},
         "lifecycle": {"pre_stop": {"sleep": {"seconds": 3}}},
