@@ -12,7 +12,7 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from tests.provider.conftest import Provider
 
-SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}  # pragma: allowlist secret
 
 
 def test_check_adds_the_inputs_hash_and_says_that_it_is_the_first_build(
