@@ -1,0 +1,158 @@
+"""The program on mocks: it runs to its end, every Output awaited, and what it registered lies there as plain values."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import runpy
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
+from pulumi.runtime.settings import get_root_resource, set_root_resource
+
+PROJECT = Path(__file__).resolve().parents[2]
+NODE_PORT = 7555
+CONNECTION = {
+    "version": 1,
+    "instance": "test",
+    "kubeconfig": "/data/test/kubeconfig",
+    "registry": {"push": "127.0.0.1:7401", "pull": "127.0.0.1:7401"},
+    "node_ports": {"first": 7500, "last": 7599, "host": "127.0.0.1"},
+    "images": {
+        "base": f"127.0.0.1:7401/modelstack/base@sha256:{'b' * 64}",
+        "prometheus": f"127.0.0.1:7401/modelstack/prometheus@sha256:{'c' * 64}",
+    },
+}
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Made:
+    """One resource as the engine was asked for it."""
+
+    type: str
+    name: str
+    inputs: Object
+    provider: str
+    custom: bool
+
+
+@dataclass
+class Run:
+    """What one run of the program registered and exported."""
+
+    made: list[Made] = field(default_factory=list)
+    outputs: Object = field(default_factory=dict)
+
+    def of(self, kind: str) -> dict[str, Object]:
+        """Return the inputs of every resource whose type ends with `kind`, by the resource's name."""
+        return {one.name: one.inputs for one in self.made if one.type.rpartition(":")[2] == kind}
+
+    def objects(self) -> list[Made]:
+        """Return the objects of the cluster."""
+        return [one for one in self.made if one.type.startswith("kubernetes:")]
+
+
+class Engine(pulumi.runtime.Mocks):
+    """Answers as the engine and its providers do, and keeps what was asked."""
+
+    def __init__(self, inputs: Mapping[str, str]) -> None:
+        self.run = Run()
+        self._inputs = inputs
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        """Return a resource's id and outputs."""
+        custom = bool(args.custom)
+        self.run.made.append(Made(args.typ, args.name, deepcopy(args.inputs), args.provider or "", custom))
+        return f"{args.name}-id" if custom else "", {**args.inputs, **self._outputs(args)}
+
+    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        """Refuse: the program calls no function of a provider."""
+        raise AssertionError(args.token)
+
+    def _outputs(self, args: MockResourceArgs) -> Object:
+        if args.typ == "modelstack:index:ModelImage":
+            return self._image(args.name, args.inputs)
+        if args.typ == "modelstack:index:PinnedImage":
+            digest = hexadecimal(args.inputs["image"])
+            return {"digest": f"sha256:{digest}", "reference": f"{args.inputs['image']}@sha256:{digest}"}
+        if args.typ == "kubernetes:core/v1:Service":
+            spec = deepcopy(args.inputs["spec"])
+            spec["ports"][0]["nodePort"] = NODE_PORT
+            return {"spec": spec, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
+        return {}
+
+    def _image(self, name: str, inputs: Object) -> Object:
+        hashed = self._inputs.get(name) or hexadecimal(name)
+        digest = f"sha256:{hexadecimal(hashed)}"
+        image = f"{inputs.get('pull') or inputs['push']}/{inputs['repository']}@{digest}"
+        return {"image": image, "digest": digest, "inputsHash": hashed, "metrics": {"accuracy": 0.98}, "report": "r"}
+
+
+def hexadecimal(text: str) -> str:
+    """Return 64 hex digits that stand for `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def awaited(engine: Engine, program: Any, *, stack: str = "dev", preview: bool = False) -> Run:
+    """Run `program` to its end, wait for every resource and stack output, and return what came of it."""
+
+    def run() -> pulumi.Output[None]:
+        program()
+        exported = getattr(get_root_resource(), "outputs", {})
+        return pulumi.Output.all(**exported).apply(engine.run.outputs.update)
+
+    with _own_loop():
+        set_root_resource(None)  # type: ignore[arg-type]  # a run before may have left its own
+        pulumi.runtime.set_mocks(engine, project="modelstack", stack=stack, preview=preview)
+        pulumi.runtime.test(run)()  # type: ignore[no-untyped-call]  # the SDK left it unannotated
+    return engine.run
+
+
+def stack_of(
+    monkeypatch: pytest.MonkeyPatch,
+    data: Path,
+    config: Mapping[str, Any],
+    *,
+    stack: str = "dev",
+    inputs: Mapping[str, str] | None = None,
+) -> Run:
+    """Run __main__.py with `config` (short keys, plain values) on an embedded platform that `data` describes."""
+    folder = data / "test"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "connection.json").write_text(json.dumps(CONNECTION))
+    texts = {f"modelstack:{key}": one if isinstance(one, str) else json.dumps(one) for key, one in config.items()}
+    monkeypatch.setenv("MODELSTACK_DATA", str(data))
+    monkeypatch.setenv("MODELSTACK_INSTANCE", "test")
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(texts))
+    main = str(PROJECT / "__main__.py")
+    return awaited(Engine(inputs or {}), lambda: runpy.run_path(main, run_name="__main__"), stack=stack)
+
+
+@contextmanager
+def _own_loop() -> Iterator[None]:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    # One thread answers as the engine; the SDK gives it a loop of its own, which nobody else closes.
+    with ThreadPoolExecutor(1) as answering:
+        loop.set_default_executor(answering)
+        try:
+            yield
+        finally:
+            answering.submit(_close_loop).result()
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def _close_loop() -> None:
+    with suppress(RuntimeError):  # there is none where the program asked for nothing
+        asyncio.get_event_loop().close()

@@ -1,0 +1,178 @@
+"""Pulumi.<stack>.yaml and where a stack runs: what is read, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import settings
+from components import place
+from settings import ExposureSettings, Settings, SettingsError
+from tests.components.programs import CONNECTION, PROJECT
+
+MODELS: dict[str, Any] = {"digits": {"recipe": "models/digits/recipe.yaml"}}
+OWN_CLUSTER = {
+    "cluster": {"kubeconfig": "~/kubeconfig"},
+    "registry": {"push": "registry.example"},
+    "base": "registry.example/base:1",
+}
+
+
+def load(**config: Any) -> Settings:
+    """Load `config` as the engine hands it over: texts, mappings as JSON."""
+    given = {"models": MODELS, **config}
+    texts = {f"modelstack:{key}": one if isinstance(one, str) else json.dumps(one) for key, one in given.items()}
+    return settings.load({**texts, "pulumi:tags": "{}"}, PROJECT, "dev")
+
+
+def refused(**config: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(**config)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("Pulumi.dev.yaml: modelstack:")
+    return message.removeprefix("Pulumi.dev.yaml: ")
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    return {"digits": {**MODELS["digits"], **changes}}
+
+
+@pytest.mark.parametrize("stack", ["dev", "test"])
+def test_the_stacks_of_the_project_load(stack: str) -> None:
+    config = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    texts = {key: json.dumps(one) for key, one in config.items()}
+    assert set(settings.load(texts, PROJECT, stack).models) == {"digits", "mnist"}
+
+
+def test_both_stacks_of_the_project_build_the_same_recipes() -> None:
+    recipes = []
+    for stack in ("dev", "test"):
+        models = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())["config"]["modelstack:models"]
+        recipes.append({name: one["recipe"] for name, one in models.items()})
+    assert recipes[0] == recipes[1]
+
+
+def test_the_schema_declares_every_key_of_the_settings_and_no_other() -> None:
+    declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
+    keys = {f"modelstack:{info.alias or name}" for name, info in Settings.model_fields.items()}
+    assert set(declared) == keys
+
+
+def test_the_schemas_empty_defaults_are_as_if_not_set() -> None:
+    declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
+    empty = {key.removeprefix("modelstack:"): one["default"] for key, one in declared.items() if "default" in one}
+    assert set(empty) >= {"namespace", "cluster", "registry"}
+    assert load(**empty) == load()
+
+
+def test_what_is_not_set_has_a_default() -> None:
+    found = load()
+    assert (found.models["digits"].replicas, found.monitoring.enabled, found.cluster.kubeconfig) == (1, True, None)
+    assert found.models["digits"].resources.memory_limit == "512Mi"
+
+
+def test_keys_are_written_in_camel_case() -> None:
+    assert load(models=model(resources={"cpuLimit": "2"})).models["digits"].resources.cpu_limit == "2"
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"replicas": 1}, "modelstack:replicas: is no known key"),
+        ({"modles": {}}, "modelstack:modles: is no known key, did you mean `models`"),
+        ({"models": model(replica=1)}, "modelstack:models.digits.replica: is no known key, did you mean `replicas`"),
+        (
+            {"models": model(resources={"cpuLimits": "1"})},
+            "modelstack:models.digits.resources.cpuLimits: is no known key, did you mean `cpuLimit`",
+        ),
+        (
+            {"monitoring": {"retentoin": "1d"}},
+            "modelstack:monitoring.retentoin: is no known key, did you mean `retention`",
+        ),
+    ],
+)
+def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says: str) -> None:
+    assert refused(**config).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"models": {}}, "modelstack:models: is missing"),
+        ({"models": {"digits": {}}}, "modelstack:models.digits.recipe: is missing; add it"),
+        ({"models": model(replicas=0)}, "modelstack:models.digits.replicas: 0: "),
+        ({"models": model(replicas=101)}, "modelstack:models.digits.replicas: 101: "),
+        ({"models": model(replicas="2")}, "modelstack:models.digits.replicas: '2': "),
+        ({"models": model(replicas=True)}, "modelstack:models.digits.replicas: True: "),
+        (
+            {"models": model(resources={"memoryLimit": "512 MB"})},
+            "modelstack:models.digits.resources.memoryLimit: '512 MB': ",
+        ),
+        ({"models": model(recipe="models/none/recipe.yaml")}, "modelstack:models.digits.recipe: 'models/none/rec"),
+        ({"models": "digits"}, "modelstack:models: 'digits' is plain text; write a mapping"),
+        ({"models": [1]}, "modelstack:models: [1]: "),
+        ({"namespace": "Upper"}, "modelstack:namespace: 'Upper': "),
+        ({"monitoring": {"retention": "7"}}, "modelstack:monitoring.retention: '7': "),
+        ({"monitoring": {"enabled": "yes"}}, "modelstack:monitoring.enabled: 'yes': "),
+        ({"exposure": {"type": "Ingress"}}, "modelstack:exposure.type: 'Ingress': "),
+        ({"exposure": {"type": "NodePort"}}, "modelstack:exposure: is NodePort without a host; add `host`"),
+        ({"cluster": {"context": "prod"}}, "modelstack:cluster: names a context without a kubeconfig"),
+        ({"cluster": {"kubeconfig": "~/k"}}, "modelstack: cluster names a kubeconfig but modelstack:registry is mis"),
+        ({**OWN_CLUSTER, "base": ""}, "modelstack: cluster names a kubeconfig but modelstack:base is missing"),
+        ({"registry": {"pull": "mirror.example"}}, "modelstack:registry.push: is missing"),
+    ],
+)
+def test_a_wrong_value_names_key_value_and_limit(config: dict[str, Any], says: str) -> None:
+    assert refused(**config).startswith(says)
+
+
+def test_a_model_name_that_is_no_label_is_refused() -> None:
+    assert "My_Model" in refused(models={"My_Model": MODELS["digits"]})
+
+
+@pytest.mark.parametrize("name", ["prometheus", "digits-pods"])
+def test_a_model_cannot_take_the_name_of_another_object(name: str) -> None:
+    assert f"models: '{name}' is the name of another object" in refused(models={**MODELS, name: MODELS["digits"]})
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().models["digits"].replicas = 3
+
+
+def embedded(tmp_path: Path, **changes: Any) -> dict[str, str]:
+    """Write connection.json, and return the environment that leads to it."""
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "connection.json").write_text(json.dumps({**CONNECTION, **changes}))
+    return {"MODELSTACK_DATA": str(tmp_path), "MODELSTACK_INSTANCE": "one"}
+
+
+def test_without_a_kubeconfig_the_embedded_platform_is_the_place(tmp_path: Path) -> None:
+    found = place.find(load(), embedded(tmp_path))
+    assert (found.kubeconfig, found.push, found.context) == ("/data/test/kubeconfig", "127.0.0.1:7401", None)
+    assert found.exposure == ExposureSettings(type="NodePort", host="127.0.0.1")
+
+
+def test_a_platform_that_is_not_up_names_the_command_and_the_other_way(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"connection\.json cannot be read\); run `python -m local up`, or name a"):
+        place.find(load(), {"MODELSTACK_DATA": str(tmp_path)})
+
+
+def test_a_connection_of_another_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="version 2 is not 1; run `python -m local up` again"):
+        place.find(load(), embedded(tmp_path, version=2))
+
+
+def test_the_default_instance_lies_below_the_systems_data() -> None:
+    assert place.connection_file({}) == Path("/var/lib/modelstack/default/connection.json")
+
+
+def test_a_kubeconfig_that_is_no_file_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"modelstack:cluster\.kubeconfig: '~/kubeconfig' is no file"):
+        place.find(load(**OWN_CLUSTER), {"HOME": "/nonexistent"})
