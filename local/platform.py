@@ -59,7 +59,8 @@ def up(instance: Instance, steps: Steps, environ: Mapping[str, str]) -> None:
         made = _make(instance, go, steps)
         _run(instance, made, steps)
     steps.say(
-        f"platform {instance.name!r} is ready: API server 127.0.0.1:{instance.api_port}, registry {instance.registry}"
+        f"platform {instance.name!r} is ready: API server 127.0.0.1:{instance.api_port}, registry {instance.registry}; "
+        'for a bare `pulumi`: eval "$(python -m local env)"'
     )
 
 

@@ -5,6 +5,7 @@ MODELSTACK_TEST_PLATFORM=keep reuses a running one and leaves it running; MODELS
 
 import hashlib
 import os
+import random
 import shlex
 import subprocess
 import sys
@@ -44,7 +45,9 @@ def with_free_ports(environment: dict[str, str]) -> dict[str, str]:
     """The environment with a base port from which on every port is free, unless the instance has one already."""
     if (Path(environment["MODELSTACK_DATA"]) / environment["MODELSTACK_INSTANCE"] / "base-port").exists():
         return environment
-    first = next(base for base in FIRST_PORTS if all(map(ports.is_free, range(base, base + PORTS_AN_INSTANCE))))
+    # In any order: two runs that begin at once seldom try the same range.
+    tried = random.sample(FIRST_PORTS, len(FIRST_PORTS))
+    first = next(base for base in tried if all(map(ports.is_free, range(base, base + PORTS_AN_INSTANCE))))
     return environment | {"MODELSTACK_BASE_PORT": str(first)}
 
 

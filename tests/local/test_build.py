@@ -1,7 +1,9 @@
 """Which Go build is wanted, and a real one of the smallest module."""
 
 import dataclasses
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from local import build
 from local.errors import PlatformError
 from local.steps import Steps
+from tests.conftest import PROJECT
+from tests.local.inside import until
 
 GO = "go version go1.26.0 linux/amd64"
 MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, build.ENGINE)
@@ -75,3 +79,20 @@ def test_a_build_that_fails_says_what_the_compiler_said_and_leaves_nothing_that_
     with pytest.raises(PlatformError, match=r"^build hello: `go build` failed: .*example\.test/nonsense"):
         build.build((module,), tmp_path / "cache", go, silent)
     assert build.missing((module,), tmp_path / "cache", go) == [module]
+
+
+def test_a_build_ends_with_the_run_that_was_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "go").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 600\n")
+    (folder / "go").chmod(0o755)
+    script = "import sys; from pathlib import Path; from local import build; from local.steps import Steps\n"
+    script += "build.build((build.PAUSE,), Path(sys.argv[1]), 'go1', Steps())"
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    command = [sys.executable, "-c", script, str(tmp_path / "cache")]
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL) as started:
+        until((tmp_path / "pid").exists, "the build has begun")
+        until(lambda: bool((tmp_path / "pid").read_text()), "the build has told its process")
+        started.kill()
+    process = Path("/proc", (tmp_path / "pid").read_text().strip())
+    until(lambda: not process.exists() or " Z " in (process / "stat").read_text(), "the build has ended")

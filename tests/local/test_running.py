@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -210,6 +212,22 @@ def test_collect_drops_blobs_that_no_manifest_names_and_keeps_the_images(
         found = registry.get(repository, manifest)
         assert found
         assert all(registry.has_blob(repository, layer["digest"]) for layer in found.parsed["layers"])
+
+
+def test_env_makes_a_bare_pulumi_the_one_built_here_with_its_state_in_the_instance(
+    platform: Platform, instance: Instance
+) -> None:
+    asks = 'eval "$("$0" -m local env)" && pulumi version && pulumi whoami --json'
+    own = {"MODELSTACK_INSTANCE", "MODELSTACK_DATA", "MODELSTACK_CACHE", "HOME"}
+    environment = {name: value for name, value in platform.environment.items() if name in own}
+    go = Path(shutil.which("go") or "").parent
+    environment["PATH"] = f"{go}:{os.defpath}"
+    done = subprocess.run(
+        ["sh", "-c", asks, sys.executable], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+    )
+    version, _, told = done.stdout.partition("\n")
+    assert version == "v3.259.0"
+    assert json.loads(told)["url"] == f"file://{instance.data}/state"
 
 
 def test_logs_shows_the_last_lines_of_one_part(platform: Platform) -> None:
