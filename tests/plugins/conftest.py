@@ -66,7 +66,7 @@ def image(place: Place) -> str:
 
 @pytest.fixture(scope="session")
 def python_image(place: Place) -> str:
-    """An image with /usr/bin/python3.11."""
+    """An image with Python, at CONFORMANCE_PYTHON or /usr/bin/python3.11."""
     return place.image("base")
 
 

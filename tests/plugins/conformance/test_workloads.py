@@ -1,12 +1,14 @@
 """Readiness of what runs to an end, keeps a place of its own, or breaks."""
 
+import os
+
 import pytest
 
 from tests.plugins.conformance.harness import Cluster, Project
 
 pytestmark = pytest.mark.e2e
 
-PYTHON = "/usr/bin/python3.11"
+PYTHON = os.environ.get("CONFORMANCE_PYTHON", "/usr/bin/python3.11")
 
 
 def at(seconds: int, more: str = "") -> str:
