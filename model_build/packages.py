@@ -41,7 +41,8 @@ def _check_installed(source: InstalledSource) -> None:
         installed = "not installed"
     if installed != pinned:
         raise EnvironmentFault(
-            f"sources: {source.package} is {installed}, requirements-build.txt pins {pinned}; run make build-env"
+            f"sources: {source.package} is {installed}, requirements-build.txt pins {pinned}; run the build with "
+            "the interpreter that `python -m model_build.environment` prints"
         )
 
 
@@ -90,7 +91,9 @@ def _npm() -> str:
     beside = Path(sys.executable).parent / "npm"
     found = shutil.which("npm") or (str(beside) if beside.exists() else None)
     if found is None:
-        raise EnvironmentFault("sources: npm is not on PATH; install Node.js or make the build environment again")
+        raise EnvironmentFault(
+            "sources: npm is not on PATH; install Node.js, or run the build in the build environment"
+        )
     return found
 
 
