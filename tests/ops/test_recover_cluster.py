@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from typing import Any
 
@@ -49,6 +50,11 @@ def project(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return Project(made.folder, made.environment | own)
 
 
+def new_stack(project: Project, name: str) -> Stack:
+    """Return a stack of a name that no earlier run on the same platform had."""
+    return project.stack(f"{name}-{secrets.token_hex(3)}")
+
+
 def begins(event: Event, operation: str, kind: str) -> bool:
     step = event.get("resourcePreEvent", {}).get("metadata", {})
     return bool(step.get("op") == operation and step.get("type") == kind)
@@ -90,7 +96,7 @@ def assert_destroy_leaves_nothing(stack: Stack) -> None:
 
 
 def test_killed_after_the_first_create(project: Project) -> None:
-    stack = project.stack("first-create")
+    stack = new_stack(project, "first-create")
     running = stack.start("up")
     running.wait_for(lambda event: ended(event, "create", NAMESPACE))
     running.kill()
@@ -100,7 +106,7 @@ def test_killed_after_the_first_create(project: Project) -> None:
 
 
 def test_killed_while_waiting_for_readiness(project: Project) -> None:
-    stack = project.stack("readiness")
+    stack = new_stack(project, "readiness")
     running = stack.start("up")
     running.wait_for(lambda event: begins(event, "create", DEPLOYMENT))
     time.sleep(1)  # it is created by then, and ready no sooner than 3 s later
@@ -112,7 +118,7 @@ def test_killed_while_waiting_for_readiness(project: Project) -> None:
 
 
 def test_killed_while_destroying(project: Project) -> None:
-    stack = project.stack("destroying")
+    stack = new_stack(project, "destroying")
     assert_up_settles(stack)
     running = stack.start("destroy")
     running.wait_for(lambda event: begins(event, "delete", DEPLOYMENT))
@@ -122,7 +128,7 @@ def test_killed_while_destroying(project: Project) -> None:
 
 
 def test_what_was_created_but_is_in_no_record_is_recorded(project: Project) -> None:
-    stack = project.stack("unrecorded")
+    stack = new_stack(project, "unrecorded")
     assert_up_settles(stack)
     engine = Engine(stack.folder, stack.name, stack.environment)
     state = engine.export()

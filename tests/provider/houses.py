@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,4 +59,7 @@ def house(folder: Path) -> Iterator[House]:
     project = Project.make(folder / "project", PROGRAM)
     with registry(folder / "registry") as host:
         yield House(project, host, push_base(host))
-    assert processes_of(folder) == []
+    left = processes_of(folder)
+    for one in left:
+        os.kill(int(one.split()[0]), signal.SIGKILL)
+    assert left == []
