@@ -92,12 +92,25 @@ def test_a_job_that_fails_ends_the_wait_at_once(project: Project, python_image: 
     assert project.state()[0]["initErrors"]
 
 
-def test_a_deployment_that_crashes_names_the_pod_and_its_exit_code(project: Project, python_image: str) -> None:
-    result = project.up(deployment(template(python_image, "raise SystemExit(3)"), 15))
-    assert not result.ok
-    assert "[Pod it-" in result.text
-    assert "CrashLoopBackOff" in result.text
-    assert "exit code 3" in result.text
+def test_a_deployment_that_crashes_names_the_pod_and_its_exit_code(
+    project: Project, cluster: Cluster, python_image: str
+) -> None:
+    polls = []  # the provider looks once a second, so that the crash has to be there for a while
+
+    def crashed_for_a_while() -> bool:
+        pods = cluster.client.list("v1", "Pod", project.namespace)
+        statuses = [entry for pod in pods for entry in pod["status"].get("containerStatuses") or []]
+        if any((entry["state"].get("waiting") or {}).get("reason") == "CrashLoopBackOff" for entry in statuses):
+            polls.append(1)
+        return len(polls) > 30
+
+    project.write(deployment(template(python_image, "raise SystemExit(3)"), 280))
+    code, text = project.interrupted(crashed_for_a_while)
+    assert code != 0, text
+    reasons = " ".join(project.state()[0]["initErrors"])
+    assert "[Pod it-" in reasons
+    assert "CrashLoopBackOff" in reasons
+    assert "exit code 3" in reasons
 
 
 def test_a_pod_that_fits_no_node_is_named_unschedulable(project: Project, image: str) -> None:
