@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_build.errors import RegistryError
+from model_build.oci.auth import is_loopback
 from model_build.oci.descriptor import INDEX, Descriptor
 from model_build.oci.image import Base, Image
 from model_build.oci.push import attach, attached, pull_base, push, referrers
@@ -55,14 +56,15 @@ def publish(
 ) -> tuple[str, bool]:
     """Push `images` and return the digest the tag names, and whether it is the one pushed now.
 
-    Of two builds of the same inputs the first to push wins: a tag that is there stays.
+    Of two builds of the same inputs the first to push wins: on loopback a tag that is there stays. Whoever may push
+    elsewhere could have planted it, so there it is moved to what was built here.
     """
     for image in images:
         push(image, to.registry, to.repository, source=to.source, told=told)
     body, media_type = _top(images)
     subject = Descriptor.of(body, media_type)
     earlier = to.registry.head(to.repository, tag)
-    if earlier is not None and earlier.digest != subject.digest:
+    if earlier is not None and earlier.digest != subject.digest and is_loopback(to.registry.host):
         return earlier.digest, False
     to.registry.put(to.repository, subject.digest, body, media_type)
     if not referrers(to.registry, to.repository, subject.digest, REPORT_TYPE):
