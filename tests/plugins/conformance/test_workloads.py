@@ -28,7 +28,10 @@ def template(image: str, command: str = "", policy: str = "Always") -> str:
 
 def deployment(pod: str, seconds: int) -> str:
     selector = '{"match_labels": {"app": "it"}}'
-    return f'k.apps.v1.Deployment("it", metadata={at(seconds)}, spec={{"selector": {selector}, "template": {pod}}})'
+    # Without it a program that ends soon counts as available while it runs.
+    settled = '"min_ready_seconds": 60'
+    spec = f'{{{settled}, "selector": {selector}, "template": {pod}}}'
+    return f'k.apps.v1.Deployment("it", metadata={at(seconds)}, spec={spec})'
 
 
 def job(pod: str, seconds: int) -> str:
