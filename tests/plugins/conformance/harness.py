@@ -140,10 +140,15 @@ class Project:
         with subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
         ) as running:
-            while not when() and running.poll() is None:
-                time.sleep(0.1)
-            os.killpg(running.pid, number)
-            text, _ = running.communicate(timeout=RUN_SECONDS)
+            try:
+                while not when() and running.poll() is None:
+                    time.sleep(0.1)
+                if running.poll() is None:
+                    os.killpg(running.pid, number)
+                text, _ = running.communicate(timeout=RUN_SECONDS)
+            finally:
+                if running.poll() is None:
+                    os.killpg(running.pid, signal.SIGKILL)
         return running.returncode, text
 
     def processes(self) -> list[str]:
