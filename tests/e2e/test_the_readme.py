@@ -37,7 +37,7 @@ def test_the_make_commands_run_in_order(checkout: Checkout) -> None:
 def test_a_bare_pulumi_up_works_in_a_clean_clone(platform: Platform, checkout: Checkout, tmp_path: Path) -> None:
     folder = tmp_path / "modelstack"
     clone(folder)
-    environment = checkout.environment | ANSWERS
+    environment = {**checkout.environment, **ANSWERS}
     bare = Checkout(folder, {**environment, "PATH": f"{tmp_path}/venv/bin:{environment['PATH']}"})
     made = bare.run(sys.executable, "-m", "venv", str(tmp_path / "venv"))
     assert made.code == 0, made.said
