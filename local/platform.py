@@ -150,8 +150,9 @@ def _start(instance: Instance, made: Made, steps: Steps) -> Node:
 def _fingerprint(instance: Instance, made: Made) -> str:
     digest = hashlib.sha256("\0".join(map(str, (made.root, *made.binaries))).encode())
     rendered = sorted(path for path in instance.etc.rglob("*") if path.is_file() and path.parent != instance.pki)
+    # By name alone: another checkout of the same sources finds its platform as it is.
     for path in (*rendered, *sorted(node.SCRIPTS.iterdir())):
-        digest.update(f"\0{path}\0".encode() + path.read_bytes())
+        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
