@@ -39,7 +39,7 @@ def built(place: House) -> Stack:
     done = stack.run("up")
     assert done.code == 0, done.said
     assert any(message.startswith("built sha256:") for message in done.messages()), done.said
-    assert any(message.startswith("train ") for message in done.messages(ephemeral=True)), done.said
+    assert any(message.startswith("push ") for message in done.messages(ephemeral=True)), done.said
     return stack
 
 
