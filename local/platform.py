@@ -28,7 +28,7 @@ NODE = RootSpec(
 )
 ADDONS = Path(__file__).with_name("addons.yaml")
 APPLIED = "modelstack.dev/applied"
-NODE_SECONDS = 60.0
+NODE_SECONDS = 120.0
 DNS_SECONDS = 120.0
 
 

@@ -50,7 +50,7 @@ class Traces:
 
 def traces(instance: Instance) -> Traces:
     """What there is of an instance on this machine now; links and firewall rules are the host's own."""
-    base = str(instance.data.parent)
+    base = str(instance.data)
     return Traces(
         processes=frozenset(_processes(instance, base)),
         mounts=frozenset(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if base in line),

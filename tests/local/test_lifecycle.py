@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from local import health, node
 from local.instance import Instance, locate
-from tests.conftest import PROJECT, own_environment, run_local, with_free_ports
+from tests.conftest import PROJECT, Platform, own_environment, run_local, with_free_ports
 from tests.local.inside import Traces, kubectl, traces
 
 pytestmark = pytest.mark.e2e
@@ -33,13 +32,15 @@ class Life:
 
 
 @pytest.fixture(scope="module")
-def environment() -> Iterator[dict[str, str]]:
-    with tempfile.TemporaryDirectory(prefix="modelstack-life-") as folder:
-        own = with_free_ports(own_environment("life", Path(folder)))
-        try:
-            yield own
-        finally:
-            run_local(own, "reset")
+def environment(platform: Platform) -> Iterator[dict[str, str]]:
+    # Beside the shared platform, whose lock keeps other test runs away from both.
+    own = own_environment("life", Path(platform.environment["MODELSTACK_DATA"]))
+    run_local(own, "reset")
+    own = with_free_ports(own)
+    try:
+        yield own
+    finally:
+        run_local(own, "reset")
 
 
 @pytest.fixture(scope="module")
