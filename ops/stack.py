@@ -39,7 +39,7 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
     project = Path.cwd()
     try:
         embedded = is_embedded(project, arguments.stack)
-        code = _start_platform(project) if embedded and name != "destroy" else 0
+        code = _local(project, "up") if embedded and name != "destroy" else 0
         if code:
             return code
         own = environment(project)
@@ -51,6 +51,7 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         code = _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
         if name == "destroy" and code == 0 and embedded:
             engine.run("stack", "rm", arguments.stack, "--yes", "--preserve-config")
+            code = _local(project, "collect")
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
@@ -83,8 +84,8 @@ def _create_if_missing(engine: Engine) -> None:
     engine.run("stack", "init", engine.stack)
 
 
-def _start_platform(project: Path) -> int:
-    return subprocess.run([sys.executable, "-m", "local", "up"], cwd=project, check=False).returncode
+def _local(project: Path, command: str) -> int:
+    return subprocess.run([sys.executable, "-m", "local", command], cwd=project, check=False).returncode
 
 
 def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:

@@ -23,11 +23,19 @@ def checkout(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ch
     kept = {
         name: value for name, value in platform.environment.items() if name not in {"VIRTUAL_ENV", "PULUMI_PYTHON_CMD"}
     }
-    return Checkout(folder, {**kept, "PYTHON": sys.executable, "PATH": _without_own_venv(kept["PATH"])})
+    return Checkout(
+        folder, {**kept, "PYTHON": sys.executable, "PATH": f"{folder}/.venv/bin:{_without_own_venv(kept['PATH'])}"}
+    )
 
 
 @pytest.fixture(scope="session")
-def first_up(checkout: Checkout) -> Iterator[str]:
+def blobs_before(platform: Platform) -> frozenset[str]:
+    """The registry's blobs on disk before any stack was up."""
+    return blobs(platform)
+
+
+@pytest.fixture(scope="session")
+def first_up(checkout: Checkout, blobs_before: frozenset[str]) -> Iterator[str]:
     """Stack dev brought up by `make up` in the clone; what it printed."""
     said = checkout.must("up")
     yield said
@@ -47,6 +55,13 @@ def cluster(platform: Platform) -> Cluster:
     cache = Path(platform.environment["MODELSTACK_CACHE"])
     program = build.binaries(build.KUBERNETES, cache, build.go_version()) / "kube"
     return Cluster((str(program), "kubectl"), platform.connection.kubeconfig)
+
+
+def blobs(platform: Platform) -> frozenset[str]:
+    """Return the digests of the blobs that lie on the registry's disk."""
+    own = platform.environment
+    registry = Path(own["MODELSTACK_DATA"], own["MODELSTACK_INSTANCE"], "volumes", "registry")
+    return frozenset(path.parent.name for path in registry.glob("docker/registry/v2/blobs/sha256/*/*/data"))
 
 
 def _without_own_venv(path: str) -> str:

@@ -10,6 +10,7 @@ import urllib3
 from tests.conftest import Platform
 from tests.e2e.checkout import Checkout
 from tests.e2e.cluster import Cluster
+from tests.e2e.conftest import blobs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(1500)]
 
@@ -20,7 +21,9 @@ def test_destroying_one_stack_leaves_the_other_serving(dev: Checkout) -> None:
     dev.must("predict", "test")
 
 
-def test_destroying_every_stack_leaves_nothing(dev: Checkout, cluster: Cluster, platform: Platform) -> None:
+def test_destroying_every_stack_leaves_nothing(
+    dev: Checkout, cluster: Cluster, platform: Platform, blobs_before: frozenset[str]
+) -> None:
     for stack in ("dev", "test"):
         dev.must("destroy", stack)
     assert namespaces(cluster) == set()
@@ -29,6 +32,7 @@ def test_destroying_every_stack_leaves_nothing(dev: Checkout, cluster: Cluster, 
         "digits": [],
         "mnist": [],
     }
+    assert blobs(platform) - blobs_before == set()
     state = Path(platform.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
     assert [path for path in state.rglob("*") if path.is_file() and path.name.startswith(("dev", "test"))] == []
 
