@@ -150,12 +150,9 @@ def _only_spelling(
 ) -> bool:
     """Say whether the inputs differ from the live object in spelling alone (`0.5` cpu is stored as `500m`).
 
-    The program has changed none of these values; the API server is asked how it would store them.
+    The API server is asked how it would store them. It keeps what others own, so that a removal is not told this way.
     """
-    if client is None or has_unknown(wanted):
-        return False
-    unchanged = all(kind == diff.UPDATE and _get(before, path) == value for path, kind, value in found)
-    if not unchanged:
+    if client is None or has_unknown(wanted) or any(kind == diff.DELETE for _, kind, _ in found):
         return False
     try:
         resource = objects.address(client, wanted)
@@ -165,12 +162,3 @@ def _only_spelling(
     except (ApiError, NoKind, Unreachable):
         return False
     return not list(diff.changes((), old, diff.pruned(stored, wanted), before))
-
-
-def _get(value: Any, path: diff.Path) -> Any:
-    for key in path:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            return diff.MISSING
-    return value
