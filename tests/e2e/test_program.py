@@ -48,6 +48,12 @@ def test_a_preview_expects_no_changes(dev: Checkout) -> None:
     dev.must("preview", ARGS="--expect-no-changes")
 
 
+def test_a_refresh_finds_the_cluster_as_the_program_wants_it(dev: Checkout) -> None:
+    done = dev.run("pulumi", "refresh", "--stack", "dev", "--yes", "--non-interactive", "--expect-no-changes")
+    assert done.code == 0, done.said
+    dev.must("preview", ARGS="--expect-no-changes")
+
+
 def test_every_held_out_sample_is_sent_and_97_percent_are_right(dev: Checkout) -> None:
     said = dev.must("predict")
     found = re.findall(r"^(\w+): (\d+)/(\d+) correct over HTTP, p50 \d+\.\d ms$", said, re.MULTILINE)

@@ -63,8 +63,8 @@ def test_a_registry_that_is_down_stops_up_and_drops_nothing(dev: Checkout) -> No
 def test_an_image_that_cannot_start_leaves_the_old_version_serving(dev: Checkout, platform: Platform) -> None:
     without_python = platform.connection.images["pause"]
     broken = f"modelstack:base: {without_python}\n  modelstack:models:"
-    patient = "rolloutSeconds: 20, replicas: 2"
-    with dev.edited(STACK, "modelstack:models:", broken), dev.edited(STACK, "replicas: 2", patient):
+    impatient = "rolloutSeconds: 20, recipe: models/"
+    with dev.edited(STACK, "modelstack:models:", broken), dev.edited(STACK, "recipe: models/", impatient):
         done = dev.make("up")
     assert done.code != 0
     assert "python3.11" in done.said, done.said
