@@ -6,6 +6,7 @@ Where the stack names a kubeconfig, or none of it is to be kept here, the embedd
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import shutil
 import subprocess
@@ -51,6 +52,7 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         code = _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
         if name == "destroy" and code == 0 and embedded:
             engine.run("stack", "rm", arguments.stack, "--yes", "--preserve-config")
+            forget(engine)
             code = _local(project, "collect")
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -75,6 +77,20 @@ def exists(engine: Engine) -> bool:
     """Tell whether the backend knows the stack."""
     listed = json.loads(engine.run("stack", "ls", "--json"))
     return any(one["name"].rpartition("/")[2] == engine.stack for one in listed)
+
+
+def forget(engine: Engine) -> None:
+    """Remove what a backend in a folder keeps of a stack that was removed: backups, history, its joined settings."""
+    url = engine.environment.get("PULUMI_BACKEND_URL", "")
+    if not url.startswith("file://"):
+        return
+    backend, project, stack = Path(url.removeprefix("file://")).expanduser(), engine.project_name, engine.stack
+    for kept in ("backups", "history"):
+        shutil.rmtree(backend / ".pulumi" / kept / project / stack, ignore_errors=True)
+    files = [backend / "config" / project / f"Pulumi.{stack}.yaml"]
+    files += (backend / ".pulumi" / "stacks" / project).glob(f"{glob.escape(stack)}.json*")
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _create_if_missing(engine: Engine) -> None:

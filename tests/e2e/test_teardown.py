@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ def test_destroying_every_stack_leaves_nothing(
     }
     assert blobs(platform) - blobs_before == set()
     state = Path(platform.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
-    assert [path for path in state.rglob("*") if path.is_file() and path.name.startswith(("dev", "test"))] == []
+    named = re.compile(r"(^|\.)(dev|test)\.")
+    assert [path for path in state.rglob("*") if path.is_file() and named.search(path.name)] == []
 
 
 def namespaces(cluster: Cluster) -> set[str]:
