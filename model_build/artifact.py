@@ -28,16 +28,17 @@ def run(job: Job) -> dict[str, Any]:
     samples = np.ascontiguousarray(test.inputs[:GOLDEN_SAMPLES])
     answers = Artifact(job.out / MODEL).answer(samples)
     npz.save(job.out / "golden.npz", {"inputs": samples, "outputs": answers})
-    _write(job.out / "model.json", contract(job.params["name"], job.params["version"], samples.shape[1:], names))
+    _write(job.out / "model.json", contract(job.params["name"], job.params["inputs_hash"], samples.shape[1:], names))
     _write(job.out / "baseline.json", baseline(data.read(job.inputs["data"], "train"), names))
     return {"size": sum(path.stat().st_size for path in job.out.iterdir())}
 
 
-def contract(name: str, version: str, shape: tuple[int, ...], labels: tuple[str, ...]) -> dict[str, Any]:
+def contract(name: str, inputs_hash: str, shape: tuple[int, ...], labels: tuple[str, ...]) -> dict[str, Any]:
     """Return model.json: what the server reads."""
     return {
         "name": name,
-        "version": version,
+        "version": inputs_hash[:12],
+        "inputs_hash": inputs_hash,
         "platform": "onnxruntime_onnx",
         "file": MODEL,
         "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, *shape]}],

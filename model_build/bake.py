@@ -28,7 +28,7 @@ class Parts:
 def bake(parts: Parts, platform: str, base: Base, store: StepStore, reporter: Reporter) -> Image:
     """Return the image for `platform` on `base`; raises EnvironmentFault where the wheels cannot be had."""
     reporter.tell("running", 0.0, f"wheels for {platform}")
-    wheels, _ = lay_out(platform, store, lambda: reporter.tell("running", 0.0, "waiting for another build"))
+    wheels = lay_out(platform, store, lambda: reporter.tell("running", 0.0, "waiting for another build"))
     reporter.tell("running", 0.5, f"layers for {platform}")
     layers = (
         *folder_layers(wheels, f"{HOME}/deps"),

@@ -23,22 +23,22 @@ PRUNED_FOLDERS = ("bin", "__pycache__")
 PRUNED_FILES = ("RECORD", "REQUESTED", "INSTALLER", "direct_url.json", "uv_cache.json", ".lock")
 
 
-def lay_out(platform: str, store: StepStore, waiting: Callable[[], None]) -> tuple[Path, bool]:
-    """Return the folder of wheels for `platform`, and whether it came from the cache; raises EnvironmentFault."""
+def lay_out(platform: str, store: StepStore, waiting: Callable[[], None]) -> Path:
+    """Return the folder of wheels for `platform`; raises EnvironmentFault."""
     requirements = ROOT / IMAGE_REQUIREMENTS
     key = hash_value([hash_file(requirements), platform, PYTHON, code_version("model_build.dependencies")])
     found = store.get(key)
     if found is not None:
-        return found.path, True
+        return found.path
     with store.locked(key, waiting):
         found = store.get(key)
         if found is not None:
-            return found.path, True
+            return found.path
         with store.scratch() as scratch:
             out = scratch / "deps"
             _install(requirements, platform, out)
             prune(out)
-            return store.put(key, out, seconds=0.0, facts={"platform": platform}).path, False
+            return store.put(key, out, seconds=0.0, facts={"platform": platform}).path
 
 
 def prune(folder: Path) -> None:

@@ -11,7 +11,7 @@ from model_build import recipe as recipes
 from model_build.errors import EnvironmentFault, RecipeError
 from model_build.hashing import hash_folder, hash_value
 from model_build.places import ROOT
-from model_build.recipe import InstalledSource, NpmSource, Recipe, Source
+from model_build.recipe import InstalledSource, NpmSource, Source
 
 BUILD_REQUIREMENTS = "requirements-build.txt"
 IMAGE_REQUIREMENTS = "requirements-image.txt"
@@ -93,11 +93,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [
         f"{path}: {_said(before, path)} → {_said(after, path)}" for path in paths if before.get(path) != after.get(path)
     ]
-
-
-def version_of(parsed: Recipe, recipe: Path, root: Path = ROOT) -> list[dict[str, str]]:
-    """Return the version of each data source of a recipe."""
-    return [_version_of(source, recipe, root) for source in parsed.sources]
 
 
 def _version_of(source: Source, recipe: Path, root: Path) -> dict[str, str]:

@@ -102,7 +102,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             final = self._step("quantize", {"data": splits, "export": exported}, params)
         judged = {"data": splits, "export": exported, "reference": reference, "model": final}
         self._step("gates", judged, {"gates": values["gates"]})
-        named = {"name": recipe.name, "version": self._inputs.hash[:12]}
+        named = {"name": recipe.name, "inputs_hash": self._inputs.hash}
         artifact = self._step("artifact", {"data": splits, "model": final}, named)
         return Built(artifact, tuple(self._runs))
 

@@ -1,14 +1,12 @@
 """Puts a finished image into its registry: layers, manifest, report, and the inputs' tag last."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from model_build.errors import RegistryError
-from model_build.oci.auth import is_loopback
+from model_build.oci.auth import docker_folder, is_loopback
 from model_build.oci.descriptor import INDEX, Descriptor
 from model_build.oci.image import Base, Image
 from model_build.oci.push import attach, attached, pull_base, push, referrers
@@ -33,7 +31,7 @@ class Destination:
         target, found = Reference.parse(push_to), Reference.parse(base)
         if target.tag or target.digest:
             raise RegistryError(f"--push: {push_to!r} names a tag or digest; write HOST/REPOSITORY alone")
-        folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+        folder = docker_folder()
         registry = Registry.of_docker(target.host, folder)
         same = found.host == target.host
         return cls(registry, target.repository, registry if same else Registry.of_docker(found.host, folder), found)

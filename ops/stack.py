@@ -1,6 +1,6 @@
 """`python -m ops up|preview|destroy`: one engine command on one stack, with everything it needs started before it.
 
-Where the stack names a kubeconfig, or none of it is to be kept here, the embedded platform is not touched.
+Where the stack names a kubeconfig the embedded platform is not touched.
 """
 
 from __future__ import annotations

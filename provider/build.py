@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from model_build.locks import try_lock
 from model_build.places import ROOT, cache_root
 from provider.errors import CancelledError, ProviderError
 
@@ -195,12 +195,9 @@ async def _turn(tell: Tell, cancelled: asyncio.Event) -> AsyncIterator[None]:
 async def _lock(handle: int, tell: Tell, cancelled: asyncio.Event) -> None:
     waited = False
     while not cancelled.is_set():
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not waited:
-                await tell("waiting for another build on this machine")
-            waited = True
-            await asyncio.sleep(WAIT_SECONDS)
-        else:
+        if try_lock(handle):
             return
+        if not waited:
+            await tell("waiting for another build on this machine")
+        waited = True
+        await asyncio.sleep(WAIT_SECONDS)

@@ -23,12 +23,13 @@ from pulumi.provider.experimental.provider import (
 )
 
 from model_build.errors import BuildError, RegistryError
+from model_build.oci.auth import is_loopback
 from provider import holding
 from provider.build import Builder, Order
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
-from provider.naming import image_id, is_loopback, split_image_id, stack_tag
+from provider.naming import image_id, split_image_id, stack_tag
 from provider.registry import Repository
 from provider.values import Fields, Properties, unknown, wrap
 from provider.wanted import DERIVED, OPTIONAL, REQUIRED, Wanted, derive, failure_of, failures

@@ -34,9 +34,3 @@ def split_image_id(identifier: str) -> tuple[str, str, str]:
         raise ValueError(f"id: {identifier!r} is not HOST/REPOSITORY:TAG; name the image by its stack's tag")
     host, repository, tag = found.groups()
     return host, repository, tag
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host[:port]` is this machine."""
-    name = re.sub(r":\d+$", "", host).strip("[]").lower()
-    return name in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", name))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from model_build.errors import RegistryError
+from model_build.oci.auth import docker_folder
 from model_build.oci.push import fallback_tag, referrers
 from model_build.oci.registry import Registry
 from model_build.publish import read_report
@@ -67,4 +67,4 @@ class Repository:
     def _docker_folder(self) -> Path:
         if self.docker_config is not None:
             return self.project / self.docker_config
-        return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+        return docker_folder()

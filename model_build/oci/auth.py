@@ -3,6 +3,7 @@
 import base64
 import ipaddress
 import json
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ class Challenge:
         """Return the challenge in a WWW-Authenticate header."""
         scheme, _, rest = header.strip().partition(" ")
         return cls(scheme.lower(), dict(re.findall(r'(\w+)="([^"]*)"', rest)))
+
+
+def docker_folder() -> Path:
+    """Return the folder that docker keeps its configuration in."""
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
 def docker_credentials(folder: Path, host: str) -> Credentials | None:

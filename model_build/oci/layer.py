@@ -101,11 +101,6 @@ def folder_entries(folder: Path, at: str) -> list[Entry]:
     return found
 
 
-def folder_layer(folder: Path, at: str) -> Layer:
-    """Return one layer of what lies below `folder`, placed at `at`."""
-    return entries_layer(folder_entries(folder, at))
-
-
 def folder_layers(folder: Path, at: str, own_layer_bytes: int = OWN_LAYER_BYTES) -> tuple[Layer, ...]:
     """Return a bundle of the small files, then one layer for each file of `own_layer_bytes` or more."""
     entries = folder_entries(folder, at)
@@ -114,17 +109,15 @@ def folder_layers(folder: Path, at: str, own_layer_bytes: int = OWN_LAYER_BYTES)
     return (bundle, *(entries_layer([entry]) for entry in big))
 
 
-def tree_layer(folder: Path, *, owners: bool = False) -> Layer:
-    """Return a root file system's layer: modes and symlinks kept, owner 0, or as on disk with `owners`.
+def tree_layer(folder: Path) -> Layer:
+    """Return a root file system's layer: modes and symlinks kept, owner 0.
 
     Devices, pipes and sockets are left out (a runtime makes /dev itself); a hard link becomes a file of its own.
     """
-    found = []
-    for path in _walk(folder):
-        status = path.lstat()
-        entry = _entry(path, path.relative_to(folder).as_posix(), stat.S_IMODE(status.st_mode))
-        found.append(replace(entry, uid=status.st_uid, gid=status.st_gid) if owners else entry.owned(0))
-    return entries_layer(found)
+    return entries_layer(
+        _entry(path, path.relative_to(folder).as_posix(), stat.S_IMODE(path.lstat().st_mode)).owned(0)
+        for path in _walk(folder)
+    )
 
 
 def _walk(folder: Path) -> Iterator[Path]:

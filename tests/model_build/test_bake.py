@@ -118,7 +118,7 @@ def test_the_image_starts_the_server_without_root_rights(tmp_path: Path, inputs:
 
 def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
     assert sys.version_info[:2] == tuple(map(int, PYTHON.split(".")))
-    wheels, _ = lay_out(PLATFORM, store, lambda: None)
+    wheels = lay_out(PLATFORM, store, lambda: None)
     code = f"import sys; sys.path[:0] = [{str(wheels)!r}, {str(ROOT)!r}]; import model_server.server, httptools, uvloop"
     # -S keeps this environment's own packages out.
     done = subprocess.run([sys.executable, "-E", "-S", "-c", code], capture_output=True, text=True, check=False)
@@ -126,7 +126,7 @@ def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
 
 
 def test_nothing_in_the_wheels_names_this_machine(store: StepStore) -> None:
-    wheels, _ = lay_out(PLATFORM, store, lambda: None)
+    wheels = lay_out(PLATFORM, store, lambda: None)
     files = [path for path in wheels.rglob("*") if path.is_file()]
     assert not [
         path for path in files if path.name in ("RECORD", "INSTALLER", "direct_url.json") or path.suffix == ".pyc"
@@ -140,7 +140,7 @@ def test_wheels_damaged_in_the_cache_are_laid_out_again(tmp_path: Path, inputs: 
     damaged = StepStore(tmp_path / "cache")
     shutil.copytree(store.root, damaged.root)
     whole = baked(artifact(tmp_path / "one"), inputs, damaged)
-    wheels, _ = lay_out(PLATFORM, damaged, lambda: None)
+    wheels = lay_out(PLATFORM, damaged, lambda: None)
     (wheels / "typing_extensions.py").write_text("broken")
     assert baked(tmp_path / "one", inputs, damaged).digest == whole.digest
 

@@ -8,12 +8,17 @@ import pytest
 
 from model_build.oci import layer as layers
 from model_build.oci.descriptor import digest_of
-from model_build.oci.layer import Entry, Layer, entries_layer, folder_layer, folder_layers, tree_layer
+from model_build.oci.layer import Entry, Layer, entries_layer, folder_layers, tree_layer
 
 
 def members(layer: Layer) -> dict[str, tarfile.TarInfo]:
     with tarfile.open(fileobj=io.BytesIO(b"".join(layer.open()))) as tar:
         return {one.name: one for one in tar.getmembers()}
+
+
+def folder_layer(folder: Path, at: str) -> Layer:
+    (one,) = folder_layers(folder, at)
+    return one
 
 
 def filled(folder: Path, names: list[str]) -> Path:

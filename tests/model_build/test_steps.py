@@ -101,6 +101,7 @@ def test_the_artifact_is_what_the_server_reads(built: tuple[House, Events]) -> N
     assert sorted(path.name for path in folder.iterdir()) == ["baseline.json", "golden.npz", "model.json", "model.onnx"]
     contract = json.loads((folder / "model.json").read_bytes())
     assert contract["version"] == built[1][-1]["inputs"][:12]
+    assert contract["inputs_hash"] == built[1][-1]["inputs"]
     assert contract["inputs"] == [{"name": "input", "datatype": "FP32", "shape": [-1, 1, 8, 8]}]
 
 

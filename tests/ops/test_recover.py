@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.provider import houses
 from tests.provider.conftest import RECIPE
-from tests.provider.houses import House
+from tests.provider.houses import House, house, shared_house
 from tests.provider.stacks import Stack
 
 pytestmark = pytest.mark.build
+__all__ = ["house", "shared_house"]  # fixtures of the tests below
 
 ENDLESS = RECIPE.replace("epochs: 3", "epochs: 10000")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with houses.house(tmp_path_factory.mktemp("house")) as made:
-        yield made
-
-
-@pytest.fixture
-def house(place: House) -> House:
-    """Return the house with a recipe that is built in seconds."""
-    place.recipe.write_text(RECIPE)
-    return place
 
 
 def make_endless(house: House) -> None:

@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from provider.registry import Repository
+from tests.provider.conftest import RECIPE
 from tests.provider.registry import push_base, registry
 from tests.provider.stacks import ROOT, Project, Stack, processes_of
 
@@ -53,7 +56,7 @@ class House:
 
 
 @contextmanager
-def house(folder: Path) -> Iterator[House]:
+def open_house(folder: Path) -> Iterator[House]:
     """Yield a house in `folder`; at its end no process works for it."""
     shutil.copytree(ROOT / "models/digits", folder / "project/tiny", ignore=shutil.ignore_patterns("__pycache__"))
     project = Project.make(folder / "project", PROGRAM)
@@ -63,3 +66,17 @@ def house(folder: Path) -> Iterator[House]:
     for one in left:
         os.kill(int(one.split()[0]), signal.SIGKILL)
     assert left == []
+
+
+@pytest.fixture(scope="module")
+def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One house for the tests of a file."""
+    with open_house(tmp_path_factory.mktemp("house")) as made:
+        yield made
+
+
+@pytest.fixture
+def house(shared_house: House) -> House:
+    """The shared house, with the recipe as it was: one that is built in seconds."""
+    shared_house.recipe.write_text(RECIPE)
+    return shared_house

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.provider import houses
 from tests.provider.conftest import RECIPE
-from tests.provider.houses import House
+from tests.provider.houses import House, house, shared_house
 from tests.provider.registry import push
 from tests.provider.stacks import Stack, processes_of
 
 pytestmark = pytest.mark.build
+__all__ = ["house", "shared_house"]  # fixtures of the tests below
 
 KIND = "modelstack:index:ModelImage"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with houses.house(tmp_path_factory.mktemp("house")) as made:
-        yield made
-
-
-@pytest.fixture
-def house(place: House) -> House:
-    """Return the house with the recipe as it was."""
-    place.recipe.write_text(RECIPE)
-    return place
-
-
-@pytest.fixture(scope="module")
-def built(place: House) -> Stack:
+def built(shared_house: House) -> Stack:
     """Return a stack whose model was built and pushed to `shared/tiny`."""
-    place.recipe.write_text(RECIPE)
-    stack = place.stack("built", "shared/tiny")
+    shared_house.recipe.write_text(RECIPE)
+    stack = shared_house.stack("built", "shared/tiny")
     done = stack.run("up")
     assert done.code == 0, done.said
     assert any(message.startswith("built sha256:") for message in done.messages()), done.said
