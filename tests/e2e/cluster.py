@@ -23,6 +23,13 @@ class Cluster:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
+    def refusal(self, *arguments: str) -> str:
+        """Return what kubectl says of a command that the API server refuses."""
+        command = [*self.program, *arguments, "--kubeconfig", self.kubeconfig]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode != 0, f"{' '.join(arguments)} was not refused:\n{done.stdout}"
+        return done.stderr
+
     def items(self, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
         """Return every object of a kind."""
         where = ["--namespace", namespace] if namespace else ["--all-namespaces"]

@@ -111,6 +111,7 @@ def test_destroy_of_an_image_that_is_gone_already_succeeds(
     identifier, outputs = provider.create(checked)
     repository.delete(digest)
     provider.delete(identifier, outputs)
+    assert repository.tags() == []
 
 
 def test_destroy_with_the_registry_down_is_one_clear_error(
