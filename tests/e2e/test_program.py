@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ import urllib3
 
 from tests.e2e.checkout import ROOT, Checkout
 from tests.e2e.cluster import Cluster
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(1500)]
 
@@ -24,13 +23,6 @@ def query(url: str, expression: str) -> list[dict[str, Any]]:
 
 def counts(url: str, expression: str) -> dict[str, int]:
     return {one["metric"]["model"]: int(one["value"][1]) for one in query(url, expression)}
-
-
-def eventually(holds: Callable[[], bool], reason: Callable[[], str], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, reason()
-        time.sleep(1)
 
 
 def test_make_up_builds_and_serves_both_models(dev: Checkout, first_up: str) -> None:
@@ -75,7 +67,7 @@ def test_prometheus_counts_the_requests_of_predict(dev: Checkout) -> None:
     before = counts(url, expression)
     dev.must("predict")
     wanted = {"digits": before.get("digits", 0) + 360, "mnist": before.get("mnist", 0) + 2000}
-    eventually(lambda: counts(url, expression) == wanted, lambda: f"{counts(url, expression)} is not {wanted}")
+    until(lambda: counts(url, expression) == wanted, f"Prometheus counts {wanted}")
 
 
 def test_a_pod_beyond_the_restricted_profile_is_refused(dev: Checkout, cluster: Cluster) -> None:

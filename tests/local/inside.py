@@ -1,8 +1,6 @@
 """What the tests do inside a node, and what they look for outside of it."""
 
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +9,6 @@ from local.instance import Instance
 from local.kubectl import Kubectl
 from local.platform import NODE
 from local.roots import place
-
-SECONDS = 90.0
 
 
 def kubectl(instance: Instance) -> Kubectl:
@@ -26,14 +22,6 @@ def in_node(instance: Instance, script: str) -> str:
     assert running
     enter = ["nsenter", f"--target={running.pid}", "--mount", "--pid", "--net", f"--root={running.root}"]
     return subprocess.run([*enter, "/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not so after {SECONDS:.0f} s"
-        time.sleep(0.2)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from local.instance import Instance, locate
 from local.parts import parts
 from model_build.oci.registry import Registry
 from tests.conftest import PROJECT, Platform
-from tests.local.inside import in_node, kubectl, until
+from tests.local.inside import in_node, kubectl
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 PARTS = [part.name for part in parts(Instance("any", Path("/any"), Path("/any"), 7400))]

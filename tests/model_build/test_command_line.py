@@ -13,6 +13,7 @@ import pytest
 
 from model_build.places import ROOT
 from tests.model_build.conftest import free_port, replaced
+from tests.waiting import lives, until
 
 BASE = "@sha256:" + "0" * 64
 WAITS = """
@@ -93,7 +94,7 @@ def test_a_stopped_build_ends_with_130_and_its_worker_is_gone(
     output, _ = process.communicate(timeout=60)
     event = json.loads(output.splitlines()[-1])
     assert (process.returncode, event["kind"]) == (130, "cancelled")
-    assert is_gone(worker)
+    until(lambda: not lives(worker), "the worker has ended")
     assert list(Path(variables["MODELSTACK_CACHE"], "tmp").iterdir()) == []
 
 
@@ -101,7 +102,7 @@ def test_a_killed_build_takes_its_worker_along(variables: dict[str, str], plain:
     process, worker = started(variables, plain, tmp_path / "pid")
     process.kill()
     process.communicate(timeout=60)
-    assert is_gone(worker)
+    until(lambda: not lives(worker), "the worker has ended")
 
 
 def started(variables: dict[str, str], recipe: Path, told: Path) -> tuple["subprocess.Popen[str]", int]:
@@ -115,15 +116,3 @@ def started(variables: dict[str, str], recipe: Path, told: Path) -> tuple["subpr
         time.sleep(0.05)
     process.kill()
     raise AssertionError("the loader did not start")
-
-
-def is_gone(worker: int) -> bool:
-    for _ in range(200):
-        status = Path(f"/proc/{worker}/status")
-        try:
-            if "State:\tZ" in status.read_text():
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.05)
-    return False

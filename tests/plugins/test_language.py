@@ -3,8 +3,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -13,6 +12,7 @@ from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from local.plugins.language import process, toolchain
+from tests.waiting import lives, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,23 +115,10 @@ def test_cancel_ends_the_program_and_what_it_started(
         info=info(tmp_path, virtualenv=sys.prefix), pwd=str(tmp_path), kind="resource"
     )
     stream = host.RunPlugin(request)
-    wait_until(pids.exists)
+    until(pids.exists, "the program has begun")
     host.Cancel(empty_pb2.Empty())
     assert list(stream)[-1].exitcode != 0
-    wait_until(lambda: not any(alive(pid) for pid in json.loads(pids.read_text())))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition; the test's own timeout ends a wait in vain."""
-    while not condition():
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    until(lambda: not any(lives(pid) for pid in json.loads(pids.read_text())), "the program has ended")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from provider.build import GUARD, Builder, Order, progress_line
 from provider.errors import CancelledError, ProviderError
+from tests.waiting import lives, until
 
 ORDER = Order(Path("recipe.yaml"), "127.0.0.1:1/modelstack/tiny", "base@sha256:" + "a" * 64)
 # A build that starts a process in a session of its own, as a worker does, and then waits for good.
@@ -128,7 +128,7 @@ async def test_cancel_ends_a_build_and_its_worker(stand_in: Callable[[str], Buil
     builder.cancel()
     with pytest.raises(CancelledError):
         await running
-    assert not any(lives(pid) for pid in pids)
+    until(lambda: not any(lives(pid) for pid in pids), "the build and its worker have ended")
 
 
 async def test_a_cancelled_builder_starts_nothing_more(stand_in: Callable[[str], Builder], tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_build_ends_with_the_process_that_ordered_it(tmp_path: Path, number: s
         process.send_signal(number)
         # The pipe closes when the last process that writes to it has gone.
         assert process.stdout.read() == ""
-    assert eventually(lambda: not any(lives(pid) for pid in pids))
+    until(lambda: not any(lives(pid) for pid in pids), "the build and its worker have ended")
 
 
 def test_a_guard_that_is_killed_takes_the_build_with_it(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_guard_that_is_killed_takes_the_build_with_it(tmp_path: Path) -> None:
         pid = int(guard.stdout.readline())
         guard.kill()
         assert guard.stdout.read() == ""
-    assert eventually(lambda: not lives(pid))
+    until(lambda: not lives(pid), "the build has ended")
 
 
 @pytest.mark.parametrize(
@@ -197,20 +197,3 @@ def test_a_guard_that_is_killed_takes_the_build_with_it(tmp_path: Path) -> None:
 )
 def test_progress_is_one_line(event: dict[str, object], line: str) -> None:
     assert progress_line(event) == line
-
-
-def lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in ("Z", "X")
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True

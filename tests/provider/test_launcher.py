@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import lives, until
 
 LAUNCHER = Path(__file__).resolve().parents[2] / "provider" / "pulumi-resource-modelstack"
 TELLS = '#!/bin/sh\ncase "$1" in -c) exit {code};; *) echo {name} "$@";; esac\n'
@@ -75,14 +76,4 @@ def test_the_provider_ends_when_the_engine_that_started_it_is_killed() -> None:
         # The pipe closes when the provider, which writes to it too, has gone.
         assert engine.stdout.read() == ""
     # A process closes its files a moment before the last of it is gone.
-    deadline = time.monotonic() + 30
-    while _lives(pid):
-        assert time.monotonic() < deadline, f"process {pid} lives on without its engine"
-        time.sleep(0.05)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    until(lambda: not lives(pid), "the provider has ended")
