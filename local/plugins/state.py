@@ -120,8 +120,27 @@ def selected_stack(engine: str, folder: Path, environment: Mapping[str, str]) ->
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def created(engine: str, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str] | None:
+    """Create the stack of a plain `stack init NAME` with a state in a folder; return what selects it, else None."""
+    match [one for one in arguments if one != "--non-interactive"]:
+        case ["stack", "init", name] if not name.startswith("-"):
+            where = Path()
+        case ["stack", "init", name, "-C" | "--cwd", folder] if not name.startswith("-"):
+            where = Path(folder)
+        case _:
+            return None
+    project = project_file(where.absolute())
+    if state_folder(environment) is None or project is None:
+        return None
+    create_stack(engine, yaml.safe_load(project.read_text(encoding="utf-8")), name, environment)
+    return ["stack", "select", name, "--cwd", str(where)]
+
+
 def arguments_for(engine: str, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """Return the engine's arguments, with a configuration file where the stack's state lies in a folder."""
+    selecting = created(engine, arguments, environment)
+    if selecting is not None:
+        return selecting
     unchanged = list(arguments)
     call, backend = parse(arguments, environment), state_folder(environment)
     project = project_file(call.folder) if call else None

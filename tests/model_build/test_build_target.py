@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from model_build.build import Order, build
+from model_build.build import Order, _require_unchanged, build
 from model_build.errors import RecipeError, RegistryError
 from model_build.events import JsonLines
+from model_build.inputs import compute
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.layer import Entry, entries_layer
 from model_build.oci.push import push
 from model_build.oci.registry import Registry
-from tests.model_build.conftest import free_port
+from tests.model_build.conftest import free_port, replaced
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +54,11 @@ def test_a_registry_that_is_down_stops_the_build_before_any_step(recipe: Path, b
 def test_a_base_that_is_not_in_its_registry_stops_the_build_before_any_step(recipe: Path, host: str) -> None:
     order = Order(recipe, f"{host}/a", f"{host}/base@sha256:{'a' * 64}")
     assert steps_begun(order, RegistryError, "is not there; push it") == []
+
+
+def test_inputs_edited_while_the_image_was_made_are_refused_before_the_push(recipe: Path) -> None:
+    order = Order(recipe, None, None)
+    inputs = compute(recipe, None)
+    replaced(recipe, "epochs: 30", "epochs: 31")
+    with pytest.raises(RecipeError, match="epochs: 30 → 31 while the build ran; run it again"):
+        _require_unchanged(order, inputs)

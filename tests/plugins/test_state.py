@@ -66,3 +66,21 @@ def test_the_engine_is_the_next_pulumi_on_the_path(tmp_path: Path) -> None:
         (tmp_path / name / "pulumi").touch(mode=0o755)
     path = {"PATH": f"{tmp_path / 'own'}:{tmp_path / 'other'}"}
     assert state.next_engine(tmp_path / "own", path) == str(tmp_path / "other" / "pulumi")
+
+
+def test_a_new_stacks_salt_stays_out_of_the_checkout(tmp_path: Path) -> None:
+    checkout, environment = project(tmp_path, "config: {}\n")
+    engine = tmp_path / "pulumi"
+    engine.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\n')
+    engine.chmod(0o755)
+    found = state.arguments_for(str(engine), ["stack", "init", "dev", "-C", str(checkout)], environment)
+    assert found == ["stack", "select", "dev", "--cwd", str(checkout)]
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("stack init dev ")
+    assert str(checkout) not in asked
+
+
+def test_a_new_stack_with_options_of_its_own_is_left_to_the_engine(tmp_path: Path) -> None:
+    checkout, environment = project(tmp_path, "")
+    given = ["stack", "init", "dev", "--secrets-provider=plain", "--cwd", str(checkout)]
+    assert state.arguments_for("/no/engine", given, environment) == given
