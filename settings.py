@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -130,8 +131,7 @@ def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
 
 
 def _value(where: str, key: str, text: str) -> Any:
-    field = Settings.model_fields.get(key)
-    if field is None or field.annotation in (str, str | None) or key in ("namespace", "base"):
+    if key in ("namespace", "base") or key not in Settings.model_fields:
         return text
     try:
         return json.loads(text)
@@ -183,8 +183,18 @@ def _keys(path: tuple[int | str, ...]) -> list[str]:
 
 
 def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) -> None:
-    if not (project / model.recipe).is_file():
+    path, key = project / model.recipe, f"{where}: {PREFIX}models.{name}"
+    if not path.is_file():
         raise SettingsError(
-            f"{where}: {PREFIX}models.{name}.recipe: {model.recipe!r} names no file below the project's folder; "
+            f"{key}.recipe: {model.recipe!r} names no file below the project's folder; "
             "write the recipe or correct the path"
         )
+    named = _name_in(path)
+    if named not in (None, name):
+        raise SettingsError(f"{key}: is not {named!r}, the name in {model.recipe} that the server answers to; use that")
+
+
+def _name_in(recipe: Path) -> str | None:
+    # What else is wrong with a recipe the provider says, with every key of it.
+    found = re.search(r"^name: *([^ #\n]+)", recipe.read_text(encoding="utf-8"), re.MULTILINE)
+    return found.group(1).strip("'\"") if found else None

@@ -48,8 +48,7 @@ class InferenceService(pulumi.ComponentResource):
         self._create_disruption_budget()
         # A Service waits for ready pods: behind the Deployment it waits for no build, and fails with nothing to serve.
         after = pulumi.ResourceOptions(parent=self, depends_on=[deployment])
-        exposed = expose(self._labels, args.namespace, PORT, args.exposure, after)
-        self.url = exposed.url
+        self.url = expose(self._labels, args.namespace, PORT, args.exposure, after)
         self.pods = self._create_headless_service()
         self.register_outputs({"url": self.url})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -12,22 +11,14 @@ from components.labels import Labels
 from settings import ExposureSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Exposed:
-    """A Service of one port named `http`."""
-
-    service: k8s.core.v1.Service
-    url: pulumi.Output[str]
-
-
 def expose(
     labels: Labels,
     namespace: pulumi.Input[str],
     port: int,
     exposure: ExposureSettings,
     opts: pulumi.ResourceOptions,
-) -> Exposed:
-    """Make the Service of `labels.name` on `port`; the URL is known once the cluster has given it an address."""
+) -> pulumi.Output[str]:
+    """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address."""
     service = k8s.core.v1.Service(
         labels.name,
         metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata},
@@ -38,7 +29,7 @@ def expose(
         },
         opts=opts,
     )
-    return Exposed(service=service, url=_url(service, labels.name, namespace, port, exposure))
+    return _url(service, labels.name, namespace, port, exposure)
 
 
 def sources(exposure: ExposureSettings) -> list[k8s.networking.v1.NetworkPolicyPeerArgsDict]:

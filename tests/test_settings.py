@@ -113,6 +113,7 @@ def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says
             {"models": model(resources={"memoryLimit": "512 MB"})},
             "modelstack:models.digits.resources.memoryLimit: '512 MB': ",
         ),
+        ({"models": {"other": MODELS["digits"]}}, "modelstack:models.other: is not 'digits', the name in models/"),
         ({"models": model(recipe="models/none/recipe.yaml")}, "modelstack:models.digits.recipe: 'models/none/rec"),
         ({"models": "digits"}, "modelstack:models: 'digits' is plain text; write a mapping"),
         ({"models": [1]}, "modelstack:models: [1]: "),
