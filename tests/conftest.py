@@ -20,6 +20,7 @@ from local import connection, ports
 from local.connection import Connection
 from local.instance import PORTS_AN_INSTANCE
 from local.lock import locked
+from tests.registry import running_registry
 
 PROJECT = Path(__file__).resolve().parent.parent
 FIRST_PORTS = range(20000, 30000, PORTS_AN_INSTANCE)  # below those that the system gives to clients
@@ -64,6 +65,13 @@ def completed(environment: dict[str, str]) -> dict[str, str]:
     words = [shlex.split(line) for line in run_local(environment, "env").splitlines()]
     exported = (word.partition("=") for _, word in words)
     return environment | {name: value for name, _, value in exported}
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host of a real registry, without a platform around it."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

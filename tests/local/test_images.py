@@ -15,7 +15,7 @@ from local.steps import Steps
 from model_build.oci.push import pull_base
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
-from tests.provider.registry import registry
+from tests.registry import running_registry
 
 pytestmark = pytest.mark.e2e
 
@@ -47,7 +47,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def host(tmp_path: Path, go: str) -> Iterator[str]:
-    with registry(tmp_path / "registry") as found:
+    with running_registry(tmp_path / "registry") as found:
         yield found
 
 
@@ -55,7 +55,7 @@ def host(tmp_path: Path, go: str) -> Iterator[str]:
 def unpacked(cache: Path, go: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The base image's files as a container sees them."""
     folder = tmp_path_factory.mktemp("base")
-    with registry(folder / "registry") as host:
+    with running_registry(folder / "registry") as host:
         reference = Reference.parse(images.publish(host, CACHE, go, QUIET)["base"])
         for layer in pull_base(Registry(host), reference, PLATFORM).layers:
             blob = b"".join(Registry(host).stream(reference.repository, layer.digest))

@@ -1,67 +1,14 @@
-"""A real registry on a free loopback port, and small recipes."""
+"""Repositories of the tests' registry, and small recipes."""
 
-import contextlib
 import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local.build import REGISTRY, binaries, build, go_version
-from local.steps import Steps
 from model_build.oci.registry import Registry
-from model_build.places import ROOT, cache_root
+from model_build.places import ROOT
 
-CONFIGURATION = """\
-version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
-http: {{addr: "{host}", secret: tests}}
-"""
 BUILD_PYTHON = ROOT / ".venv-build" / "bin" / "python"
-
-
-@contextlib.contextmanager
-def running_registry(folder: Path) -> Iterator[str]:
-    """Yield the host of a Distribution registry with its data in `folder`."""
-    go, cache = go_version(), cache_root()
-    build((REGISTRY,), cache, go, Steps())
-    host = f"127.0.0.1:{free_port()}"
-    configuration = folder / "registry.yaml"
-    configuration.write_text(CONFIGURATION.format(folder=folder / "data", host=host))
-    program = binaries(REGISTRY, cache, go) / "registry"
-    with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", configuration], stdout=log, stderr=log)
-    try:
-        wait_for(host)
-        yield host
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def wait_for(host: str) -> None:
-    name, _, port = host.partition(":")
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection((name, int(port)), 1):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{host} does not listen")
-
-
-@pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_registry(tmp_path_factory.mktemp("registry")) as found:
-        yield found
 
 
 @pytest.fixture

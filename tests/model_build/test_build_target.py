@@ -14,7 +14,8 @@ from model_build.oci.image import Image, ImageConfig
 from model_build.oci.layer import Entry, entries_layer
 from model_build.oci.push import push
 from model_build.oci.registry import Registry
-from tests.model_build.conftest import free_port, replaced
+from tests.model_build.conftest import replaced
+from tests.registry import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from model_build.places import ROOT
-from tests.model_build.conftest import free_port, replaced
+from tests.model_build.conftest import replaced
+from tests.registry import free_port
 from tests.waiting import lives, until
 
 BASE = "@sha256:" + "0" * 64

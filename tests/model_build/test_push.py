@@ -11,7 +11,7 @@ from model_build.oci.layer import Entry, Layer, entries_layer
 from model_build.oci.push import attach, attached, fallback_tag, pull_base, push, referrers
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
-from tests.model_build.conftest import running_registry
+from tests.registry import running_registry
 
 PLATFORM = "linux/amd64"
 REPORT = "application/vnd.example.report"

@@ -15,7 +15,7 @@ from model_build.errors import RegistryError
 from model_build.oci import transport
 from model_build.oci.auth import Credentials, docker_credentials, may_see
 from model_build.oci.registry import Registry
-from tests.model_build.conftest import free_port
+from tests.registry import free_port
 
 Answer = tuple[int, dict[str, str], bytes]
 Script = Callable[[BaseHTTPRequestHandler], Answer]

@@ -14,8 +14,8 @@ import pytest
 
 from provider.registry import Repository
 from tests.provider.conftest import RECIPE
-from tests.provider.registry import push_base, registry
 from tests.provider.stacks import ROOT, Project, Stack, processes_of
+from tests.registry import push_base, running_registry
 
 PROGRAM = """
 import os
@@ -60,7 +60,7 @@ def open_house(folder: Path) -> Iterator[House]:
     """Yield a house in `folder`; at its end no process works for it."""
     shutil.copytree(ROOT / "models/digits", folder / "project/tiny", ignore=shutil.ignore_patterns("__pycache__"))
     project = Project.make(folder / "project", PROGRAM)
-    with registry(folder / "registry") as host:
+    with running_registry(folder / "registry") as host:
         yield House(project, host, push_base(host))
     left = processes_of(folder)
     for one in left:

@@ -1,20 +1,15 @@
-"""The programs that stacks of tests need: the engine, its plugins and the registry, built where they are missing."""
+"""The programs that stacks of tests need: the engine and its plugins, built where they are missing."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from local.build import ENGINE, REGISTRY, Module, binaries, build, go_version
+from local.build import ENGINE, Module, binaries, build, go_version
 from local.plugins.install import install
 from local.steps import Steps
 
 CACHE = Path(os.environ.get("MODELSTACK_CACHE", "/var/cache/modelstack"))
-
-
-def registry_program() -> Path:
-    """Return the registry's program."""
-    return _built(REGISTRY) / "registry"
 
 
 def engine_folder() -> Path:

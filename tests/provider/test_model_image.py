@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,10 @@ from pulumi.runtime.rpc import UNKNOWN
 from provider.naming import previous_tag, stack_tag
 from provider.registry import Repository
 from tests.provider.conftest import Provider
-from tests.provider.registry import push, registry
+from tests.registry import push
 
 NAME = "modelstack/tiny"
 OTHER = "stack-other-test-tiny-00000000"
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registry(tmp_path_factory.mktemp("registry")) as host:
-        yield host
 
 
 @pytest.fixture

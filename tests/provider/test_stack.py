@@ -8,8 +8,8 @@ import pytest
 
 from tests.provider.conftest import RECIPE
 from tests.provider.houses import House, house, shared_house
-from tests.provider.registry import push
 from tests.provider.stacks import Stack, processes_of
+from tests.registry import push
 
 pytestmark = pytest.mark.build
 __all__ = ["house", "shared_house"]  # fixtures of the tests below
