@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -13,13 +12,6 @@ from tests.provider.stacks import Stack
 
 pytestmark = pytest.mark.build
 __all__ = ["house", "shared_house"]  # fixtures of the tests below
-
-ENDLESS = RECIPE.replace("epochs: 3", "epochs: 10000")
-
-
-def make_endless(house: House) -> None:
-    """Have the recipe train for hours, with parameters that no earlier run has cached."""
-    house.recipe.write_text(ENDLESS.replace("patience: 5", f"patience: {1000 + time.time_ns() % 9000}"))
 
 
 def recovered(stack: Stack) -> dict[str, object]:
@@ -41,7 +33,7 @@ def assert_up_settles(stack: Stack) -> None:
 
 
 def test_killed_while_building(house: House) -> None:
-    make_endless(house)
+    house.train_for_hours()
     stack = house.stack("building", "building/tiny")
     running = stack.start("up")
     running.wait_for_message("train", "epoch")
@@ -65,7 +57,7 @@ def test_killed_while_pushing(house: House) -> None:
 
 
 def test_killed_while_building_and_then_destroyed(house: House) -> None:
-    make_endless(house)
+    house.train_for_hours()
     stack = house.stack("given-up", "given-up/tiny")
     running = stack.start("up")
     running.wait_for_message("train", "epoch")
@@ -77,7 +69,7 @@ def test_killed_while_building_and_then_destroyed(house: House) -> None:
 
 
 def test_recovery_is_refused_while_a_live_engine_holds_the_stack(house: House) -> None:
-    make_endless(house)
+    house.train_for_hours()
     stack = house.stack("held", "held/tiny")
     running = stack.start("up")
     running.wait_for_message("train", "epoch")

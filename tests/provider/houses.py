@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,11 @@ class House:
     def recipe(self) -> Path:
         """The model's recipe."""
         return self.project.folder / "tiny/recipe.yaml"
+
+    def train_for_hours(self) -> None:
+        """Have the recipe train for hours, with parameters that no earlier run has cached."""
+        patience = f"patience: {1000 + time.time_ns() % 9000}"
+        self.recipe.write_text(RECIPE.replace("epochs: 3", "epochs: 10000").replace("patience: 5", patience))
 
     def stack(self, name: str, repository: str) -> Stack:
         """Return a new stack that pushes to `repository`."""
