@@ -24,7 +24,7 @@ def write(instance: Instance, sandbox_image: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # kube-proxy ends when its file is written, even with what it held before.
         if not path.is_file() or path.read_text() != text:
-            path.write_text(text)
+            private(path, text)
     shutil.rmtree(instance.etc / "service", ignore_errors=True)
     for part in parts(instance):
         _write_service(instance.etc / "service" / part.name, part)

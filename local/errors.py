@@ -2,7 +2,6 @@
 
 EXIT_REFUSED = 3
 EXIT_UNHEALTHY = 4
-EXIT_LOCKED = 5
 
 
 class PlatformError(Exception):
@@ -25,5 +24,3 @@ class UnhealthyError(PlatformError):
 
 class LockedError(PlatformError):
     """Another command works on the same instance."""
-
-    code = EXIT_LOCKED

@@ -122,7 +122,7 @@ def _base_port(kept: Path, asked: str | None) -> int:
     wanted = _parse_port(asked) if asked else None
     if not kept.is_file():
         return wanted or DEFAULT_BASE_PORT
-    port = int(kept.read_text())
+    port = _parse_port(kept.read_text().strip(), str(kept))
     if wanted and wanted != port:
         raise RefusedError(
             f"MODELSTACK_BASE_PORT: {wanted} is not the instance's base port {port}, kept since its first `up`; "
@@ -131,8 +131,8 @@ def _base_port(kept: Path, asked: str | None) -> int:
     return port
 
 
-def _parse_port(text: str) -> int:
+def _parse_port(text: str, where: str = "MODELSTACK_BASE_PORT") -> int:
     highest = 65535 - PORTS_AN_INSTANCE
     if not text.isdigit() or not 1024 <= int(text) <= highest:
-        raise RefusedError(f"MODELSTACK_BASE_PORT: {text!r} is no base port; use a number from 1024 to {highest}")
+        raise RefusedError(f"{where}: {text!r} is no base port; use a number from 1024 to {highest}")
     return int(text)

@@ -63,9 +63,11 @@ def make(folder: Path) -> None:
     for certificate in CERTIFICATES:
         if not (folder / f"{certificate.name}.crt").exists():
             _issue(folder, certificate.name, _leaf_options(certificate))
-    if not (folder / "service-account.key").exists():
+    if not (folder / "service-account.pub").exists():
+        # As with a certificate: the public half is renamed last, and says that the key is complete.
         _openssl(folder, ["genpkey", "-algorithm", "EC", *_CURVE, "-out", "service-account.key"])
-        _openssl(folder, ["pkey", "-in", "service-account.key", "-pubout", "-out", "service-account.pub"])
+        _openssl(folder, ["pkey", "-in", "service-account.key", "-pubout", "-out", "service-account.part"])
+        (folder / "service-account.part").rename(folder / "service-account.pub")
 
 
 def kubeconfig(folder: Path, certificate: str, server: str) -> str:

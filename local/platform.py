@@ -53,7 +53,8 @@ def up(instance: Instance, steps: Steps, environ: Mapping[str, str]) -> None:
     with _locked(instance):
         if not node.running(instance):
             checks.free_ports(instance)
-        (instance.data / "base-port").write_text(f"{instance.base_port}\n")
+        instance.data.chmod(0o700)
+        config.private(instance.data / "base-port", f"{instance.base_port}\n")
         build.build(modules, instance.cache, go, steps)
         environment.prepare(instance, steps)
         made = _make(instance, go, steps)

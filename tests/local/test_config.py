@@ -59,8 +59,12 @@ def test_files_that_do_not_change_are_not_written_again(written: Instance) -> No
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_kubeconfig_is_for_its_owner_alone(written: Instance) -> None:
-    assert written.kubeconfig.stat().st_mode & 0o777 == 0o600
+def test_every_file_with_a_key_is_for_its_owner_alone(written: Instance) -> None:
+    keys = ("client-key-data", "PRIVATE KEY")
+    files = [path for path in written.data.rglob("*") if path.is_file()]
+    secret = [path for path in files if any(key in path.read_text(errors="replace") for key in keys)]
+    assert {written.kubeconfig, *written.etc.glob("*.kubeconfig")} < set(secret)
+    assert {path.stat().st_mode & 0o777 for path in secret} == {0o600}
 
 
 def test_every_part_has_a_service_that_replaces_its_shell_and_a_rotated_log(written: Instance) -> None:
