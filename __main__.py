@@ -16,6 +16,7 @@ from provider.resources import ModelImage
 PROJECT = Path(__file__).resolve().parent
 stack = pulumi.get_stack()
 
+pulumi.require_pulumi_version(">=3.259.0 <4.0.0")
 try:
     chosen = settings.load(get_config_env(), PROJECT, stack)
     here = place.find(chosen)
@@ -67,10 +68,4 @@ if chosen.monitoring.enabled:
 
 pulumi.export("namespace", cluster.namespace)
 pulumi.export("endpoint", {name: service.url for name, service in services.items()})
-pulumi.export(
-    "models",
-    {
-        name: {"image": one.image, "inputs": one.inputs_hash, "metrics": one.metrics, "report": one.report}
-        for name, one in images.items()
-    },
-)
+pulumi.export("models", {name: {"recipe": chosen.models[name].recipe, **one.told} for name, one in images.items()})

@@ -61,5 +61,6 @@ def _node_port(spec: Any) -> int:
 
 
 def _address(status: Any) -> str:
-    ingress = status["load_balancer"]["ingress"][0]
-    return str(ingress.get("hostname") or ingress["ip"])
+    given = (status.get("load_balancer") or {}).get("ingress") or []
+    # `up` waits for an address; a preview that turns a Service into a LoadBalancer has none to show.
+    return str(given[0].get("hostname") or given[0]["ip"]) if given else "no-address-yet"

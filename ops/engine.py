@@ -17,6 +17,7 @@ import yaml
 
 State = dict[str, Any]
 LAST_LINES = 12
+CLUSTER = "modelstack:cluster"
 
 
 class EngineError(Exception):
@@ -86,21 +87,47 @@ def pending(state: State) -> list[dict[str, Any]]:
     return list(state["deployment"].get("pending_operations") or [])
 
 
-def environment(project: Path) -> dict[str, str]:
-    """Return the environment to run the engine in: the caller's own, completed by `python -m local env`."""
+def is_embedded(project: Path, stack: str) -> bool:
+    """Tell whether a stack runs on the embedded platform: no setting of it names a kubeconfig. Raises EngineError."""
+    own = _document(project / f"Pulumi.{stack}.yaml")
+    # What lies in an environment of the Pulumi service cannot be seen from here.
+    if own.get("environment"):
+        return False
+    declared = (_document(project / "Pulumi.yaml").get("config") or {}).get(CLUSTER)
+    default = (declared.get("default") or declared.get("value")) if isinstance(declared, dict) else None
+    cluster = (own.get("config") or {}).get(CLUSTER, default)
+    return not (isinstance(cluster, dict) and cluster.get("kubeconfig"))
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise EngineError(f"{path.name}: cannot be read ({said}); correct it, or name another stack") from error
+    return found if isinstance(found, dict) else {}
+
+
+def environment(project: Path, stack: str) -> dict[str, str]:
+    """Return the environment to run the engine in: the caller's own, on the embedded platform completed by it.
+
+    Raises EngineError where the platform's part is needed and cannot be had.
+    """
     # Pulumi.yaml names no environment, so that an active one works too: the program runs with the interpreter of `ops`.
     own = {"PULUMI_PYTHON_CMD": sys.executable, **os.environ}
+    if not is_embedded(project, stack):
+        return own
     answered = subprocess.run(
         [sys.executable, "-m", "local", "env"], cwd=project, capture_output=True, text=True, check=False
     )
     if answered.returncode == 0:
         return {**own, **dict(_exports(answered.stdout, own))}
-    if shutil.which("pulumi") is None:
-        said = (answered.stderr.strip().splitlines() or ["nothing was printed"])[-1]
-        raise EngineError(
-            f"pulumi: is not on PATH, and `python -m local env` failed ({said}); run `python -m local up`"
-        )
-    return own
+    if "PULUMI_BACKEND_URL" in own and shutil.which("pulumi"):
+        return own
+    said = (answered.stderr.strip().splitlines() or ["nothing was printed"])[-1]
+    raise EngineError(f"`python -m local env` failed ({said}); run `python -m local up`")
 
 
 def _exports(text: str, own: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ class Holder:
 
 def holders(backend: str, project: str, stack: str) -> list[Holder]:
     """Return who holds the stack; empty for a backend that is no folder, for the engine checks those itself."""
-    root = _folder(backend)
+    root = state_folder(backend)
     if root is None:
         return []
     name = stack.rpartition("/")[2]
@@ -75,7 +75,8 @@ def _boot_time() -> float:
     return float(next(line.split()[1] for line in lines if line.startswith("btime ")))
 
 
-def _folder(backend: str) -> Path | None:
+def state_folder(backend: str) -> Path | None:
+    """Return the folder of a `file://` backend; None for another."""
     parts = urlsplit(backend)
     if parts.scheme != "file":
         return None

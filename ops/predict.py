@@ -77,10 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not 0 <= arguments.min_accuracy <= 1:
             raise UsageError(f"--min-accuracy: {arguments.min_accuracy} is not a share from 0 to 1, such as 0.97")
         files = _held_out_files(arguments.held_out)
-        endpoints = _endpoints(_outputs(project, arguments.stack, arguments.outputs), arguments.stack)
+        outputs = _outputs(project, arguments.stack, arguments.outputs)
         results = {}
-        for model, url in endpoints.items():
-            found = samples.read(files[model]) if model in files else samples.of_recipe(project, model)
+        for model, url in _endpoints(outputs, arguments.stack).items():
+            found = samples.read(files[model]) if model in files else _of_recipe(project, model, outputs)
             results[model] = ask(model, url, found)
             if not arguments.json:
                 print(results[model].line(model), flush=True)
@@ -155,11 +155,16 @@ def _outputs(project: Path, stack: str, file: Path | None) -> object:
     try:
         if file is not None:
             return json.loads(file.read_text(encoding="utf-8"))
-        return json.loads(Engine(project, stack, environment(project)).on_stack("stack", "output", "--json"))
+        return json.loads(Engine(project, stack, environment(project, stack)).on_stack("stack", "output", "--json"))
     except OSError as error:
         raise UsageError(f"--outputs: {file} cannot be read ({error.strerror}); name a JSON file") from error
     except ValueError as error:
         raise UsageError(f"the outputs of stack {stack!r} are not JSON ({error}); run `make up` again") from error
+
+
+def _of_recipe(project: Path, model: str, outputs: Any) -> Samples:
+    told = (outputs.get("models") or {}).get(model) or {}
+    return samples.of_recipe(project, model, told.get("recipe") or f"models/{model}/recipe.yaml")
 
 
 def _endpoints(outputs: object, stack: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ class Report:
     @property
     def clean(self) -> bool:
         """Whether nothing is left that a person must see to."""
-        return not (self.pending_left or self.unrecorded or self.preview_failed)
+        return not (self.pending_left or self.unrecorded or self.not_looked_for or self.preview_failed)
 
 
 def recover(engine: Engine, say: Say) -> Report:
@@ -177,7 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("recover: nothing was done; pass --yes to go ahead", file=sys.stderr)
         return REFUSED
     try:
-        report = recover(Engine(project, arguments.stack, environment(project)), say)
+        report = recover(Engine(project, arguments.stack, environment(project, arguments.stack)), say)
     except RefusedError as error:
         print(f"recover: {error}", file=sys.stderr)
         return REFUSED

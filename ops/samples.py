@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BUILD_PYTHON = Path(".venv-build/bin/python")
 MAGIC = b"\x93NUMPY"
 # numpy's little-endian type names, the protocol's, and the struct module's.
 TYPES = {
@@ -55,26 +54,32 @@ class Samples:
     labels: tuple[int, ...]
 
 
-def of_recipe(project: Path, model: str) -> Samples:
-    """Return the held-out split of `models/<model>/recipe.yaml`; raises SamplesError.
+def of_recipe(project: Path, model: str, recipe: str) -> Samples:
+    """Return the held-out split of a recipe, named from the project's folder; raises SamplesError.
 
     The build environment makes the split, as it did for the gates.
     """
-    python = project / BUILD_PYTHON
-    recipe = Path("models") / model / "recipe.yaml"
     if not (project / recipe).is_file():
         raise SamplesError(f"{recipe}: no such file; run this in the project's folder, or give --held-out {model}=FILE")
-    if not python.exists():
-        raise SamplesError(f"{BUILD_PYTHON}: no such file; `make up` makes the build environment")
+    python = _build_python(project)
     with tempfile.TemporaryDirectory(prefix="modelstack-held-out-") as folder:
         out = Path(folder) / "held-out.npz"
-        command = [str(python), "-m", "model_build", "held-out", "--recipe", str(recipe), "--out", str(out)]
+        command = [python, "-m", "model_build", "held-out", "--recipe", recipe, "--out", str(out)]
         done = subprocess.run(command, cwd=project, stdout=sys.stderr, check=False)
         if done.returncode:
             raise SamplesError(
                 f"{recipe}: its held-out split could not be made (exit code {done.returncode}); see above"
             )
         return read(out)
+
+
+def _build_python(project: Path) -> str:
+    """Return the build environment's interpreter, made where another stack's digest left nothing to build."""
+    command = [sys.executable, "-m", "model_build.environment"]
+    done = subprocess.run(command, cwd=project, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SamplesError(f"the build environment cannot be made (exit code {done.returncode}); see above")
+    return done.stdout.strip()
 
 
 def read(path: Path) -> Samples:

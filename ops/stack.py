@@ -14,14 +14,11 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from ops.engine import Engine, EngineError, environment
+from ops.engine import Engine, EngineError, environment, is_embedded
+from ops.holders import state_folder
 
 FAILED, USAGE = 1, 2
-KUBECONFIG = "modelstack:cluster"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +36,12 @@ def command(name: str) -> Callable[[argparse.Namespace], int]:
 def _run(name: str, arguments: argparse.Namespace) -> int:
     project = Path.cwd()
     try:
+        _require_settings(project, arguments.stack)
         embedded = is_embedded(project, arguments.stack)
         code = _local(project, "up") if embedded and name != "destroy" else 0
         if code:
             return code
-        own = environment(project)
+        own = environment(project, arguments.stack)
         engine = Engine(project, arguments.stack, own)
         if name == "destroy" and not exists(engine):
             print(f"stack {arguments.stack!r} does not exist: nothing to destroy", flush=True)
@@ -60,17 +58,11 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
     return code
 
 
-def is_embedded(project: Path, stack: str) -> bool:
-    """Tell whether a stack runs on the embedded platform: its configuration names no kubeconfig. Raises EngineError."""
+def _require_settings(project: Path, stack: str) -> None:
     path = project / f"Pulumi.{stack}.yaml"
-    try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise EngineError(f"{path.name}: cannot be read ({said}); write it, or name another stack") from error
-    config = document.get("config") if isinstance(document, dict) else None
-    cluster = config.get(KUBECONFIG) if isinstance(config, dict) else None
-    return not (isinstance(cluster, dict) and cluster.get("kubeconfig"))
+    if not path.is_file():
+        known = ", ".join(sorted(one.name.split(".")[1] for one in project.glob("Pulumi.*.yaml")))
+        raise EngineError(f"STACK: {path.name} is no file; write it, or name one of {known}")
 
 
 def exists(engine: Engine) -> bool:
@@ -81,10 +73,9 @@ def exists(engine: Engine) -> bool:
 
 def forget(engine: Engine) -> None:
     """Remove what a backend in a folder keeps of a stack that was removed: backups, history, its joined settings."""
-    url = engine.environment.get("PULUMI_BACKEND_URL", "")
-    if not url.startswith("file://"):
+    backend, project, stack = state_folder(engine.backend()), engine.project_name, engine.stack
+    if backend is None:
         return
-    backend, project, stack = Path(url.removeprefix("file://")).expanduser(), engine.project_name, engine.stack
     for kept in ("backups", "history"):
         shutil.rmtree(backend / ".pulumi" / kept / project / stack, ignore_errors=True)
     files = [backend / "config" / project / f"Pulumi.{stack}.yaml"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.plugins.kubernetes.client import ApiError, Client, Unreachable
-from local.plugins.kubernetes.config import KubeconfigError, parse, target
+from local.plugins.kubernetes.config import KubeconfigError, target_of
 from ops.engine import State, resources
 
 STACK_LABEL = "modelstack.dev/stack"
@@ -61,14 +61,12 @@ def _is_recorded(found: Found, recorded: Iterable[tuple[str, Any]]) -> bool:
 
 def _clients(state: State) -> Iterator[Client]:
     providers = [one for one in resources(state) if one["type"] == "pulumi:providers:kubernetes"]
-    named = {(one.get("inputs") or {}).get("kubeconfig") for one in providers}
-    for given in named:
-        kubeconfig = given or os.environ.get("KUBECONFIG")
+    for inputs in (one.get("inputs") or {} for one in providers):
+        kubeconfig = inputs.get("kubeconfig") or os.environ.get("KUBECONFIG")
         if not isinstance(kubeconfig, str):
             raise NotLookedFor("the stack's provider names no kubeconfig")
         try:
-            data, folder = parse(kubeconfig)
-            yield Client(target(data, folder, {}))
+            yield Client(target_of(kubeconfig, inputs))
         except KubeconfigError as error:
             raise NotLookedFor(f"kubeconfig: {error}") from error
 

@@ -54,6 +54,11 @@ class ModelImage(pulumi.CustomResource):
         outputs = ("image", "digest", "inputs_hash", "parts", "parsed", "reason", "steps", "metrics", "report")
         super().__init__("modelstack:index:ModelImage", name, {**dict.fromkeys(outputs), **inputs}, opts)
 
+    @property
+    def told(self) -> dict[str, pulumi.Output[Any]]:
+        """What a stack's outputs say of the image."""
+        return {"image": self.image, "inputs": self.inputs_hash, "metrics": self.metrics, "report": self.report}
+
     def translate_input_property(self, prop: str) -> str:
         """Return the provider's name of an input."""
         return _WIRE.get(prop, prop)

@@ -17,7 +17,7 @@ from typing import Any
 import pulumi
 import pytest
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
-from pulumi.runtime.settings import get_root_resource, set_root_resource
+from pulumi.runtime.settings import get_engine, get_root_resource, set_root_resource
 
 PROJECT = Path(__file__).resolve().parents[2]
 NODE_PORT = 7555
@@ -52,6 +52,7 @@ class Run:
 
     made: list[Made] = field(default_factory=list)
     outputs: Object = field(default_factory=dict)
+    versions: list[str] = field(default_factory=list)
 
     def of(self, kind: str) -> dict[str, Object]:
         """Return the inputs of every resource whose type ends with `kind`, by the resource's name."""
@@ -65,9 +66,10 @@ class Run:
 class Engine(pulumi.runtime.Mocks):
     """Answers as the engine and its providers do, and keeps what was asked."""
 
-    def __init__(self, inputs: Mapping[str, str]) -> None:
+    def __init__(self, inputs: Mapping[str, str], ingress: list[Object] | None = None) -> None:
         self.run = Run()
         self._inputs = inputs
+        self._ingress = [{"ip": "192.0.2.7"}] if ingress is None else ingress
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         """Return a resource's id and outputs."""
@@ -88,7 +90,7 @@ class Engine(pulumi.runtime.Mocks):
         if args.typ == "kubernetes:core/v1:Service":
             spec = deepcopy(args.inputs["spec"])
             spec["ports"][0]["nodePort"] = NODE_PORT
-            return {"spec": spec, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
+            return {"spec": spec, "status": {"loadBalancer": {"ingress": self._ingress}}}
         return {}
 
     def _image(self, name: str, inputs: Object) -> Object:
@@ -114,6 +116,9 @@ def awaited(engine: Engine, program: Any, *, stack: str = "dev", preview: bool =
     with _own_loop():
         set_root_resource(None)  # type: ignore[arg-type]  # a run before may have left its own
         pulumi.runtime.set_mocks(engine, project="modelstack", stack=stack, preview=preview)
+        # The SDK's own stand-in for the engine lacks this call.
+        known: Any = get_engine()
+        known.RequirePulumiVersion = lambda asked: engine.run.versions.append(asked.pulumi_version_range)
         pulumi.runtime.test(run)()  # type: ignore[no-untyped-call]  # the SDK left it unannotated
     return engine.run
 
@@ -125,6 +130,8 @@ def stack_of(
     *,
     stack: str = "dev",
     inputs: Mapping[str, str] | None = None,
+    ingress: list[Object] | None = None,
+    preview: bool = False,
 ) -> Run:
     """Run __main__.py with `config` (short keys, plain values) on an embedded platform that `data` describes."""
     folder = data / "test"
@@ -135,7 +142,8 @@ def stack_of(
     monkeypatch.setenv("MODELSTACK_INSTANCE", "test")
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps(texts))
     main = str(PROJECT / "__main__.py")
-    return awaited(Engine(inputs or {}), lambda: runpy.run_path(main, run_name="__main__"), stack=stack)
+    engine = Engine(inputs or {}, ingress)
+    return awaited(engine, lambda: runpy.run_path(main, run_name="__main__"), stack=stack, preview=preview)
 
 
 @contextmanager

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pulumi
 import pytest
 import yaml
 
-from tests.components.programs import CONNECTION, NODE_PORT, Engine, Made, Object, Run, awaited, hexadecimal, stack_of
+from tests.components.conftest import MODELS, Program
+from tests.components.programs import CONNECTION, NODE_PORT, Engine, Made, Object, Run, awaited, hexadecimal
 
-Program = Callable[..., Run]
-MODELS: dict[str, Object] = {
-    "digits": {"recipe": "models/digits/recipe.yaml", "replicas": 2},
-    "mnist": {"recipe": "models/mnist/recipe.yaml"},
-}
 BY_DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
-    def run(config: Object | None = None, **options: Any) -> Run:
-        return stack_of(monkeypatch, tmp_path, config or {"models": MODELS}, **options)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), {"models": MODELS})
 
 
 def workloads(run: Run) -> dict[str, Object]:
@@ -271,33 +251,3 @@ def test_a_service_is_made_after_its_pods(dev: Run) -> None:
     order = [(one.type.rpartition(":")[2], one.name) for one in dev.made]
     assert order.index(("Deployment", "digits")) < order.index(("Service", "digits"))
     assert order.index(("StatefulSet", "prometheus")) < order.index(("Service", "prometheus"))
-
-
-def test_a_cluster_of_ones_own_needs_no_embedded_platform(
-    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text("")
-    monkeypatch.setattr("components.place.connection_file", lambda _: tmp_path / "missing")
-    run = program(
-        {
-            "models": MODELS,
-            "cluster": {"kubeconfig": str(kubeconfig), "context": "prod"},
-            "registry": {"push": "registry.example", "pull": "mirror.example"},
-            "base": f"registry.example/base@sha256:{'a' * 64}",
-        }
-    )
-    assert run.of("kubernetes")["cluster"]["context"] == "prod"
-    assert run.outputs["endpoint"]["digits"] == "http://digits.modelstack-dev.svc:8080"
-    assert run.outputs["models"]["digits"]["image"].startswith("mirror.example/modelstack/digits@sha256:")
-    assert list(run.of("PinnedImage")) == ["prometheus"]
-
-
-def test_a_load_balancers_address_is_the_endpoint(program: Program) -> None:
-    run = program({"models": MODELS, "exposure": {"type": "LoadBalancer"}})
-    assert run.outputs["endpoint"]["digits"] == "http://192.0.2.7:8080"
-
-
-def test_a_wrong_setting_stops_the_program_with_one_line(program: Program) -> None:
-    with pytest.raises(pulumi.RunError, match=r"^Pulumi\.dev\.yaml: modelstack:models\.digits\.replicas: 0: [^\n]*$"):
-        program({"models": {"digits": {**MODELS["digits"], "replicas": 0}}})

@@ -29,7 +29,7 @@ def pulumi(folder: Path, script: str) -> dict[str, str]:
 def test_what_the_platform_exports_completes_the_callers_environment(tmp_path: Path) -> None:
     (tmp_path / "local").mkdir()
     (tmp_path / "local/__main__.py").write_text(PRINTS)
-    found = engine.environment(tmp_path)
+    found = engine.environment(tmp_path, "dev")
     assert found["PATH"] == f"/cache/bin:{os.environ['PATH']}"
     assert found["PULUMI_BACKEND_URL"] == "file:///data/a state"
     assert found["HOME"] == os.environ["HOME"]
@@ -40,16 +40,51 @@ def test_without_platform_and_engine_the_remedy_is_told(tmp_path: Path, monkeypa
     (tmp_path / "local/__main__.py").write_text("raise SystemExit('no platform here')")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EngineError, match=r"no platform here.*python -m local up"):
-        engine.environment(tmp_path)
+        engine.environment(tmp_path, "dev")
 
 
-def test_with_an_engine_of_the_users_own_no_platform_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_on_a_cluster_of_its_own_asks_no_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {modelstack:cluster: {kubeconfig: ~/.kube/config}}")
     (tmp_path / "local").mkdir()
     (tmp_path / "local/__main__.py").write_text("raise SystemExit('no platform here')")
     monkeypatch.setenv("PATH", pulumi(tmp_path / "bin", "true")["PATH"])
-    found = engine.environment(tmp_path)
+    found = engine.environment(tmp_path, "dev")
     assert found.items() >= os.environ.items()
     assert "PULUMI_BACKEND_URL" not in found.keys() - os.environ.keys()
+
+
+def test_a_platform_that_fails_is_told_even_with_an_engine_of_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/__main__.py").write_text("raise SystemExit('pulumi: is too old')")
+    monkeypatch.setenv("PATH", pulumi(tmp_path / "bin", "true")["PATH"])
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    with pytest.raises(EngineError, match="pulumi: is too old"):
+        engine.environment(tmp_path, "dev")
+
+
+def settings(folder: Path, stack: str, project: str = "name: shop") -> Path:
+    (folder / "Pulumi.yaml").write_text(project)
+    (folder / "Pulumi.dev.yaml").write_text(stack)
+    return folder
+
+
+def test_a_stack_without_a_kubeconfig_runs_on_the_embedded_platform(tmp_path: Path) -> None:
+    assert engine.is_embedded(settings(tmp_path, "config: {modelstack:namespace: a}"), "dev")
+
+
+@pytest.mark.parametrize(
+    ("stack", "project"),
+    [
+        ("config: {modelstack:cluster: {kubeconfig: ~/.kube/config}}", "name: shop"),
+        ("", "config: {modelstack:cluster: {type: object, default: {kubeconfig: /k}}}"),
+        ("environment: [shop/prod]", "name: shop"),
+    ],
+    ids=["by the stack", "by the project", "perhaps by an environment of the service"],
+)
+def test_a_stack_with_a_kubeconfig_leaves_the_embedded_platform_alone(tmp_path: Path, stack: str, project: str) -> None:
+    assert not engine.is_embedded(settings(tmp_path, stack, project), "dev")
 
 
 def test_a_command_that_fails_is_told_with_its_last_lines(tmp_path: Path) -> None:
@@ -74,4 +109,4 @@ def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
 def test_the_interpreter_of_ops_runs_the_platform(tmp_path: Path) -> None:
     (tmp_path / "local").mkdir()
     (tmp_path / "local/__main__.py").write_text("import sys; print(f'export WHO={sys.executable}')")
-    assert engine.environment(tmp_path)["WHO"] == sys.executable
+    assert engine.environment(tmp_path, "dev")["WHO"] == sys.executable

@@ -59,11 +59,11 @@ def test_a_file_that_is_no_archive_is_one_line_that_names_it(tmp_path: Path, con
 
 def test_a_model_without_a_recipe_is_refused_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(SamplesError, match=r"models/nothing/recipe\.yaml"):
-        of_recipe(tmp_path, "nothing")
+        of_recipe(tmp_path, "nothing", "models/nothing/recipe.yaml")
 
 
-def test_a_missing_build_environment_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_a_build_environment_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "models/tiny").mkdir(parents=True)
     (tmp_path / "models/tiny/recipe.yaml").touch()
-    with pytest.raises(SamplesError, match="make up"):
-        of_recipe(tmp_path, "tiny")
+    with pytest.raises(SamplesError, match="the build environment cannot be made"):
+        of_recipe(tmp_path, "tiny", "models/tiny/recipe.yaml")

@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from ops import stack
-from ops.engine import Engine, EngineError
+from ops.__main__ import main
+from ops.engine import Engine
 
 
 def project(folder: Path, settings: str) -> Path:
@@ -12,21 +14,17 @@ def project(folder: Path, settings: str) -> Path:
     return folder
 
 
-def test_a_stack_without_a_kubeconfig_runs_on_the_embedded_platform(tmp_path: Path) -> None:
-    assert stack.is_embedded(project(tmp_path, "config: {modelstack:namespace: a}"), "dev")
+def test_a_stack_without_settings_is_named_with_those_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project(tmp_path, ""))
+    assert main(["up", "--stack", "none"]) == 1
+    assert "STACK: Pulumi.none.yaml is no file; write it, or name one of dev" in capsys.readouterr().err
 
 
-def test_a_stack_with_a_kubeconfig_leaves_the_embedded_platform_alone(tmp_path: Path) -> None:
-    settings = "config: {modelstack:cluster: {kubeconfig: ~/.kube/config}}"
-    assert not stack.is_embedded(project(tmp_path, settings), "dev")
-
-
-def test_a_stack_without_settings_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"Pulumi\.none\.yaml: cannot be read"):
-        stack.is_embedded(project(tmp_path, ""), "none")
-
-
-def test_a_removed_stack_leaves_no_file_and_no_other_stack_loses_one(tmp_path: Path) -> None:
+def test_a_removed_stack_leaves_no_file_and_no_other_stack_loses_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend = tmp_path / "state"
     of_dev = [
         ".pulumi/backups/shop/dev/dev.1.json",
@@ -38,6 +36,9 @@ def test_a_removed_stack_leaves_no_file_and_no_other_stack_loses_one(tmp_path: P
     for name in of_dev + of_others:
         (backend / name).parent.mkdir(parents=True, exist_ok=True)
         (backend / name).touch()
-    stack.forget(Engine(project(tmp_path, ""), "dev", {"PULUMI_BACKEND_URL": f"file://{backend}"}))
+    (tmp_path / "pulumi").write_text(f'#!/bin/sh\necho \'{{"url": "file://{backend}"}}\'\n')
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    stack.forget(Engine(project(tmp_path, ""), "dev", dict(os.environ)))
     left = sorted(str(path.relative_to(backend)) for path in backend.rglob("*") if path.is_file())
     assert left == sorted(of_others)

@@ -124,8 +124,13 @@ def active_cluster(inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not value:
         return None
     try:
-        data, folder = parse(value if isinstance(value, str) else json.dumps(value))
-        overrides = {PREFIX + key: str(inputs[key]) for key in ("context", "cluster") if inputs.get(key)}
-        return target(data, folder, overrides).cluster
+        return target_of(value, inputs).cluster
     except KubeconfigError:
         return None
+
+
+def target_of(kubeconfig: object, inputs: Mapping[str, Any]) -> Target:
+    """Return what a provider's inputs lead to in a kubeconfig; raise KubeconfigError where something is missing."""
+    data, folder = parse(kubeconfig if isinstance(kubeconfig, str) else json.dumps(kubeconfig))
+    overrides = {PREFIX + key: str(inputs[key]) for key in ("context", "cluster") if inputs.get(key)}
+    return target(data, folder, overrides)

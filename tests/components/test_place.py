@@ -1,0 +1,50 @@
+"""Where a stack runs, and how its models are reached there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from tests.components.conftest import MODELS, Program
+from tests.components.programs import Run
+
+
+def test_a_cluster_of_ones_own_needs_no_embedded_platform(
+    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text("")
+    monkeypatch.setattr("components.place.connection_file", lambda _: tmp_path / "missing")
+    run = program(
+        {
+            "models": MODELS,
+            "cluster": {"kubeconfig": str(kubeconfig), "context": "prod"},
+            "registry": {"push": "registry.example", "pull": "mirror.example"},
+            "base": f"registry.example/base@sha256:{'a' * 64}",
+        }
+    )
+    assert run.of("kubernetes")["cluster"]["context"] == "prod"
+    assert run.outputs["endpoint"]["digits"] == "http://digits.modelstack-dev.svc:8080"
+    assert run.outputs["models"]["digits"]["image"].startswith("mirror.example/modelstack/digits@sha256:")
+    assert list(run.of("PinnedImage")) == ["prometheus"]
+
+
+def test_a_load_balancers_address_is_the_endpoint(program: Program) -> None:
+    run = program({"models": MODELS, "exposure": {"type": "LoadBalancer"}})
+    assert run.outputs["endpoint"]["digits"] == "http://192.0.2.7:8080"
+
+
+def test_a_load_balancer_without_an_address_yet_is_told_in_a_preview(program: Program) -> None:
+    run = program({"models": MODELS, "exposure": {"type": "LoadBalancer"}}, ingress=[], preview=True)
+    assert run.outputs["endpoint"]["digits"] == "http://no-address-yet:8080"
+
+
+def test_a_wrong_setting_stops_the_program_with_one_line(program: Program) -> None:
+    with pytest.raises(pulumi.RunError, match=r"^Pulumi\.dev\.yaml: modelstack:models\.digits\.replicas: 0: [^\n]*$"):
+        program({"models": {"digits": {**MODELS["digits"], "replicas": 0}}})
+
+
+def test_an_engine_of_another_version_is_refused(dev: Run) -> None:
+    assert dev.versions == [">=3.259.0 <4.0.0"]
