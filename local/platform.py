@@ -87,7 +87,8 @@ def reset(instance: Instance, steps: Steps) -> None:
 def collect(instance: Instance, steps: Steps) -> None:
     """Remove from the registry what no manifest names; waits for a push to end. Raises PlatformError."""
     # A build holds this lock until its image is pushed: blobs on their way have no manifest yet.
-    with locked(instance.cache / "locks" / "build", "a build"), _locked(instance):
+    locks = instance.cache / "locks"
+    with locked(locks / "build", "a build"), locked(locks / "holders", "images' tags"), _locked(instance):
         running = node.running(instance)
         if not running:
             raise RefusedError(f"platform {instance.name!r}: does not run; run `python -m local up` first")

@@ -108,11 +108,21 @@ class Worker:
         return facts
 
     def _died(self, module: str) -> BuildError:
-        process = self._process
-        code = process.wait() if process is not None else None
+        how = _how_ended(self._process)
         self.end()
-        how = f"by signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
-        return BuildError(f"{module}: the worker ended {how}; see {self._log} and check memory and the model's code")
+        return BuildError(f"{module}: the worker {how}; see {self._log} and check memory and the model's code")
+
+
+def _how_ended(process: subprocess.Popen[bytes] | None) -> str:
+    try:
+        code = process.wait(GRACE_SECONDS) if process is not None else None
+    except subprocess.TimeoutExpired:
+        return "said what cannot be read"
+    return (
+        f"ended by signal {signal.Signals(-code).name}"
+        if code is not None and code < 0
+        else f"ended with exit code {code}"
+    )
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

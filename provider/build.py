@@ -25,8 +25,9 @@ WAIT_SECONDS = 0.5
 LINE_LIMIT = 4 * 1024 * 1024
 KEPT_LINES = 20
 BAR_CELLS = 12
-# What belongs to the engine and the clouds is none of a build's business.
-WITHHELD = ("PULUMI_", "AWS_", "KUBECONFIG", "GRPC_")
+# What belongs to the engine is none of a build's business. A cloud's variables stay, for a credential helper may need
+# them to push; the worker, which runs the model's code, sees none of either.
+WITHHELD = ("PULUMI_", "KUBECONFIG", "GRPC_")
 
 Tell = Callable[[str], Awaitable[None]]
 

@@ -114,6 +114,8 @@ class ModelImageType:
         inputs = request.inputs or {"push": wrap(push), "repository": wrap(name)}
         fields = Fields({**inputs, **request.properties})
         repository = Repository(push, name, fields.text("dockerConfig"), self.project)
+        # After `pulumi stack rename` the id still names the former tag; the state knows the one that holds.
+        tag = fields.text("tag") or tag
         held = await asyncio.to_thread(repository.digest, tag)
         digest = fields.text("digest") or held
         if digest is None or (digest != held and await asyncio.to_thread(repository.digest, digest) is None):
@@ -130,7 +132,7 @@ class ModelImageType:
         push, name, tag = split_image_id(request.resource_id)
         fields = Fields(request.properties)
         repository = Repository(push, name, fields.text("dockerConfig"), self.project)
-        await asyncio.to_thread(holding.let_go, repository, tag, fields.text("digest"))
+        await asyncio.to_thread(holding.let_go, repository, fields.text("tag") or tag, fields.text("digest"))
 
     async def _foretold(self, urn: str, inputs: Properties, wanted: Wanted | None) -> Properties:
         reason = Fields(inputs).text("reason") or "an input is known during `up` only"

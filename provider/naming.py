@@ -6,7 +6,7 @@ import hashlib
 import re
 
 STACK_PREFIX = "stack-"
-# A tag holds 128 characters; the hash and `-previous` take 18 of them.
+# A tag holds 128 characters; the hash and `-previous-3` take 20 of them.
 READABLE = 100
 
 
@@ -17,9 +17,9 @@ def stack_tag(urn: str) -> str:
     return f"{STACK_PREFIX}{readable[:READABLE]}-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
 
 
-def previous_tag(tag: str) -> str:
-    """Return the tag that keeps the image a stack served before its last change."""
-    return f"{tag}-previous"
+def previous_tag(tag: str, age: int = 1) -> str:
+    """Return the tag that keeps the image a stack asked for `age` changes ago."""
+    return f"{tag}-previous-{age}"
 
 
 def image_id(host: str, repository: str, tag: str) -> str:

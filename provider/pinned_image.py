@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pulumi.provider.experimental.provider import (
     CheckFailure,
@@ -24,6 +22,7 @@ from pulumi.provider.experimental.provider import (
 )
 
 from model_build.errors import RegistryError
+from model_build.oci.reference import Reference
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
@@ -32,10 +31,6 @@ from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
 INPUTS = ("image", "repin", "dockerConfig")
 RESULTS = ("digest", "reference")
-_IMAGE = re.compile(
-    r"(?P<host>[A-Za-z0-9.\[\]:-]+)/(?P<name>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
 
 
 @dataclass(frozen=True)
@@ -98,9 +93,9 @@ class PinnedImageType:
         return {**inputs, **_results(image, digest)}
 
     async def _digest(self, image: str, docker_config: str | None) -> str | None:
-        parts = _parts(image)
-        repository = Repository(parts["host"], parts["name"], docker_config, self.project)
-        return await asyncio.to_thread(repository.digest, parts["digest"] or parts["tag"] or "latest")
+        named = Reference.parse(image)
+        repository = Repository(named.host, named.repository, docker_config, self.project)
+        return await asyncio.to_thread(repository.digest, named.digest or named.tag or "latest")
 
 
 def _wrong(key: str, inputs: Properties) -> str | None:
@@ -111,18 +106,17 @@ def _wrong(key: str, inputs: Properties) -> str | None:
         return None
     if not isinstance(value.value, str):
         return f"{key}: {plain(value)!r} is not text; write it in quotes"
-    if key == "image" and not _IMAGE.fullmatch(value.value):
-        return f"image: {value.value!r} must be HOST/NAME:TAG or HOST/NAME@sha256:<64 hex digits>"
+    return _misspelt(value.value) if key == "image" else None
+
+
+def _misspelt(image: str) -> str | None:
+    try:
+        Reference.parse(image)
+    except RegistryError as error:
+        return str(error)
     return None
 
 
-def _parts(image: str) -> dict[str, Any]:
-    found = _IMAGE.fullmatch(image)
-    if found is None:
-        raise ProviderError(f"image: {image!r} must be HOST/NAME:TAG or HOST/NAME@sha256:<64 hex digits>")
-    return found.groupdict()
-
-
 def _results(image: str, digest: str) -> Properties:
-    parts = _parts(image)
-    return {"digest": wrap(digest), "reference": wrap(f"{parts['host']}/{parts['name']}@{digest}")}
+    named = Reference.parse(image)
+    return {"digest": wrap(digest), "reference": wrap(str(replace(named, tag=None, digest=digest)))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pulumi.provider.experimental.provider import CheckFailure
 
 from model_build import inputs as build_inputs
 from model_build.errors import BuildError
+from model_build.oci.reference import HOST, REPOSITORY
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
 REQUIRED = ("recipe", "base", "push", "repository")
@@ -18,13 +18,10 @@ DERIVED = ("inputsHash", "parts", "parsed", "reason")
 DECIDING = ("recipe", "base")
 FIRST = "first build"
 
-_HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:\d{1,5})?")
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _FORMS = {
-    "push": (_HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
-    "pull": (_HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
-    "repository": (_REPOSITORY, "lower-case words joined by `/`, as `modelstack/digits`"),
+    "push": (HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
+    "pull": (HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
+    "repository": (REPOSITORY, "lower-case words joined by `/`, as `modelstack/digits`"),
 }
 
 

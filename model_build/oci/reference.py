@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from model_build.errors import RegistryError
 
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
+REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LONGEST_REPOSITORY = 255
@@ -28,8 +28,8 @@ class Reference:
         name, _, digest = text.partition("@")
         host, _, rest = name.partition("/")
         repository, _, tag = rest.partition(":")
-        _check(text, "host", host, _HOST if _is_host(host) else None)
-        _check(text, "repository", repository, _REPOSITORY if len(repository) <= _LONGEST_REPOSITORY else None)
+        _check(text, "host", host, HOST if _is_host(host) else None)
+        _check(text, "repository", repository, REPOSITORY if len(repository) <= _LONGEST_REPOSITORY else None)
         if ":" in rest:
             _check(text, "tag", tag, _TAG)
         if "@" in text:

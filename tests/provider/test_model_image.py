@@ -137,14 +137,38 @@ def test_an_update_holds_the_new_image_and_the_one_that_old_pods_still_run(
     assert repository.digest(previous_tag(tag)) == digest
 
 
-def test_the_image_before_the_last_goes_unless_another_stack_holds_it(
+def test_an_image_that_serves_outlives_two_changes_that_never_became_ready(
     provider: Provider, checked: dict[str, Any], repository: Repository, digest: str, project: Path
 ) -> None:
-    identifier, outputs = provider.create(checked)
-    for text in ("second", "third"):
+    made = provider.create(checked)
+    updated(provider, checked, repository, project, made=made, texts=("second", "third"))
+    assert repository.digest(digest) == digest
+
+
+def updated(
+    provider: Provider,
+    checked: dict[str, Any],
+    repository: Repository,
+    project: Path,
+    *,
+    made: tuple[str, dict[str, Any]],
+    texts: tuple[str, ...],
+) -> dict[str, Any]:
+    """Change the model once for each text and return the last outputs."""
+    identifier, outputs = made
+    for text in texts:
         news = change(provider, checked, project, f"def build(): return {text!r}\n")
         push(repository.host, repository.name, text, f"inputs-{news['inputsHash']}")
         outputs = provider.update(identifier, outputs, news)
+    return outputs
+
+
+def test_an_image_goes_with_the_fourth_change_after_it_and_all_with_destroy(
+    provider: Provider, checked: dict[str, Any], repository: Repository, digest: str, project: Path
+) -> None:
+    identifier, outputs = provider.create(checked)
+    texts = ("second", "third", "fourth", "fifth")
+    outputs = updated(provider, checked, repository, project, made=(identifier, outputs), texts=texts)
     assert repository.digest(digest) is None
     provider.delete(identifier, outputs)
     assert repository.tags() == []
@@ -201,3 +225,15 @@ def test_a_record_without_outputs_of_an_image_nobody_pushed_is_dropped(
 ) -> None:
     tag = stack_tag(provider.urn)
     assert provider.read(f"{repository.host}/{repository.name}:{tag}", checked, {})[0] == ""
+
+
+def test_a_renamed_stack_lets_go_of_the_tag_it_holds_now(
+    provider: Provider, checked: dict[str, Any], repository: Repository, digest: str
+) -> None:
+    identifier, outputs = provider.create(checked)
+    provider.urn = provider.urn.replace("pulumi:", "pulumi:renamed-")
+    outputs = provider.update(identifier, outputs, checked)
+    _, found = provider.read(identifier, checked, outputs)
+    assert found["tag"] == stack_tag(provider.urn)
+    provider.delete(identifier, outputs)
+    assert repository.tags() == []
