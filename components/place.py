@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from settings import ExposureSettings, Settings, SettingsError
+from settings import ExposureSettings, RegistrySettings, Settings, SettingsError
 
 VERSION = 1
 DEFAULT_PROMETHEUS = "docker.io/prom/prometheus:v3.7.3"
@@ -47,11 +47,23 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
         context=settings.cluster.context,
         push=settings.registry.push,
         pull=settings.registry.pull or settings.registry.push,
-        docker_config=settings.registry.docker_config,
+        docker_config=_docker_folder(settings.registry),
         base=settings.base,
         prometheus=settings.monitoring.image or DEFAULT_PROMETHEUS,
         exposure=settings.exposure or ExposureSettings(),
     )
+
+
+def _docker_folder(registry: RegistrySettings) -> str | None:
+    if registry.docker_config is None:
+        return None
+    folder = Path(registry.docker_config).expanduser()
+    if not (folder / "config.json").is_file():
+        raise SettingsError(
+            f"modelstack:registry.dockerConfig: {registry.docker_config!r} holds no config.json; name the folder that "
+            f"`docker --config FOLDER login {registry.push}` wrote"
+        )
+    return str(folder)
 
 
 def connection_file(environ: Mapping[str, str]) -> Path:
@@ -68,7 +80,7 @@ def _embedded(settings: Settings, path: Path) -> Place:
         context=None,
         push=registry.push if registry else connection["registry"]["push"],
         pull=(registry.pull or registry.push) if registry else connection["registry"]["pull"],
-        docker_config=registry.docker_config if registry else None,
+        docker_config=_docker_folder(registry) if registry else None,
         base=settings.base or connection["images"]["base"],
         prometheus=settings.monitoring.image or connection["images"]["prometheus"],
         exposure=settings.exposure or ExposureSettings(type="NodePort", host=connection["node_ports"]["host"]),

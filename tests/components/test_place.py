@@ -31,6 +31,12 @@ def test_a_cluster_of_ones_own_needs_no_embedded_platform(
     assert list(run.of("PinnedImage")) == ["prometheus"]
 
 
+def test_a_docker_folder_without_credentials_is_refused(program: Program, tmp_path: Path) -> None:
+    registry = {"push": "registry.example", "dockerConfig": str(tmp_path)}
+    with pytest.raises(pulumi.RunError, match=r"^modelstack:registry\.dockerConfig: '[^']*' holds no config\.json; "):
+        program({"models": MODELS, "registry": registry})
+
+
 def test_a_load_balancers_address_is_the_endpoint(program: Program) -> None:
     run = program({"models": MODELS, "exposure": {"type": "LoadBalancer"}})
     assert run.outputs["endpoint"]["digits"] == "http://192.0.2.7:8080"

@@ -51,7 +51,8 @@ def test_killed_while_pushing(house: House) -> None:
     running = stack.start("up")
     running.wait_for_message("push")
     running.kill()
-    recovered(stack)
+    report = recovered(stack)
+    assert report["operations"], "the engine had ended before it was killed"
     assert_up_settles(stack)
     assert house.images("pushing/tiny").digest(stack.outputs()["image"].rpartition("@")[2]) is not None
 

@@ -8,6 +8,7 @@ from tests.provider.conftest import RECIPE
 from tests.provider.houses import House, house, shared_house
 from tests.provider.stacks import Stack, processes_of
 from tests.registry import push
+from tests.waiting import until
 
 pytestmark = pytest.mark.build
 __all__ = ["house", "shared_house"]  # fixtures of the tests below
@@ -116,7 +117,7 @@ def test_an_interrupt_ends_the_build_and_leaves_no_process(house: House) -> None
     running.interrupt()
     done = running.finish()
     assert done.code != 0
-    assert processes_of(house.project.folder) == []
+    until(lambda: processes_of(house.project.folder) == [], "no process is left")
     assert house.images("interrupted/tiny").tags() == []
     assert not stack.deployment().get("pending_operations")
 

@@ -1,10 +1,10 @@
 import secrets
 import signal
-import time
 
 import pytest
 
 from tests.plugins.conformance.harness import Cluster, Project
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -159,8 +159,8 @@ def test_a_pod_the_namespace_forbids_is_named_in_the_error(project: Project, clu
 def test_an_interrupt_while_waiting_keeps_the_object_and_leaves_no_process(project: Project) -> None:
     project.write(deployment(BROKEN))
     code, text = project.interrupted(lambda: len(project.live_names("Deployment")) == 1)
-    assert code != 0
-    assert project.processes() == [], text
+    assert code != 0, text
+    until(lambda: project.processes() == [], "no process is left")
     (entry,) = project.state()
     assert entry["id"] == f"{project.namespace}/web"
     assert entry["initErrors"]
@@ -170,5 +170,4 @@ def test_a_killed_engine_takes_its_plugins_along(project: Project) -> None:
     project.write(deployment(BROKEN))
     code, text = project.interrupted(lambda: len(project.live_names("Deployment")) == 1, signal.SIGKILL)
     assert code == -signal.SIGKILL, text
-    while project.processes():  # the test's own timeout ends a wait in vain
-        time.sleep(0.2)
+    until(lambda: project.processes() == [], "no process is left")
