@@ -17,6 +17,10 @@ GO_SOURCES := $(wildcard local/go/*/*.go)
 # Vetting a package compiles all it imports: minutes for CoreDNS, as long as its build for Kubernetes.
 VETTED ?= pause
 
+# Programs start in half the time from bytecode; it lies beside .venv's packages, not among the sources.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
+
 .PHONY: help up preview destroy predict test test-unit test-e2e check lint typecheck shell-lint go-vet secrets lock clean-venv venv
 
 help: ## Show this list

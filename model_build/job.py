@@ -48,10 +48,14 @@ def _load(folder: Path, file: str, key: str, entry: str) -> object:
         raise RecipeError(f"{folder.name}: {key}: {entry!r} cannot be imported; name a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    # Bytecode is told from its source by second and size alone: an edit of a model must never meet an older one.
+    sys.dont_write_bytecode = True
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise RecipeError(
             f"{folder.name}: {key}: importing {entry!r} raised {type(error).__name__}: {error}; correct the code"
         ) from error
+    finally:
+        sys.dont_write_bytecode = False
     return module
