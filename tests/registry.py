@@ -4,7 +4,9 @@ import contextlib
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.build import REGISTRY, binaries, build, go_version
@@ -45,6 +47,48 @@ def running_registry(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The way to a registry that a push cannot pass before it is opened."""
+
+    host: str
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+
+@contextlib.contextmanager
+def gate(registry: str) -> Iterator[Gate]:
+    """Yield a closed gate before `registry`: reads pass, the first upload waits there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        made = Gate(f"127.0.0.1:{server.getsockname()[1]}")
+        threading.Thread(target=_let_in, args=(server, registry, made), daemon=True).start()
+        try:
+            yield made
+        finally:
+            made.opened.set()
+            server.shutdown(socket.SHUT_RDWR)
+
+
+def _let_in(server: socket.socket, registry: str, made: Gate) -> None:
+    name, _, port = registry.partition(":")
+    with contextlib.suppress(OSError):
+        while True:
+            client, _ = server.accept()
+            beyond = socket.create_connection((name, int(port)))
+            threading.Thread(target=_carry, args=(client, beyond, made), daemon=True).start()
+            threading.Thread(target=_carry, args=(beyond, client, None), daemon=True).start()
+
+
+def _carry(source: socket.socket, target: socket.socket, made: Gate | None) -> None:
+    with contextlib.suppress(OSError), source:
+        while chunk := source.recv(65536):
+            if made and chunk.startswith((b"POST ", b"PUT ")):
+                made.reached.set()
+                made.opened.wait()
+            target.sendall(chunk)
+        target.shutdown(socket.SHUT_WR)
 
 
 def free_port() -> int:

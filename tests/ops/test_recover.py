@@ -9,6 +9,7 @@ import pytest
 from tests.provider.conftest import RECIPE
 from tests.provider.houses import House, house, shared_house
 from tests.provider.stacks import Stack
+from tests.registry import gate
 
 pytestmark = pytest.mark.build
 __all__ = ["house", "shared_house"]  # fixtures of the tests below
@@ -47,13 +48,15 @@ def test_killed_while_building(house: House) -> None:
 
 
 def test_killed_while_pushing(house: House) -> None:
-    stack = house.stack("pushing", "pushing/tiny")
-    running = stack.start("up")
-    running.wait_for_message("push")
-    running.kill()
-    report = recovered(stack)
-    assert report["operations"], "the engine had ended before it was killed"
-    assert_up_settles(stack)
+    with gate(house.host) as closed:
+        stack = house.stack("pushing", "pushing/tiny").having(REGISTRY=closed.host)
+        running = stack.start("up")
+        assert closed.reached.wait(120), "no upload began"
+        running.kill()
+        closed.opened.set()
+        report = recovered(stack)
+        assert report["operations"], "the engine had ended before it was killed"
+        assert_up_settles(stack)
     assert house.images("pushing/tiny").digest(stack.outputs()["image"].rpartition("@")[2]) is not None
 
 
