@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from local.steps import Steps
 
 SOURCES = Path(__file__).parent / "go"
 GO_MINIMUM = (1, 26)
+# Ends with this process, however that ends: what goes on alone would write beside the next run.
+BESIDE = ("setpriv", "--pdeathsig=KILL")
 OTHERWISE = "or use any cluster: name its kubeconfig in the stack"
 
 
@@ -52,7 +56,12 @@ class Module:
         """Arguments of `go build`."""
         variables = [*(f"{name}={self.version}" for name in self.version_variables), *self.further_variables]
         linker = " ".join(["-s", "-w", *(f"-X {variable}" for variable in variables)])
-        return ("-trimpath", *((f"-tags={self.tags}",) if self.tags else ()), f"-ldflags={linker}")
+        return ("-trimpath", *self.choices, f"-ldflags={linker}")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The arguments that decide which files belong to a package."""
+        return (f"-tags={self.tags}",) if self.tags else ()
 
 
 _BASE_VERSION = "k8s.io/component-base/version"
@@ -127,11 +136,32 @@ def build(modules: tuple[Module, ...], cache: Path, go: str, steps: Steps) -> No
     """Build what is missing; Go's build cache is the project's own and dropped afterwards. Raises PlatformError."""
     if not missing(modules, cache, go):
         return
-    with locked(cache / "bin.lock", "the Go builds"):
+    with locked(cache / "bin.lock", "the Go builds"), _fetching(missing(modules, cache, go)[1:]):
         for module in missing(modules, cache, go):
             with steps.step(f"build {module.name} {module.version}".rstrip()):
                 _build(module, binaries(module, cache, go), cache / "go-build")
         shutil.rmtree(cache / "go-build", ignore_errors=True)
+
+
+@contextmanager
+def _fetching(modules: list[Module]) -> Iterator[None]:
+    """Download what these modules are built from while others compile; a build says what is wrong with either."""
+    asked = [
+        subprocess.Popen(
+            [*BESIDE, "go", "list", "-deps", *module.choices, *module.packages],
+            cwd=module.folder,
+            env=_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for module in modules
+    ]
+    try:
+        yield
+    finally:
+        for process in asked:
+            process.kill()
+            process.wait()
 
 
 def _build(module: Module, target: Path, build_cache: Path) -> None:
@@ -140,8 +170,7 @@ def _build(module: Module, target: Path, build_cache: Path) -> None:
     part.mkdir(parents=True)
     # One package of "." would be named after the folder; every other one after its last element.
     output = part / _program(module) if len(module.packages) == 1 else f"{part}/"
-    # Ends with this process, however that ends: what goes on alone would write beside the next run.
-    command = ["setpriv", "--pdeathsig=KILL", "go", "build", *module.flags, "-o", str(output), *module.packages]
+    command = [*BESIDE, "go", "build", *module.flags, "-o", str(output), *module.packages]
     temporary = build_cache / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     environment = _environment() | {"GOCACHE": str(build_cache), "GOTMPDIR": str(temporary)}

@@ -1,4 +1,4 @@
-"""The embedded platform that every end-to-end test shares.
+"""The embedded platform that a worker's end-to-end tests share, and which tests stay on one worker.
 
 MODELSTACK_TEST_PLATFORM=keep reuses a running one and leaves it running; MODELSTACK_TEST_DATA names another folder.
 """
@@ -67,6 +67,13 @@ def completed(environment: dict[str, str]) -> dict[str, str]:
     return environment | {name: value for name, _, value in exported}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests on one worker, and those of tests/e2e too: each goes on with the stacks of the one before."""
+    for item in items:
+        path = item.path.relative_to(PROJECT / "tests")
+        item.add_marker(pytest.mark.xdist_group(path.parts[0] if path.parts[0] == "e2e" else str(path)))
+
+
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The host of a real registry, without a platform around it."""
@@ -76,10 +83,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    """A platform of the tests' own; what a killed run left of it is removed first."""
+    """A platform of this worker's own; what a killed run left of it is removed first."""
     keep = os.environ.get("MODELSTACK_TEST_PLATFORM") == "keep"
     here = hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]
-    data = Path(os.environ.get("MODELSTACK_TEST_DATA") or Path(tempfile.gettempdir()) / f"modelstack-test-{here}")
+    place = Path(os.environ.get("MODELSTACK_TEST_DATA") or Path(tempfile.gettempdir()) / f"modelstack-test-{here}")
+    data = place / os.environ.get("PYTEST_XDIST_WORKER", "")
     own = own_environment("test", data)
     with locked(data / "tests.lock", "the platform of the tests", wait=False):
         if not keep:

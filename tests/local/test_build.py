@@ -96,3 +96,22 @@ def test_a_build_ends_with_the_run_that_was_killed(tmp_path: Path) -> None:
         started.kill()
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not lives(pid), "the build has ended")
+
+
+def test_a_module_is_downloaded_while_the_one_before_it_compiles(
+    tmp_path: Path, silent: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = tmp_path / "bin", tmp_path / "asked"
+    folder.mkdir()
+    # A build that would wait for ever if nothing were downloaded beside it.
+    fetch = f'list) echo "$PWD $$" >{asked}.part; mv {asked}.part {asked}; exec sleep 600;;'
+    (folder / "go").write_text(
+        f"#!/bin/sh\ncase $1 in {fetch} build) until [ -f {asked} ]; do sleep 0.05; done;; esac\n"
+    )
+    (folder / "go").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    one, two = _module(tmp_path / "one", "package main\n"), _module(tmp_path / "two", "package main // other\n")
+    build.build((one, two), tmp_path / "cache", GO, silent)
+    place, pid = asked.read_text().split()
+    assert place == str(two.folder)
+    until(lambda: not lives(int(pid)), "the download has ended")
