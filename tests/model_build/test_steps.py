@@ -1,93 +1,24 @@
 """Steps of whole builds in the build environment, without a registry: what runs again, what is refused."""
 
 import json
-import os
-import re
-import shutil
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from model_build.environment import build_interpreter
-from model_build.places import ROOT
+from tests.model_build.houses import Events, House, open_house, ran
 
 pytestmark = pytest.mark.build
-ROOMS = ("model_build", "model_server", "models")
-STEPS = ["data", "train", "export", "reference", "quantize", "gates", "artifact"]
-SMALL = {
-    r"epochs: \d+": "epochs: 3",
-    r"min_accuracy: [\d.]+": "min_accuracy: 0.3",
-    r"max_drop: [\d.]+": "max_drop: 0.3",
-}
-Events = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class House:
-    """A copy of the checkout with short training, and a cache of its own."""
-
-    root: Path
-    cache: Path
-
-    @property
-    def folder(self) -> Path:
-        return self.root / "models" / "digits"
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return dict(os.environ) | {"MODELSTACK_CACHE": str(self.cache), "PYTHONPATH": str(self.root)}
-
-    def build(self) -> tuple[int, Events]:
-        command = ["build", "--json", "--recipe", str(self.folder / "recipe.yaml")]
-        done = self.python("-m", "model_build", *command)
-        events = [json.loads(line) for line in done.stdout.splitlines()]
-        assert events, done.stderr
-        return done.returncode, events
-
-    def python(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-        command = [build_interpreter(print), *arguments]
-        return subprocess.run(command, env=self.variables, cwd=self.root, capture_output=True, text=True, check=False)
-
-    @contextmanager
-    def changed(self, file: str, pattern: str, new: str) -> Iterator[None]:
-        """Change a file of the model for the block; a pattern that is not there once fails."""
-        path = self.folder / file
-        kept = path.read_text()
-        text, count = re.subn(pattern, new, kept)
-        assert count == 1, pattern
-        path.write_text(text)
-        try:
-            yield
-        finally:
-            path.write_text(kept)
+STEPS = ["data", "train", "export", "quantize", "reference", "gates", "artifact"]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[House, Events]:
     """A build that passed, with its events."""
-    root = tmp_path_factory.mktemp("house")
-    for room in ROOMS:
-        shutil.copytree(ROOT / room, root / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in ROOT.glob("requirements*.txt"):
-        shutil.copy(path, root)
-    recipe = root / "models" / "digits" / "recipe.yaml"
-    for pattern, new in SMALL.items():
-        recipe.write_text(re.sub(pattern, new, recipe.read_text()))
-    house = House(root, tmp_path_factory.mktemp("cache"))
+    house = open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"))
     code, events = house.build()
     assert code == 0, events[-1]
     return house, events
-
-
-def ran(events: Events) -> list[str]:
-    assert events[-1]["event"] == "result", events[-1]
-    return [row["name"] for row in events[-1]["steps"] if row["state"] == "done"]
 
 
 def test_every_step_is_told_from_start_to_end(built: tuple[House, Events]) -> None:
@@ -110,7 +41,7 @@ def test_the_report_holds_steps_figures_and_training(built: tuple[House, Events]
     report = json.loads((house.cache / events[-1]["report"]).read_bytes())
     assert [row["name"] for row in report["steps"]] == STEPS
     assert report["facts"]["data"]["samples"] == {"train": 1258, "validation": 179, "test": 360}
-    assert [row["epoch"] for row in report["curves"]] == [1, 2, 3]
+    assert [row["epoch"] for row in report["curves"]["train"]] == [1, 2, 3]
     assert report["metrics"] == events[-1]["metrics"]
 
 
@@ -179,13 +110,14 @@ def test_weights_that_hold_a_pickled_object_are_refused(built: tuple[House, Even
     script.write_text(
         "import os, pathlib, torch\n"
         "from model_build.job import Job\n"
-        "from model_build.optimize import source\n"
+        "from model_build.optimize import structure\n"
         "class Evil:\n"
         f"    def __reduce__(self):\n        return (os.mkdir, ({str(told)!r},))\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
-        "torch.save({'0.weight': Evil()}, folder / source.WEIGHTS)\n"
+        "torch.save({'0.weight': Evil()}, folder / structure.WEIGHTS)\n"
+        '(folder / structure.STRUCTURE).write_text(\'{"entry": "model.py:build", "edits": []}\')\n'
         f"model = pathlib.Path({str(built[0].folder)!r})\n"
-        "source.trained(Job({'train': folder}, {'entry': 'model.py:build'}, folder, model, print))\n"
+        "structure.load(Job({'model': folder}, {}, folder, model, print))\n"
     )
     done = built[0].python(script)
     assert done.returncode != 0

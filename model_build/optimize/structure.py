@@ -1,0 +1,89 @@
+"""A torch model on disk: the factory it comes from, what steps did to its layers, and its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from model_build import data
+from model_build.errors import RecipeError
+from model_build.job import Job, call_entry
+from model_build.optimize import channels, separable
+
+WEIGHTS = "weights.pt"
+STRUCTURE = "structure.json"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What one step did to the layers: channels it removed, or convolutions it separated."""
+
+    removed: tuple[channels.Removed, ...] = ()
+    separated: tuple[str, ...] = ()
+
+    def apply(self, model: nn.Module, sample: torch.Tensor) -> None:
+        """Do the same to the layers of `model`; its weights are no longer of use."""
+        if self.removed:
+            channels.remove_again(model, sample, self.removed)
+        separable.separate(model, self.separated)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The factory of a model, `file.py:name`, and what steps did to its layers, in order."""
+
+    entry: str
+    edits: tuple[Edit, ...] = ()
+
+    def after(self, edit: Edit) -> Structure:
+        """Return the structure after one more edit."""
+        return Structure(self.entry, (*self.edits, edit))
+
+
+def build(job: Job, structure: Structure) -> nn.Module:
+    """Return the untrained model of `structure`; raises RecipeError where the factory makes none."""
+    model = call_entry(job.model_folder, structure.entry, "model")
+    if not isinstance(model, nn.Module):
+        raise RecipeError(
+            f"{job.model_folder.name}: model: {structure.entry!r} returned {type(model).__name__}; "
+            "return a torch.nn.Module"
+        )
+    for edit in structure.edits:
+        edit.apply(model, sample(job))
+    return model
+
+
+def save(job: Job, structure: Structure, model: nn.Module) -> None:
+    """Write the model into the step's folder."""
+    torch.save(model.state_dict(), job.out / WEIGHTS)
+    (job.out / STRUCTURE).write_text(json.dumps(asdict(structure)))
+
+
+def load(job: Job, alias: str = "model") -> tuple[Structure, nn.Module]:
+    """Return the model that an earlier step saved, ready to answer."""
+    folder: Path = job.inputs[alias]
+    stored: dict[str, Any] = json.loads((folder / STRUCTURE).read_bytes())
+    structure = Structure(stored["entry"], tuple(map(_edit, stored["edits"])))
+    model = build(job, structure)
+    model.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True, map_location="cpu"))
+    return structure, model.eval()
+
+
+def _edit(stored: dict[str, Any]) -> Edit:
+    removed = tuple(channels.Removed(**one) for one in stored["removed"])
+    return Edit(removed, tuple(stored["separated"]))
+
+
+def sample(job: Job) -> torch.Tensor:
+    """Return a batch of one zero sample, [1, …]."""
+    return torch.zeros((1, *data.read(job.inputs["data"], "train").inputs.shape[1:]))
+
+
+def parameters(model: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(one.numel() for one in model.parameters())

@@ -1,0 +1,122 @@
+"""The steps of a recipe, each with its parameters."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+
+
+class Frozen(BaseModel):
+    """A part of a recipe: immutable, every key known, every type exact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Augment(Frozen):
+    """What training does to a batch; validation and test are never touched."""
+
+    shift: int = Field(default=0, ge=0, le=16, description="pixels, each way, filled with zeros")
+
+
+class Train(Frozen):
+    """Seeded training with early stopping on validation loss, from the start or of what a step left."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(default=64, ge=2, le=65_536)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    patience: int = Field(default=5, ge=1, le=10_000)
+    augment: Augment = Augment()
+
+
+class Prune(Frozen):
+    """Weights set to zero (unstructured: smaller when compressed, not faster) or channels removed (structured)."""
+
+    method: Literal["unstructured", "structured"]
+    amount: float = Field(gt=0, lt=1, description="share of the weights, or of each layer's channels")
+    round_to: int = Field(default=4, ge=1, le=256, description="structured: channels left are a multiple of it")
+    finetune: Train
+
+
+class Separable(Frozen):
+    """Convolutions replaced by a depthwise and a pointwise one (MobileNets, arXiv:1704.04861), to be distilled next."""
+
+    layers: tuple[Annotated[str, Field(max_length=200)], ...] | None = Field(
+        default=None, min_length=1, max_length=1000
+    )
+
+
+class Teacher(Frozen):
+    """A larger model, trained for a student to learn from."""
+
+    model: EntryPoint
+    train: Train
+
+
+class Features(Frozen):
+    """A layer of the student that learns to answer as one of the teacher (FitNets, arXiv:1412.6550)."""
+
+    teacher: str = Field(max_length=200)
+    student: str = Field(max_length=200)
+    weight: float = Field(default=1.0, gt=0, le=1000)
+
+
+class Distill(Frozen):
+    """A student that learns from softened answers and hard labels (Hinton et al., arXiv:1503.02531).
+
+    Without `teacher` it is the model that `train` made; without `student` it is what the step before left.
+    """
+
+    train: Train
+    student: EntryPoint | None = None
+    teacher: Teacher | None = None
+    temperature: float = Field(default=4.0, ge=1, le=100)
+    hard_labels: Share = Field(default=0.1, description="share of the loss that hard labels have")
+    features: Features | None = None
+
+
+class Export(Frozen):
+    """ONNX with a dynamic batch."""
+
+    opset: int = Field(default=20, ge=18, le=23)
+
+
+class Quantize(Frozen):
+    """Static int8 as QDQ nodes; calibration reads training data."""
+
+    method: Literal["static-int8"]
+    per_channel: bool = True
+    calibration_samples: int = Field(default=200, ge=1, le=100_000)
+    reduce_range: bool = Field(default=True, description="7-bit weights: right on CPUs without VNNI too")
+
+
+class Step(Frozen):
+    """One step: a mapping with the step's name as its only key."""
+
+    train: Train | None = None
+    prune: Prune | None = None
+    separable: Separable | None = None
+    distill: Distill | None = None
+    export: Export | None = None
+    quantize: Quantize | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        named = [key for key in type(self).model_fields if getattr(self, key) is not None]
+        if len(named) != 1:
+            raise ValueError(
+                f"names {len(named)} steps, the limit is 1; write one of {', '.join(type(self).model_fields)}"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return next(key for key in type(self).model_fields if getattr(self, key) is not None)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The step's parameters as plain values."""
+        return dict(getattr(self, self.name).model_dump(mode="json"))
