@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from local import connection, ports
 from local.connection import Connection
@@ -67,12 +69,17 @@ def completed(environment: dict[str, str]) -> dict[str, str]:
     return environment | {name: value for name, _, value in exported}
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, and those of tests/e2e too: each goes on with the stacks of the one before."""
-    for item in items:
-        path = item.path.relative_to(PROJECT / "tests")
-        item.add_marker(pytest.mark.xdist_group(path.parts[0] if path.parts[0] == "e2e" else str(path)))
+class ByFile(LoadFileScheduling):  # type: ignore[misc] # xdist ships no types
+    """Keeps a file's tests on one worker, and all of tests/e2e: each goes on with the stacks of the one before."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Hand files to workers in the order they lie in, so that the long ones at the start begin first."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -14,15 +14,16 @@ from tests.conftest import Platform
 from tests.e2e.checkout import Checkout, clone
 from tests.e2e.cluster import Cluster
 
+# What an activated environment, and the `make` that runs the tests, would hand on to the commands of a user.
+OF_THIS_RUN = {"VIRTUAL_ENV", "PULUMI_PYTHON_CMD", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL"}
+
 
 @pytest.fixture(scope="session")
 def checkout(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A clean clone, whose commands find the tests' platform."""
     folder = tmp_path_factory.mktemp("clone") / "modelstack"
     clone(folder)
-    kept = {
-        name: value for name, value in platform.environment.items() if name not in {"VIRTUAL_ENV", "PULUMI_PYTHON_CMD"}
-    }
+    kept = {name: value for name, value in platform.environment.items() if name not in OF_THIS_RUN}
     return Checkout(
         folder, {**kept, "PYTHON": sys.executable, "PATH": f"{folder}/.venv/bin:{_without_own_venv(kept['PATH'])}"}
     )
