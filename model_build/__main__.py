@@ -1,40 +1,25 @@
-"""`python -m model_build build|inspect|held-out`: the command line, with the exit codes of docs/architecture.md."""
+"""`python -m model_build new|build|inspect|diff|export|held-out|gc`: the command line of docs/recipes.md."""
 
 import argparse
 import json
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from model_build import collect, compare, scaffold
 from model_build import inputs as build_inputs
+from model_build.arguments import parser
 from model_build.errors import BuildError, CancelledError, DataError, one_line
 from model_build.events import Sink, sink_for
-
-ABOUT = "Turns a recipe into a model that passed its gates and, with --push, into an image by digest."
-MORE = """\
-examples:
-  python -m model_build.environment              make the build environment, print its interpreter
-  .venv-build/bin/python -m model_build build --recipe models/digits/recipe.yaml
-  .venv-build/bin/python -m model_build build --recipe models/digits/recipe.yaml \\
-      --push registry.example/models/digits --base registry.example/base@sha256:<64 hex digits>
-  python -m model_build inspect --recipe models/digits/recipe.yaml
-
-A step whose input, parameters and code did not change is never run again; its artifact lies in the cache.
-
-environment:
-  MODELSTACK_CACHE   artifacts, packages, reports and logs (default /var/cache/modelstack)
-
-exit codes:
-  0 done, 2 usage, 3 recipe, 4 data, 5 gate, 6 registry, 7 environment, 130 cancelled, 1 anything else
-"""
+from model_build.places import cache_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     sink = sink_for(as_json=options.json)
     try:
         signal.signal(signal.SIGTERM, _cancel)
@@ -51,19 +36,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, sink: Sink) -> int:
-    if options.command == "inspect":
-        return _inspect(options)
-    # inspect answers in the time of a glance; what builds loads numpy and the registry client.
+    run: dict[str, Callable[[argparse.Namespace, Sink], int]] = {
+        "new": _new,
+        "build": _build,
+        "inspect": _inspect,
+        "diff": _diff,
+        "export": _export,
+        "held-out": _held_out,
+        "gc": _gc,
+    }
+    return run[options.command](options, sink)
+
+
+def _new(options: argparse.Namespace, _: Sink) -> int:
+    recipe = scaffold.create(options.name, options.models)
+    if options.json:
+        print(json.dumps({"recipe": str(recipe)}))
+        return 0
+    print(f"{recipe} is ready: .venv-build/bin/python -m model_build build --recipe {recipe}")
+    return 0
+
+
+# What answers in the time of a glance loads neither numpy nor the registry client; a build does.
+def _build(options: argparse.Namespace, sink: Sink) -> int:
     from model_build.build import Order, build  # noqa: PLC0415
 
-    if options.command == "build":
-        sink.result(build(Order(options.recipe, options.push, options.base), sink))
-        return 0
-    return _held_out(options, sink)
+    sink.result(build(Order(options.recipe, options.push, options.base), sink))
+    return 0
+
+
+def _export(options: argparse.Namespace, sink: Sink) -> int:
+    from model_build import edge  # noqa: PLC0415
+    from model_build.artifact import MODEL  # noqa: PLC0415
+    from model_build.build import Order, build  # noqa: PLC0415
+
+    result = build(Order(options.recipe, None, None), sink)
+    artifact = Path(result["artifact"])
+    try:
+        shutil.copytree(artifact, options.out, dirs_exist_ok=True)
+    except OSError as error:
+        raise DataError(f"--out: {options.out} cannot be written ({error.strerror}); name another folder") from error
+    if options.format == "ort":
+        edge.write(artifact, options.out, options.target)
+        (options.out / MODEL).unlink()
+    sink.result(result)
+    return 0
 
 
 def _held_out(options: argparse.Namespace, sink: Sink) -> int:
-    from model_build.build import held_out  # noqa: PLC0415 (as above)
+    from model_build.build import held_out  # noqa: PLC0415
 
     folder = held_out(options.recipe, sink)
     try:
@@ -75,7 +96,23 @@ def _held_out(options: argparse.Namespace, sink: Sink) -> int:
     return 0
 
 
-def _inspect(options: argparse.Namespace) -> int:
+def _diff(options: argparse.Namespace, _: Sink) -> int:
+    found = compare.compare(options.old, options.new, cache_root() / "reports")
+    print(json.dumps(found.values()) if options.json else "\n".join(found.lines()))
+    return 0
+
+
+def _gc(options: argparse.Namespace, _: Sink) -> int:
+    removed = collect.collect(cache_root(), options.days, dry_run=options.dry_run)
+    if options.json:
+        print(json.dumps({"entries": removed.entries, "bytes": removed.size, "dry_run": options.dry_run}))
+        return 0
+    would = "would be removed" if options.dry_run else "removed"
+    print(f"{removed.entries} entries, {removed.size / 1e6:.1f} MB {would}")
+    return 0
+
+
+def _inspect(options: argparse.Namespace, _: Sink) -> int:
     found = build_inputs.compute(options.recipe, options.base)
     if options.json:
         print(json.dumps({"inputs": found.hash, "parts": dict(found.parts), "recipe": found.recipe}))
@@ -92,37 +129,6 @@ def _cancel(number: int, _: FrameType | None) -> None:
     raise CancelledError(
         f"the build was stopped by {signal.Signals(number).name}; run it again, finished steps are kept"
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m model_build",
-        description=ABOUT,
-        epilog=MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    making = _command(commands, "build", "train, export, quantize and gate; with --push bake and push the image too")
-    making.add_argument(
-        "--push", metavar="HOST/REPOSITORY", help="where the image goes; without it the artifact's folder is the end"
-    )
-    showing = _command(commands, "inspect", "print the inputs' hash and the parts it is made of; builds nothing")
-    holding = _command(commands, "held-out", "write the held-out split that gates judge by")
-    holding.add_argument(
-        "--out", metavar="FILE.npz", type=Path, required=True, help="numpy archive of `inputs` and `labels`"
-    )
-    for one in (making, showing):
-        one.add_argument("--base", metavar="REF", help="base image, NAME@sha256:<64 hex digits>")
-    for one in (making, showing, holding):
-        one.add_argument("--recipe", metavar="PATH", type=Path, required=True, help="models/<name>/recipe.yaml")
-        one.add_argument("--json", action="store_true", help="events as JSON, one object a line, for programs")
-    return parser
-
-
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str
-) -> argparse.ArgumentParser:
-    return commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
 
 
 if __name__ == "__main__":

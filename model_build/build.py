@@ -14,7 +14,7 @@ from model_build.events import Reporter, Sink
 from model_build.inputs import Inputs
 from model_build.oci.image import Base
 from model_build.places import cache_root
-from model_build.publish import Destination, publish
+from model_build.publish import PAGE_TYPE, REPORT_TYPE, Destination, publish
 from model_build.recipe import Recipe
 
 
@@ -37,11 +37,11 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
     target = _Target.of(order, parsed, inputs)
     with pipeline.Pipeline(order.recipe, parsed, inputs, store, sink) as steps:
         built = steps.build()
-    path = report.write(built, inputs, store.root)
+    written = report.write(built, inputs, store.root)
     rows = report.rows(built)
     image = None
     if target is not None:
-        image, further = _image(target, Parts(parsed.name, built.artifact.path, inputs), store, path, sink)
+        image, further = _image(target, Parts(parsed.name, built.artifact.path, inputs), store, written, sink)
         rows += further
     return {
         "image": image,
@@ -49,7 +49,8 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
         "inputs": inputs.hash,
         "steps": rows,
         "metrics": built.step("gates").stored.facts,
-        "report": path,
+        "report": written.figures,
+        "page": written.page,
     }
 
 
@@ -73,7 +74,7 @@ class _Target:
 
 
 def _image(
-    target: _Target, parts: Parts, store: StepStore, report_path: str, sink: Sink
+    target: _Target, parts: Parts, store: StepStore, written: report.Written, sink: Sink
 ) -> tuple[str, list[dict[str, Any]]]:
     baking = Reporter.start(sink, "bake")
     baking.tell("started")
@@ -87,8 +88,11 @@ def _image(
     def told(done: int, whole: int) -> None:
         pushing.tell("running", done / max(whole, 1), f"{done / 1e6:.0f} of {whole / 1e6:.0f} MB")
 
-    told_of = (store.root / report_path).read_bytes()
-    digest, own = publish(images, target.destination, parts.inputs.tag, told_of, told)
+    attached = {
+        REPORT_TYPE: (store.root / written.figures).read_bytes(),
+        PAGE_TYPE: (store.root / written.page).read_bytes(),
+    }
+    digest, own = publish(images, target.destination, parts.inputs.tag, attached, told)
     pushing.tell("done", 1.0, "" if own else "an image of the same inputs was pushed before; it stays")
     rows = [_row("bake", baking, size), _row("push", pushing, None)]
     return target.destination.image(digest), rows

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class StepStore:
             return None
         if not sound:
             return None
+        with suppress(OSError):
+            os.utime(folder)  # `gc` goes by when an artifact was last of use
         return Stored(folder / "out", hash_value(record["files"]), record["seconds"], record["facts"])
 
     def locked(self, key: str, waiting: Callable[[], None]) -> AbstractContextManager[int]:

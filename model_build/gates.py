@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_build import data, npz
-from model_build.artifact import INPUT, MODEL, OUTPUT
+from model_build.artifact import CONFUSION, INPUT, MODEL, OUTPUT
 from model_build.errors import GateError
+from model_build.host import instruction_sets
 from model_build.job import Job
 from model_build.measure import Artifact, UnusableError, accuracy, latencies_ms
 
@@ -32,10 +33,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Figures and what they miss; every miss names figure, limit and remedy."""
+    """Figures and what they miss; every miss names figure, limit and remedy. `confusion` is [label][answer]."""
 
     metrics: dict[str, Any]
     misses: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...] = ()
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -51,6 +53,8 @@ def run(job: Job) -> dict[str, Any]:
     verdict = judge(subject, job.params["gates"])
     if verdict.misses:
         raise GateError("; ".join(verdict.misses))
+    names = data.read_names(job.inputs["data"])
+    (job.out / CONFUSION).write_text(json.dumps({"names": names, "counts": verdict.confusion}))
     (job.out / "metrics.json").write_text(json.dumps(verdict.metrics, indent=1, sort_keys=True, allow_nan=False))
     return verdict.metrics
 
@@ -77,7 +81,7 @@ def judge(subject: Subject, gates: Mapping[str, Any]) -> Verdict:
     metrics = _figures(subject, answers, (source, exported, artifact))
     parity, missed = _parity(subject, exported, gates["parity"])
     metrics["parity"] = parity
-    return Verdict(metrics, (*limits(metrics, gates), *missed))
+    return Verdict(metrics, (*limits(metrics, gates), *missed), _confusion(answers["artifact"], subject))
 
 
 def _contract(name: str, model: Artifact, subject: Subject) -> list[str]:
@@ -136,6 +140,12 @@ def _sound(name: str, answers: NDArray[np.float32] | None, subject: Subject) -> 
     return []
 
 
+def _confusion(answers: NDArray[np.float32], subject: Subject) -> tuple[tuple[int, ...], ...]:
+    counts = np.zeros((subject.classes, subject.classes), np.int64)
+    np.add.at(counts, (subject.test.labels, answers.argmax(axis=1)), 1)
+    return tuple(tuple(map(int, row)) for row in counts)
+
+
 def _figures(
     subject: Subject, answers: Mapping[str, NDArray[np.float32]], models: tuple[Artifact, Artifact, Artifact]
 ) -> dict[str, Any]:
@@ -161,6 +171,7 @@ def _figures(
         "exported_latency_ms": exported_latency,
         "source_latency_ms": source_latency,
         "speedup": source_latency / latency,
+        "instructions": instruction_sets(),
     }
 
 

@@ -1,7 +1,7 @@
 """Puts a finished image into its registry: layers, manifest, report, and the inputs' tag last."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
 
 REPORT_TYPE = "application/vnd.modelstack.report.v1+json"
+PAGE_TYPE = "application/vnd.modelstack.report.v1+html"
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,15 @@ class Destination:
 
 
 def publish(
-    images: Sequence[Image], to: Destination, tag: str, report: bytes, told: Callable[[int, int], None]
+    images: Sequence[Image],
+    to: Destination,
+    tag: str,
+    attachments: Mapping[str, bytes],
+    told: Callable[[int, int], None],
 ) -> tuple[str, bool]:
     """Push `images` and return the digest the tag names, and whether it is the one pushed now.
 
+    `attachments` (type → content) become referrers of what the tag names.
     Of two builds of the same inputs the first to push wins: on loopback a tag that is there stays. Whoever may push
     elsewhere could have planted it, so there it is moved to what was built here.
     """
@@ -65,8 +71,9 @@ def publish(
     if earlier is not None and earlier.digest != subject.digest and is_loopback(to.registry.host):
         return earlier.digest, False
     to.registry.put(to.repository, subject.digest, body, media_type)
-    if not referrers(to.registry, to.repository, subject.digest, REPORT_TYPE):
-        attach(to.registry, to.repository, subject, REPORT_TYPE, report)
+    for kind, content in attachments.items():
+        if not referrers(to.registry, to.repository, subject.digest, kind):
+            attach(to.registry, to.repository, subject, kind, content)
     to.registry.put(to.repository, tag, body, media_type)
     return subject.digest, True
 

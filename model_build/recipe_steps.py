@@ -83,13 +83,35 @@ class Export(Frozen):
     opset: int = Field(default=20, ge=18, le=23)
 
 
-class Quantize(Frozen):
-    """Static int8 as QDQ nodes; calibration reads training data."""
+class KeepFp32(Frozen):
+    """Nodes left out of int8, the costliest first, until validation drops by no more than `max_drop`."""
 
-    method: Literal["static-int8"]
+    max_drop: Share
+    max_nodes: int = Field(default=4, ge=1, le=256)
+
+
+class Quantize(Frozen):
+    """int8 or float16; static int8 is calibrated on training data and told apart node by node."""
+
+    method: Literal["static-int8", "dynamic-int8", "float16"]
+    instructions: Literal["avx2", "avx512-vnni", "arm64"] = Field(
+        default="avx2", description="what the served model runs on; avx2 is right on every x86-64 machine"
+    )
     per_channel: bool = True
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    percentile: float = Field(default=99.99, ge=50, le=100)
     calibration_samples: int = Field(default=200, ge=1, le=100_000)
-    reduce_range: bool = Field(default=True, description="7-bit weights: right on CPUs without VNNI too")
+    keep_fp32: KeepFp32 | None = None
+
+    @model_validator(mode="after")
+    def _keys_of_its_method(self) -> Self:
+        static = {"calibration", "percentile", "calibration_samples", "keep_fp32"}
+        foreign = sorted(self.model_fields_set & static) if self.method != "static-int8" else []
+        if self.method == "float16":
+            foreign += sorted(self.model_fields_set & {"instructions", "per_channel"})
+        if foreign:
+            raise ValueError(f"has {', '.join(foreign)}, which {self.method} does not use; remove it")
+        return self
 
 
 class Step(Frozen):

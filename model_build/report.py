@@ -1,11 +1,12 @@
-"""What a build tells at its end: the table of steps, the figures, and a report file apart from every layer."""
+"""What a build tells at its end: the table of steps, the figures, and a report apart from every layer."""
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_build.artifact import CURVES, MODEL
+from model_build.artifact import CONFUSION, CURVES, HISTOGRAMS, MODEL, SENSITIVITY
 from model_build.inputs import Inputs
 from model_build.pipeline import Built
 from model_build.runner import StepRun
@@ -34,8 +35,10 @@ def _row(run: StepRun, known: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _trained(run: StepRun) -> bool:
-    return (run.stored.path / CURVES).is_file()
+def _held(built: Built, file: str) -> dict[str, Any]:
+    """Return what each step that wrote `file` has in it."""
+    found = ((run.name, run.stored.path / file) for run in built.steps)
+    return {name: json.loads(path.read_bytes()) for name, path in found if path.is_file()}
 
 
 def _size(run: StepRun) -> int | None:
@@ -43,25 +46,51 @@ def _size(run: StepRun) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def write(built: Built, inputs: Inputs, cache: Path) -> str:
-    """Write the report and return its path below the cache."""
-    place = f"reports/{inputs.hash}.json"
-    curves = {run.name: json.loads((run.stored.path / CURVES).read_bytes()) for run in built.steps if _trained(run)}
-    report = {
+@dataclass(frozen=True)
+class Written:
+    """Where a build's report lies below the cache: JSON for programs, a page for people."""
+
+    figures: str
+    page: str
+
+
+def write(built: Built, inputs: Inputs, cache: Path) -> Written:
+    """Write the report where it is not there as it is; the page needs nothing beside it."""
+    written = Written(f"reports/{inputs.hash}.json", f"reports/{inputs.hash}.html")
+    report = _report(built, inputs) | {"page": written.page}
+    text = json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    figures, page = cache / written.figures, cache / written.page
+    if not (page.is_file() and figures.is_file() and figures.read_text() == text):
+        # Plots take a second, which a build of nothing new has not.
+        from model_build.page import render  # noqa: PLC0415
+
+        _replace(page, render(report))
+        _replace(figures, text)
+    return written
+
+
+def _report(built: Built, inputs: Inputs) -> dict[str, Any]:
+    gates = built.step("gates").stored
+    table = [{**row, "seconds": run.stored.seconds} for row, run in zip(rows(built), built.steps, strict=True)]
+    return {
         "version": 1,
         "inputs": inputs.hash,
         "parts": dict(inputs.parts),
         "recipe": inputs.recipe,
-        "steps": [{**row, "seconds": run.stored.seconds} for row, run in zip(rows(built), built.steps, strict=True)],
-        "metrics": built.step("gates").stored.facts,
-        "facts": {run.name: run.stored.facts for run in built.steps if run.name != "gates"},
         "chosen": built.chosen,
-        "curves": curves,
+        "steps": [{key: value for key, value in row.items() if key != "state"} for row in table],
+        "metrics": gates.facts,
+        "confusion": json.loads((gates.path / CONFUSION).read_bytes()),
+        "facts": {run.name: run.stored.facts for run in built.steps if run.name != "gates"},
+        "curves": _held(built, CURVES),
+        "sensitivity": _held(built, SENSITIVITY),
+        "histograms": _held(built, HISTOGRAMS),
         "artifact": {"digest": built.artifact.digest, "model": MODEL},
     }
-    target = cache / place
+
+
+def _replace(target: Path, text: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    unfinished.write_text(text)
     unfinished.replace(target)
-    return place

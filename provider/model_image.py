@@ -217,7 +217,7 @@ def _outputs(inputs: Properties, wanted: Wanted, made: Made, tag: str) -> Proper
         "tag": tag,
         "steps": told.get("steps") or [],
         "metrics": told.get("metrics") or {},
-        "report": told.get("report") or "",
+        "report": told.get("page") or told.get("report") or "",
     }
     return {**inputs, **{key: wrap(value) for key, value in outputs.items()}}
 

@@ -1,39 +1,46 @@
-"""fp32 ONNX → static int8 as QDQ nodes, calibrated on training data alone."""
+"""The quantize step: the exported fp32 ONNX in fewer bits, by the method that the recipe names."""
 
+import json
 import logging
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from model_build import data
-from model_build.artifact import INPUT, MODEL
+from model_build.artifact import HISTOGRAMS, MODEL, SENSITIVITY
 from model_build.errors import RecipeError
 from model_build.job import Job
-from model_build.optimize import clean
-
-BATCH = 32
-
-
-class _Calibration(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
-    """Gives the quantizer training samples in batches."""
-
-    def __init__(self, inputs: data.Floats, count: int, seed: int) -> None:
-        chosen = np.random.default_rng(seed).permutation(len(inputs))[:count]
-        self._parts = iter(np.array_split(inputs[np.sort(chosen)], max(1, -(-len(chosen) // BATCH))))
-
-    def get_next(self) -> dict[str, data.Floats] | None:
-        """Return the next batch, None at the end."""
-        part = next(self._parts, None)
-        return None if part is None else {INPUT: part}
+from model_build.optimize import clean, histograms, int8, sensitivity
 
 
 def run(job: Job) -> dict[str, Any]:
     """Quantize the exported model; raises RecipeError where calibration asks for more than there is."""
+    logging.getLogger().setLevel(logging.ERROR)
+    told: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if job.params["method"] == "float16":
+            made = _halved(job.inputs["export"] / MODEL)
+        elif job.params["method"] == "dynamic-int8":
+            made = int8.dynamic(int8.prepared(job.inputs["export"] / MODEL, Path(folder)), job.params)
+        else:
+            made, told = _static(job, int8.prepared(job.inputs["export"] / MODEL, Path(folder)))
+    clean.save(made, job.out / MODEL)
+    return {"size": (job.out / MODEL).stat().st_size, **told}
+
+
+def _halved(exported: Path) -> onnx.ModelProto:
+    # Inputs and outputs stay fp32: what calls the model need not know.
+    model = OnnxModel(convert_float_to_float16(onnx.load(exported), keep_io_types=True))
+    model.topological_sort()  # the converter puts its casts at the end
+    return model.model
+
+
+def _static(job: Job, model: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
     params = job.params
     inputs = data.read(job.inputs["data"], "train").inputs
     if params["calibration_samples"] > len(inputs):
@@ -41,20 +48,15 @@ def run(job: Job) -> dict[str, Any]:
             f"steps.quantize.calibration_samples: {params['calibration_samples']} is above the limit of {len(inputs)} "
             "training samples; lower it"
         )
-    logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
-        prepared, made = Path(folder) / "prepared.onnx", Path(folder) / MODEL
-        quant_pre_process(str(job.inputs["export"] / MODEL), str(prepared), skip_symbolic_shape=True)
-        job.progress(0.3, "calibrating")
-        quantize_static(
-            str(prepared),
-            str(made),
-            _Calibration(inputs, params["calibration_samples"], params["seed"]),
-            quant_format=QuantFormat.QDQ,
-            per_channel=params["per_channel"],
-            reduce_range=params["reduce_range"],
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-        clean.save(onnx.load(made), job.out / MODEL)
-    return {"size": (job.out / MODEL).stat().st_size}
+    calibration = int8.chosen(inputs, params["calibration_samples"], params["seed"])
+    order = sensitivity.costs(model, calibration, params, job.progress)
+    (job.out / SENSITIVITY).write_text(json.dumps([asdict(one) for one in order], indent=1))
+    told: dict[str, Any] = {}
+    if params["keep_fp32"] is None:
+        made = int8.static(model, calibration, params)
+    else:
+        validation = data.read(job.inputs["data"], "validation")
+        made, kept, drop = sensitivity.without_the_costliest(model, calibration, validation, order, params)
+        told = {"kept_fp32": kept, "validation_drop": drop}
+    (job.out / HISTOGRAMS).write_text(json.dumps(histograms.of(model, made, calibration)))
+    return made, told

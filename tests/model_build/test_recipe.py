@@ -27,6 +27,18 @@ def test_the_recipes_of_this_project_are_sound(name: str) -> None:
         ("model: model.py:build", "model: ../model.py:build", "model: '../model.py:build'"),
         ("client: installed", "client: pip", "sources"),
         ("- export: {opset: 20}", "- export: {opset: 20}\n  - export: {opset: 20}", "steps"),
+        ("- export: {opset: 20}", "- separable: {}\n  - export: {opset: 20}", "in the order train, separable, export"),
+        ("method: static-int8", "method: dynamic-int8", "has calibration_samples, which dynamic-int8 does not use"),
+        (
+            "gates:",
+            "search: {candidates: {a: [{quantize: {method: float16}}]}}\ngates:",
+            "steps beside search are in the order train",
+        ),
+        (
+            "- export: {opset: 20}",
+            "- distill: {student: nowhere.py:net, train: {epochs: 1}}\n  - export: {opset: 20}",
+            "steps[1].distill.student: 'nowhere.py:net' names no file",
+        ),
         ("version: 1", "version: 1\nversion: 1", "version"),
         ("seed: 7", "seed: !!python/object/apply:os.system ['true']", "line 7"),
     ],

@@ -1,0 +1,100 @@
+"""The arguments of `python -m model_build`, and what `--help` says."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (it has no other name)
+
+ABOUT = "Turns a recipe into a model that passed its gates and, with --push, into an image by digest."
+MORE = """\
+examples:
+  python -m model_build.environment              make the build environment, print its interpreter
+  .venv-build/bin/python -m model_build build --recipe models/digits/recipe.yaml
+  .venv-build/bin/python -m model_build build --recipe models/digits/recipe.yaml \\
+      --push registry.example/models/digits --base registry.example/base@sha256:<64 hex digits>
+  python -m model_build inspect --recipe models/digits/recipe.yaml
+  python -m model_build new spam                 a folder models/spam that trains and passes its gates as it is
+  .venv-build/bin/python -m model_build export --recipe models/digits/recipe.yaml --out edge --format ort
+  python -m model_build diff 8d37c1 f20a11       two builds by the first digits of their inputs
+  python -m model_build gc --days 30
+
+A step whose input, parameters and code did not change is never run again; its artifact lies in the cache.
+
+environment:
+  MODELSTACK_CACHE   artifacts, packages, reports and logs (default /var/cache/modelstack)
+
+exit codes:
+  0 done, 2 usage, 3 recipe, 4 data, 5 gate, 6 registry, 7 environment, 130 cancelled, 1 anything else
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    made = argparse.ArgumentParser(
+        prog="python -m model_build",
+        description=ABOUT,
+        epilog=MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _new(commands)
+    making = _command(commands, "build", "run the steps and gates; with --push bake and push the image too")
+    making.add_argument(
+        "--push", metavar="HOST/REPOSITORY", help="where the image goes; without it the artifact's folder is the end"
+    )
+    showing = _command(commands, "inspect", "print the inputs' hash and the parts it is made of; builds nothing")
+    _diff(commands)
+    exporting = _export(commands)
+    holding = _command(commands, "held-out", "write the held-out split that gates judge by")
+    holding.add_argument(
+        "--out", metavar="FILE.npz", type=Path, required=True, help="numpy archive of `inputs` and `labels`"
+    )
+    _gc(commands)
+    for one in (making, showing):
+        one.add_argument("--base", metavar="REF", help="base image, NAME@sha256:<64 hex digits>")
+    for one in (making, showing, exporting, holding):
+        one.add_argument("--recipe", metavar="PATH", type=Path, required=True, help="models/<name>/recipe.yaml")
+    return made
+
+
+def _new(commands: _Commands) -> None:
+    made = _command(commands, "new", "write the folder of a model that passes its own gates as it is")
+    made.add_argument("name", metavar="NAME", help="lower-case letters, digits and dashes")
+    made.add_argument("--models", metavar="FOLDER", type=Path, default=Path("models"), help="default: models")
+
+
+def _diff(commands: _Commands) -> None:
+    made = _command(commands, "diff", "tell what two builds differ in: recipe, inputs, figures")
+    for which in ("old", "new"):
+        made.add_argument(which, metavar=which.upper(), help="a report's path, or the first digits of its inputs hash")
+
+
+def _export(commands: _Commands) -> argparse.ArgumentParser:
+    made = _command(commands, "export", "build, and write the artifact into a folder, for devices too")
+    made.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="made where it is missing")
+    made.add_argument("--format", choices=("onnx", "ort"), default="onnx", help="ort: optimized, for small runtimes")
+    made.add_argument("--target", choices=("host", "arm64"), default="host", help="what an ort file is optimized for")
+    return made
+
+
+def _gc(commands: _Commands) -> None:
+    made = _command(commands, "gc", "remove from the cache what no build has used for some days")
+    made.add_argument("--days", metavar="N", type=_days, default=30.0, help="at least 1; default: 30")
+    made.add_argument("--dry-run", action="store_true", help="tell what would go, and remove nothing")
+
+
+def _days(text: str) -> float:
+    # A build that runs may hold what it has found in the cache for hours.
+    days = float(text)
+    if not days >= 1:
+        raise argparse.ArgumentTypeError(f"{text} is below the limit of 1 day, which a build may take; raise it")
+    return days
+
+
+def _command(commands: _Commands, name: str, about: str) -> argparse.ArgumentParser:
+    made = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    made.add_argument("--json", action="store_true", help="JSON, one object a line, for programs")
+    return made

@@ -1,0 +1,87 @@
+"""What each node costs when it alone is int8, and which to leave in fp32 for the sake of accuracy."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from model_build import data
+from model_build.measure import Artifact, accuracy
+from model_build.optimize import int8
+from model_build.rounding import relative_error
+
+SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One node: the mean squared change of the logits over their variance, and its weights' own rounding error."""
+
+    node: str
+    kind: str
+    distance: float
+    weight_error: float | None
+
+
+def costs(
+    model: Path, calibration: data.Floats, params: Mapping[str, Any], progress: Callable[[float, str], None]
+) -> list[Cost]:
+    """Return each node's cost, the largest first; answers are of training samples alone."""
+    samples = np.ascontiguousarray(calibration[:SAMPLES])
+    wanted = Artifact(model).answer(samples)
+    scale = float(np.var(wanted)) or 1.0
+    names = int8.nodes(model)
+    found = []
+    for index, name in enumerate(names):
+        progress(index / len(names), f"{name} alone in int8")
+        answers = loaded(int8.static(model, samples, params, only=[name])).answer(samples)
+        found.append(_cost(model, name, float(np.mean((answers - wanted) ** 2)) / scale, params))
+    return sorted(found, key=lambda one: (-one.distance, one.node))
+
+
+def without_the_costliest(
+    model: Path,
+    calibration: data.Floats,
+    validation: data.Split,
+    order: list[Cost],
+    params: Mapping[str, Any],
+) -> tuple[onnx.ModelProto, list[str], float]:
+    """Leave one node after the other out of int8 until validation drops by no more than the recipe allows.
+
+    Returns the model, the nodes left in fp32 and the drop, which is too large where the nodes ran out.
+    """
+    limit = params["keep_fp32"]
+    source = accuracy(Artifact(model).answer_all(validation.inputs), validation.labels)
+    kept: list[str] = []
+    while True:
+        made = int8.static(model, calibration, params, without=kept or None)
+        drop = source - accuracy(loaded(made).answer_all(validation.inputs), validation.labels)
+        if drop <= limit["max_drop"] or len(kept) == min(limit["max_nodes"], len(order)):
+            return made, kept, drop
+        kept = [one.node for one in order[: len(kept) + 1]]
+
+
+def loaded(model: onnx.ModelProto) -> Artifact:
+    """Return the model in onnxruntime."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        return Artifact(path)
+
+
+def _cost(model: Path, name: str, distance: float, params: Mapping[str, Any]) -> Cost:
+    graph = onnx.load(model).graph
+    node = next(one for one in graph.node if one.name == name)
+    weights = next((numpy_helper.to_array(one) for one in graph.initializer if one.name in node.input[1:2]), None)
+    if weights is None:
+        return Cost(name, node.op_type, distance, None)
+    bits = 7 if int8.PRESETS[params["instructions"]].reduce_range else 8
+    axis = 0 if node.op_type == "Conv" else weights.ndim - 1
+    return Cost(name, node.op_type, distance, relative_error(weights, bits, axis if params["per_channel"] else None))
