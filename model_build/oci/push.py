@@ -1,12 +1,13 @@
 """Pushes an image so that a tag never names an incomplete one, and attaches what belongs to it as referrers."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from model_build.errors import RegistryError
-from model_build.oci.descriptor import CONFIG, DOCKER_INDEX, EMPTY, INDEX, MANIFEST, Descriptor
+from model_build.oci.descriptor import CONFIG, DOCKER_INDEX, EMPTY, INDEX, MANIFEST, Descriptor, digest_of
 from model_build.oci.image import Base, Image
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
@@ -202,8 +203,13 @@ def _fallback(registry: Registry, repository: str, digest: str) -> dict[str, Any
 
 
 def _list_under_fallback(registry: Registry, repository: str, subject: Descriptor, listed: Descriptor) -> None:
+    replaced = registry.head(repository, fallback_tag(subject.digest))
     before = _fallback(registry, repository, subject.digest).get("manifests") or []
     kept = [one for one in before if one["digest"] != listed.digest]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, listed.json()]}
     body = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
     registry.put(repository, fallback_tag(subject.digest), body, INDEX)
+    if replaced is not None and replaced.digest != digest_of(body):
+        # No tag names the earlier list any more, so that nothing else would ever remove it; some registries cannot.
+        with contextlib.suppress(RegistryError):
+            registry.delete(repository, replaced.digest)

@@ -128,6 +128,16 @@ def test_what_is_attached_is_found_by_type_under_the_fallback_tag(registry: Regi
     assert len(referrers(registry, repository, image.digest)) == 2
 
 
+def test_a_list_of_referrers_that_was_replaced_is_removed(registry: Registry, repository: str) -> None:
+    image = image_of("one")
+    push(image, registry, repository)
+    attach(registry, repository, image.descriptor, REPORT, b"{}")
+    first = registry.head(repository, fallback_tag(image.digest))
+    attach(registry, repository, image.descriptor, "application/vnd.example.other", b"{}")
+    assert first is not None
+    assert registry.head(repository, first.digest) is None
+
+
 def test_attaching_the_same_again_lists_it_once(registry: Registry, repository: str) -> None:
     image = image_of("one")
     push(image, registry, repository)
