@@ -19,8 +19,8 @@ def rows(built: Built) -> list[dict[str, Any]]:
         {name: metrics[f"{prefix}{name}"] for name in ("accuracy", "latency_ms", "size")}
         for prefix in ("source_", "exported_", "")
     )
-    known = {"source": source, built.of_chosen("export"): exported, built.of_chosen("quantize"): final}
-    known["train"] = {"accuracy": metrics["source_accuracy"]}
+    known = {"train": {"accuracy": metrics["source_accuracy"]}, "source": source, "export": source}
+    known |= {built.of_chosen("export"): exported, built.of_chosen("quantize"): final}
     return [_row(run, known.get(run.name, {})) for run in built.steps]
 
 
