@@ -9,6 +9,7 @@ STACK ?= dev
 ARGS :=
 # Each worker that comes to an end-to-end test starts a platform of its own.
 WORKERS ?= 2
+PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
@@ -51,13 +52,13 @@ predict: $(READY) ## Send every held-out sample through the endpoints of STACK
 	@$(PY) -m ops predict --stack $(STACK)
 
 test: $(READY) ## Every test; starts an embedded platform of its own and removes it
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PY) -m $(PYTEST) $(ARGS)
 
 test-unit: $(READY) ## The tests that need neither root nor a cluster
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not e2e and not build" $(ARGS)
+	@$(PY) -m $(PYTEST) -m "not e2e and not build" $(ARGS)
 
 test-e2e: $(READY) ## The tests on the embedded platform
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "e2e or build" $(ARGS)
+	@$(PY) -m $(PYTEST) -m "e2e or build" $(ARGS)
 
 check: lint typecheck shell-lint go-vet secrets ## ruff, mypy --strict, shellcheck, go vet, secrets
 

@@ -17,6 +17,7 @@ CURVES = "curves.json"
 SENSITIVITY = "sensitivity.json"
 HISTOGRAMS = "histograms.json"
 CONFUSION = "confusion.json"
+CANDIDATE = "candidate "  # before the name of each model that the search is given
 GOLDEN_SAMPLES = 8
 GROUPS = 16
 BINS = 10

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_build.locks import exclusive
-
 DAY = 86_400.0
 PLACES = ("steps", "reports", "logs")
 
@@ -21,18 +19,17 @@ class Removed:
 
 
 def collect(cache: Path, days: float, *, dry_run: bool) -> Removed:
-    """Remove entries that were last used more than `days` days ago; a step that is being made is left alone."""
+    """Remove entries that were last used more than `days` days ago.
+
+    A build that comes to use one of them in that moment finds it damaged or missing, and has to be run again.
+    """
     before = time.time() - days * DAY
-    entries, size = 0, 0
-    for path in _entries(cache):
-        # The lock keeps a build from reading what is being removed.
-        with exclusive(cache / "locks" / path.name):
-            if not path.exists() or path.stat().st_mtime >= before:
-                continue
-            entries, size = entries + 1, size + _size(path)
-            if not dry_run:
-                _remove(path)
-    return Removed(entries, size)
+    old = [path for path in _entries(cache) if path.stat().st_mtime < before]
+    removed = Removed(len(old), sum(map(_size, old)))
+    if not dry_run:
+        for path in old:
+            _remove(path)
+    return removed
 
 
 def _entries(cache: Path) -> Iterator[Path]:

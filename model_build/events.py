@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, TextIO
 
@@ -90,18 +91,26 @@ class Lines:
         self.stream.flush()
 
 
+def figures(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return a row's size, accuracy and latency for people; empty where it has none."""
+    size, accuracy, latency = row["size"], row["accuracy"], row["latency_ms"]
+    return (
+        "" if size is None else f"{size / 1000:.1f} kB",
+        "" if accuracy is None else f"{accuracy:.2%}",
+        "" if latency is None else f"{latency:.3f} ms",
+    )
+
+
 def summary(result: dict[str, Any]) -> list[str]:
     """Return the lines that tell a person how the build went."""
     lines = [f"{'step':<12} {'state':<8} {'size':>10} {'accuracy':>9} {'latency':>11} {'seconds':>8}"]
     for row in result["steps"]:
-        size = "" if row["size"] is None else f"{row['size'] / 1000:.1f} kB"
-        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
-        latency = "" if row["latency_ms"] is None else f"{row['latency_ms']:.3f} ms"
+        size, accuracy, latency = figures(row)
         lines.append(
             f"{row['name']:<12} {row['state']:<8} {size:>10} {accuracy:>9} {latency:>11} {row['seconds']:>8.1f}"
         )
     lines.append(f"inputs   {result['inputs']}")
-    lines.append(f"report   {result['report']}")
+    lines.append(f"report   {result['page']}")
     lines.append(f"image    {result['image']}" if result["image"] else f"artifact {result['artifact']}")
     return lines
 

@@ -10,6 +10,7 @@ import jinja2
 import yaml
 
 from model_build import plots
+from model_build.events import figures
 
 TEMPLATE = "page.html.j2"
 
@@ -94,12 +95,8 @@ def _section(name: str, title: str, about: str, plot: str) -> dict[str, str]:
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        "name": row["name"],
-        "size": "" if row["size"] is None else f"{row['size'] / 1000:.1f} kB",
-        "accuracy": "" if row["accuracy"] is None else f"{row['accuracy']:.2%}",
-        "latency": "" if row["latency_ms"] is None else f"{row['latency_ms']:.3f}",
-    }
+    size, accuracy, latency = figures(row)
+    return {"name": row["name"], "size": size, "accuracy": accuracy, "latency": latency}
 
 
 def _step(row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:

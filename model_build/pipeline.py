@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from model_build import search
+from model_build.artifact import CANDIDATE
 from model_build.cache import StepStore, Stored
 from model_build.events import Sink
 from model_build.inputs import Inputs
@@ -73,7 +73,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         source = self._runner.run("train", {"data": splits}, {"entry": recipe.model, **train})
         plain = Made(source, *[self._exported(splits, source, "source" if recipe.reshapes else "export")] * 2)
         tried = self._tried(splits, plain)
-        chosen = self._chosen(splits, plain, tried)
+        chosen = self._chosen(splits, tried)
         self._judge(splits, plain, tried[chosen])
         named = {"name": recipe.name, "inputs_hash": self._inputs.hash}
         artifact = self._runner.run("artifact", {"data": splits, "model": tried[chosen].final}, named)
@@ -115,15 +115,13 @@ class Pipeline(AbstractContextManager["Pipeline"]):
     def _exported(self, splits: Stored, model: Stored, name: str) -> Stored:
         return self._runner.run("export", {"data": splits, "model": model}, self._of(self._recipe.step("export")), name)
 
-    def _chosen(self, splits: Stored, plain: Made, tried: Mapping[str, Made]) -> str:
+    def _chosen(self, splits: Stored, tried: Mapping[str, Made]) -> str:
         if self._recipe.search is None:
             return next(iter(tried))
-        inputs = {f"{search.CANDIDATE}{name}": made.final for name, made in tried.items()}
-        params = {
-            "gates": self._gates,
-            "not_tried": [one.name for one in self._recipe.candidates if one.name not in tried],
-        }
-        found = self._runner.run("search", {"data": splits, "source": plain.exported, **inputs}, params)
+        inputs = {f"{CANDIDATE}{name}": made.final for name, made in tried.items()}
+        not_tried = [one.name for one in self._recipe.candidates if one.name not in tried]
+        params = {"gates": self._gates, "tried": list(tried), "not_tried": not_tried}
+        found = self._runner.run("search", {"data": splits, **inputs}, params)
         return str(found.facts["chosen"])
 
     def _judge(self, splits: Stored, plain: Made, made: Made) -> None:

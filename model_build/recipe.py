@@ -14,14 +14,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from model_build import recipe_yaml
 from model_build.errors import RecipeError
 from model_build.recipe_errors import explain
-from model_build.recipe_steps import EntryPoint, Frozen, Share, Step
+from model_build.recipe_steps import EntryPoint, Frozen, Name, Share, Step
 
 MAX_STEPS = 12
 RESHAPING = ("prune", "separable", "distill")
 OF_CANDIDATE = re.compile(r"((prune|distill|separable distill) )*(quantize )?")
 OF_STEPS = re.compile(r"train ((prune|distill|separable distill) )*export (quantize )?")
 OF_SEARCH = re.compile(r"train export ")
-CandidateName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
 
 
 class NpmSource(Frozen):
@@ -83,7 +82,7 @@ class Search(Frozen):
     """Candidates besides fp32: of those that keep the gates on validation the fastest goes on to the gates."""
 
     seconds: float = Field(default=900.0, gt=0, le=86_400, description="after them no further candidate is begun")
-    candidates: Mapping[CandidateName, Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]] = Field(
+    candidates: Mapping[Name, Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]] = Field(
         min_length=1, max_length=32
     )
 
@@ -124,7 +123,7 @@ class Recipe(Frozen):
     """A whole recipe, version 1."""
 
     version: Literal[1]
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)
+    name: Name
     model: EntryPoint
     data: EntryPoint
     sources: tuple[Source, ...] = Field(default=(), max_length=16)

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+NAME, NAME_LENGTH = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", 40  # a label of RFC 1123, short enough for what is added to it
+Name = Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
 Share = Annotated[float, Field(ge=0, le=1)]
 EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 

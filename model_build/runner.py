@@ -25,7 +25,6 @@ MODULES = {
     "train": "model_build.optimize.train",
     "prune": "model_build.optimize.prune",
     "separable": "model_build.optimize.separate",
-    "teacher": "model_build.optimize.train",
     "distill": "model_build.optimize.distill",
     "export": "model_build.optimize.export",
     "reference": "model_build.optimize.reference",
@@ -35,7 +34,7 @@ MODULES = {
     "artifact": "model_build.artifact",
 }
 # These run the model's own code; the others get a process in which it never ran.
-RUNS_MODEL_CODE = {"data", "train", "prune", "separable", "teacher", "distill", "export", "reference"}
+RUNS_MODEL_CODE = {"data", "train", "prune", "separable", "distill", "export", "reference"}
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ import re
 from pathlib import Path
 
 from model_build.errors import RecipeError
+from model_build.recipe_steps import NAME, NAME_LENGTH
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILES = ("recipe.yaml", "model.py", "data.py")
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 def create(name: str, models: Path) -> Path:
     """Write `models/name/` and return its recipe; raises RecipeError for a name or folder that cannot be taken."""
-    if not NAME.fullmatch(name):
-        raise RecipeError(f"name: {name!r} must match {NAME.pattern}; use lower-case letters, digits and dashes")
+    if len(name) > NAME_LENGTH or not re.fullmatch(NAME, name):
+        raise RecipeError(f"name: {name!r} must match {NAME}, at most {NAME_LENGTH} characters; take another name")
     folder = models / name
     try:
         folder.mkdir(parents=True)

@@ -1,6 +1,5 @@
 """The search: which candidate keeps the gates on validation and answers fastest. The held-out split is not read."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,14 +8,11 @@ from typing import Any
 import numpy as np
 
 from model_build import data
-from model_build.artifact import MODEL
+from model_build.artifact import CANDIDATE, MODEL
 from model_build.errors import GateError
 from model_build.gates import limits
 from model_build.job import Job
 from model_build.measure import Artifact, UnusableError, accuracy, latencies_ms
-
-CANDIDATE = "candidate "
-TABLE = "search.json"
 
 
 @dataclass(frozen=True)
@@ -33,54 +29,71 @@ class Trial:
 
 def run(job: Job) -> dict[str, Any]:
     """Choose the fastest; raises GateError, with every reason, where none may be served."""
-    paths = {
-        name.removeprefix(CANDIDATE): path / MODEL for name, path in job.inputs.items() if name.startswith(CANDIDATE)
-    }
-    trials = tried(
-        job.inputs["source"] / MODEL, paths, data.read(job.inputs["data"], "validation"), job.params["gates"]
-    )
-    trials += [
-        Trial(name, lost="was not tried: the search had used up its seconds") for name in job.params["not_tried"]
-    ]
+    paths = {name: job.inputs[f"{CANDIDATE}{name}"] / MODEL for name in job.params["tried"]}
+    trials = tried(paths, data.read(job.inputs["data"], "validation"), job.params["gates"])
+    spent = "was not tried: the search had used up its seconds"
+    trials += [Trial(name, lost=spent) for name in job.params["not_tried"]]
     winner = fastest(trials)
-    rows = [
-        asdict(one) if one.lost or one is winner else {**asdict(one), "lost": _slower(one, winner)} for one in trials
-    ]
-    (job.out / TABLE).write_text(json.dumps(rows, indent=1, allow_nan=False))
+    rows = [asdict(one) | {"lost": _why(one, winner)} for one in trials]
     return {"chosen": winner.name, "tried": rows}
 
 
-def tried(source: Path, paths: Mapping[str, Path], split: data.Split, gates: Mapping[str, Any]) -> list[Trial]:
-    """Measure every candidate beside the source in fp32, in rounds that take turns."""
-    usable: dict[str, Artifact] = {}
-    lost: list[Trial] = []
+def tried(paths: Mapping[str, Path], split: data.Split, gates: Mapping[str, Any]) -> list[Trial]:
+    """Measure every candidate in rounds that take turns; the first is fp32, which the others are held against.
+
+    Raises GateError where fp32 itself cannot answer.
+    """
+    models: dict[str, Artifact] = {}
+    right: dict[str, float] = {}
+    lost = []
     for name, path in paths.items():
         try:
-            model = Artifact(path)
-            _require_finite(model.answer_all(split.inputs))
-            usable[name] = model
+            models[name] = Artifact(path)
+            right[name] = _accuracy(models[name], split)
         except UnusableError as error:
+            models.pop(name, None)
             lost.append(Trial(name, lost=str(error)))
-    fp32 = Artifact(source)
-    sample = np.ascontiguousarray(split.inputs[:1])
-    source_latency, *latencies = latencies_ms([fp32, *usable.values()], sample)
-    source_accuracy = accuracy(fp32.answer_all(split.inputs), split.labels)
-    source_size = source.stat().st_size
-    trials = []
-    for (name, model), latency in zip(usable.items(), latencies, strict=True):
-        found = accuracy(model.answer_all(split.inputs), split.labels)
-        size = paths[name].stat().st_size
-        # The source itself, measured twice, is as fast as itself.
-        speedup = 1.0 if paths[name].read_bytes() == source.read_bytes() else source_latency / latency
-        figures = {
-            "accuracy": found,
-            "drop": source_accuracy - found,
-            "size_ratio": size / source_size,
-            "latency_ms": latency,
-            "speedup": speedup,
-        }
-        trials.append(Trial(name, size, found, latency, speedup, _reason(figures, gates)))
-    return trials + lost
+    first = next(iter(paths))
+    if first not in models:
+        raise GateError(f"search: {first}: {lost[0].lost}; the limit is an answer to every sample; check the model")
+    latencies = latencies_ms(list(models.values()), np.ascontiguousarray(split.inputs[:1]))
+    measured = [
+        _Measured(name, paths[name].stat().st_size, right[name], latency)
+        for name, latency in zip(models, latencies, strict=True)
+    ]
+    return [_judged(one, measured[0], gates) for one in measured] + lost
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A model that answers: its file's bytes, its accuracy on validation, and milliseconds an answer."""
+
+    name: str
+    size: int
+    accuracy: float
+    latency_ms: float
+
+
+def _accuracy(model: Artifact, split: data.Split) -> float:
+    answers = model.answer_all(split.inputs)
+    if not np.isfinite(answers).all():
+        raise UnusableError("answers validation samples with NaN or infinity")
+    return accuracy(answers, split.labels)
+
+
+def _judged(one: _Measured, fp32: _Measured, gates: Mapping[str, Any]) -> Trial:
+    speedup = fp32.latency_ms / one.latency_ms
+    figures = {
+        "accuracy": one.accuracy,
+        "drop": fp32.accuracy - one.accuracy,
+        "size_ratio": one.size / fp32.size,
+        "latency_ms": one.latency_ms,
+        "speedup": speedup,
+    }
+    misses = limits(figures, gates)
+    if not speedup >= 1:
+        misses.append(f"speedup is {speedup:.2f}, the limit is at least 1: fp32 is faster")
+    return Trial(one.name, one.size, one.accuracy, one.latency_ms, speedup, "; ".join(misses))
 
 
 def fastest(trials: list[Trial]) -> Trial:
@@ -92,17 +105,7 @@ def fastest(trials: list[Trial]) -> Trial:
     return max(left, key=lambda one: one.speedup or 0.0)
 
 
-def _reason(figures: Mapping[str, float], gates: Mapping[str, Any]) -> str:
-    misses = limits(figures, gates)
-    if not figures["speedup"] >= 1:
-        misses.append(f"speedup is {figures['speedup']:.2f}, the limit is at least 1: fp32 is faster")
-    return "; ".join(misses)
-
-
-def _require_finite(answers: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-    if not np.isfinite(answers).all():
-        raise UnusableError("answers validation samples with NaN or infinity")
-
-
-def _slower(one: Trial, winner: Trial) -> str:
+def _why(one: Trial, winner: Trial) -> str:
+    if one.lost or one is winner:
+        return one.lost
     return f"{one.latency_ms:.4f} ms an answer, {winner.name} takes {winner.latency_ms:.4f}"

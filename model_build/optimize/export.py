@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from model_build import data
 from model_build.artifact import INPUT, MODEL, OUTPUT
 from model_build.errors import RecipeError
 from model_build.job import Job
@@ -19,15 +18,13 @@ def run(job: Job) -> dict[str, Any]:
     """Export the trained model; raises RecipeError where the exporter refuses it."""
     seeding.settle(job.params["seed"])
     _, model = structure.load(job)
-    shape = data.read(job.inputs["data"], "train").inputs.shape[1:]
-    sample = torch.zeros((SAMPLES, *shape))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model,
-                (sample,),
+                (structure.sample(job, SAMPLES),),
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 opset_version=job.params["opset"],

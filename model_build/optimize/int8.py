@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,10 @@ def prepared(exported: Path, folder: Path) -> Path:
     return path
 
 
-def nodes(model: Path) -> list[str]:
-    """Return the names of the nodes that hold most of a model's work."""
-    return [node.name for node in onnx.load(model).graph.node if node.op_type in QUANTIZED]
+def channel_axis(node: onnx.NodeProto, dimensions: int) -> int:
+    """Return the axis of a node's weights that its output channels lie on."""
+    transposed = any(one.name == "transB" and one.i for one in node.attribute)
+    return 0 if node.op_type == "Conv" or transposed else dimensions - 1
 
 
 def static(
@@ -93,11 +94,10 @@ def static(
 ) -> onnx.ModelProto:
     """Return the model with static int8, on the nodes `only` or on all `without` some."""
     types = PRESETS[params["instructions"]]
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / MODEL
-        quantize_static(
+    return _made(
+        lambda made: quantize_static(
             str(model),
-            str(made),
+            made,
             Calibration(calibration),
             quant_format=QuantFormat.QDQ,
             per_channel=params["per_channel"],
@@ -109,19 +109,26 @@ def static(
             calibrate_method=CALIBRATIONS[params["calibration"]],
             extra_options={"CalibPercentile": params["percentile"]},
         )
-        return onnx.load(made)
+    )
 
 
 def dynamic(model: Path, params: Mapping[str, Any]) -> onnx.ModelProto:
     """Return the model with int8 weights, whose activations are quantized as they come."""
     types = PRESETS[params["instructions"]]
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / MODEL
-        quantize_dynamic(
+    return _made(
+        lambda made: quantize_dynamic(
             str(model),
-            str(made),
+            made,
             per_channel=params["per_channel"],
             reduce_range=types.reduce_range,
             weight_type=types.weight,
         )
-        return onnx.load(made)
+    )
+
+
+def _made(quantize: Callable[[str], None]) -> onnx.ModelProto:
+    """Return what a quantizer of onnxruntime writes to the path it is given."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / MODEL)
+        quantize(path)
+        return onnx.load(path)

@@ -25,10 +25,12 @@ def run(job: Job) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         if job.params["method"] == "float16":
             made = _halved(job.inputs["export"] / MODEL)
-        elif job.params["method"] == "dynamic-int8":
-            made = int8.dynamic(int8.prepared(job.inputs["export"] / MODEL, Path(folder)), job.params)
         else:
-            made, told = _static(job, int8.prepared(job.inputs["export"] / MODEL, Path(folder)))
+            model = int8.prepared(job.inputs["export"] / MODEL, Path(folder))
+            if job.params["method"] == "dynamic-int8":
+                made = int8.dynamic(model, job.params)
+            else:
+                made, told = _static(job, model)
     clean.save(made, job.out / MODEL)
     return {"size": (job.out / MODEL).stat().st_size, **told}
 

@@ -37,12 +37,15 @@ def costs(
     samples = np.ascontiguousarray(calibration[:SAMPLES])
     wanted = Artifact(model).answer(samples)
     scale = float(np.var(wanted)) or 1.0
-    names = int8.nodes(model)
+    graph = onnx.load(model).graph
+    held = {one.name: one for one in graph.initializer}
+    nodes = [node for node in graph.node if node.op_type in int8.QUANTIZED]
     found = []
-    for index, name in enumerate(names):
-        progress(index / len(names), f"{name} alone in int8")
-        answers = loaded(int8.static(model, samples, params, only=[name])).answer(samples)
-        found.append(_cost(model, name, float(np.mean((answers - wanted) ** 2)) / scale, params))
+    for index, node in enumerate(nodes):
+        progress(index / len(nodes), f"{node.name} alone in int8")
+        answers = loaded(int8.static(model, samples, params, only=[node.name])).answer(samples)
+        distance = float(np.mean((answers - wanted) ** 2)) / scale
+        found.append(Cost(node.name, node.op_type, distance, _weight_error(node, held, params)))
     return sorted(found, key=lambda one: (-one.distance, one.node))
 
 
@@ -76,12 +79,13 @@ def loaded(model: onnx.ModelProto) -> Artifact:
         return Artifact(path)
 
 
-def _cost(model: Path, name: str, distance: float, params: Mapping[str, Any]) -> Cost:
-    graph = onnx.load(model).graph
-    node = next(one for one in graph.node if one.name == name)
-    weights = next((numpy_helper.to_array(one) for one in graph.initializer if one.name in node.input[1:2]), None)
-    if weights is None:
-        return Cost(name, node.op_type, distance, None)
+def _weight_error(
+    node: onnx.NodeProto, held: Mapping[str, onnx.TensorProto], params: Mapping[str, Any]
+) -> float | None:
+    """Return how far rounding moves the node's weights; None where it multiplies two activations."""
+    if node.input[1] not in held:
+        return None
+    weights = numpy_helper.to_array(held[node.input[1]])
     bits = 7 if int8.PRESETS[params["instructions"]].reduce_range else 8
-    axis = 0 if node.op_type == "Conv" else weights.ndim - 1
-    return Cost(name, node.op_type, distance, relative_error(weights, bits, axis if params["per_channel"] else None))
+    axis = int8.channel_axis(node, weights.ndim) if params["per_channel"] else None
+    return relative_error(weights, bits, axis)

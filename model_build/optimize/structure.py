@@ -53,8 +53,10 @@ def build(job: Job, structure: Structure) -> nn.Module:
             f"{job.model_folder.name}: model: {structure.entry!r} returned {type(model).__name__}; "
             "return a torch.nn.Module"
         )
-    for edit in structure.edits:
-        edit.apply(model, sample(job))
+    if structure.edits:
+        zeros = sample(job)
+        for edit in structure.edits:
+            edit.apply(model, zeros)
     return model
 
 
@@ -79,9 +81,9 @@ def _edit(stored: dict[str, Any]) -> Edit:
     return Edit(removed, tuple(stored["separated"]))
 
 
-def sample(job: Job) -> torch.Tensor:
-    """Return a batch of one zero sample, [1, …]."""
-    return torch.zeros((1, *data.read(job.inputs["data"], "train").inputs.shape[1:]))
+def sample(job: Job, count: int = 1) -> torch.Tensor:
+    """Return a batch of zero samples, [count, …]."""
+    return torch.zeros((count, *data.read(job.inputs["data"], "train").inputs.shape[1:]))
 
 
 def parameters(model: nn.Module) -> int:

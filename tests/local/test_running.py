@@ -158,10 +158,13 @@ def test_a_part_whose_supervisor_was_killed_comes_back_once(platform: Platform, 
 
 
 def test_a_killed_coredns_comes_back(platform: Platform, instance: Instance) -> None:
-    for process in _of_pods(instance, "coredns"):
+    killed = _of_pods(instance, "coredns")
+    assert killed
+    for process in killed:
         subprocess.run(["kill", "-KILL", process], check=True)
         until(lambda process=process: not Path("/proc", process).exists(), "the process has ended")  # type: ignore[misc]
     _until_healthy(instance)
+    assert set(_of_pods(instance, "coredns")) - set(killed)
 
 
 def _of_pods(instance: Instance, program: str) -> list[str]:

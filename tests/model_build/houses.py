@@ -48,6 +48,29 @@ class House:
         assert events, done.stderr
         return done.returncode, events
 
+    def built(self, *steps: str) -> tuple[int, Events]:
+        """Build with further steps before the export."""
+        text = "".join(f"  - {step}\n" for step in steps) + "  - export"
+        with self.changed("recipe.yaml", r"  - export", text):
+            return self.build()
+
+    def report(self, events: Events) -> dict[str, Any]:
+        """Return the report of a build that passed."""
+        assert events[-1]["event"] == "result", events[-1]
+        found: dict[str, Any] = json.loads((self.cache / events[-1]["report"]).read_bytes())
+        return found
+
+    @contextmanager
+    def searching(self, *candidates: str) -> Iterator[None]:
+        """Leave the choice among fp32 and `candidates`, each `name: [steps]`, to the search for the block."""
+        listed = "".join(f"\n    {one}" for one in candidates)
+        with (
+            self.changed("recipe.yaml", r"\n  - quantize.*", ""),
+            self.changed("recipe.yaml", r"max_size_ratio: [\d.]+", "max_size_ratio: 1.0"),
+            self.changed("recipe.yaml", r"gates:", f"search:\n  seconds: 600\n  candidates:{listed}\ngates:"),
+        ):
+            yield
+
     def python(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         """Run the build environment's interpreter."""
         command = [build_interpreter(print), *arguments]

@@ -1,6 +1,5 @@
 """Distillation and depthwise-separable convolutions in whole builds."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -36,15 +35,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 def built(house: House, *steps: str, accuracy: float = 0.3) -> tuple[int, Events]:
     with ExitStack() as stack:
-        text = "".join(f"  - {step}\n" for step in steps) + "  - export"
-        stack.enter_context(house.changed("recipe.yaml", r"  - export", text))
         stack.enter_context(house.changed("recipe.yaml", r"max_drop: [\d.]+", "max_drop: 0.9"))
         stack.enter_context(house.changed("recipe.yaml", r"min_accuracy: [\d.]+", f"min_accuracy: {accuracy}"))
-        return house.build()
+        return house.built(*steps)
 
 
 def facts(house: House, events: Events, step: str = "distill") -> dict[str, float]:
-    found: dict[str, float] = json.loads((house.cache / events[-1]["report"]).read_bytes())["facts"][step]
+    found: dict[str, float] = house.report(events)["facts"][step]
     return found
 
 

@@ -32,6 +32,7 @@ RESULT: dict[str, Any] = {
     ],
     "metrics": {},
     "report": "reports/1.json",
+    "page": "reports/1.html",
 }
 
 

@@ -9,11 +9,8 @@ import pytest
 from tests.model_build.houses import House, open_house
 
 pytestmark = pytest.mark.build
-SEARCH = """search:
-  candidates:
-    int8: [{quantize: {method: static-int8, keep_fp32: {max_drop: 0.0, max_nodes: 1}}}]
-    pruned: [{prune: {method: structured, amount: 0.5, finetune: {epochs: 2}}}]
-gates:"""
+INT8 = "int8: [{quantize: {method: static-int8, keep_fp32: {max_drop: 0.0, max_nodes: 1}}}]"
+PRUNED = "pruned: [{prune: {method: structured, amount: 0.5, finetune: {epochs: 2}}}]"
 
 
 INSIDE = ("#", "data:image/png;base64,")
@@ -43,11 +40,7 @@ class Seen(HTMLParser):
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     made = open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"))
-    with (
-        made.changed("recipe.yaml", r"\n  - quantize.*", ""),
-        made.changed("recipe.yaml", r"max_size_ratio: [\d.]+", "max_size_ratio: 1.0"),
-        made.changed("recipe.yaml", r"gates:", SEARCH),
-    ):
+    with made.searching(INT8, PRUNED):
         yield made
 
 
@@ -88,7 +81,7 @@ def test_a_second_build_leaves_the_page_as_it_is(house: House, seen: Seen) -> No
 
 def test_what_a_step_tells_is_text_and_never_markup(house: House) -> None:
     _, events = house.build()
-    report = json.loads((house.cache / events[-1]["report"]).read_bytes())
+    report = house.report(events)
     report["recipe"]["name"] = "<script>alert(1)</script>"
     (house.root / "report.json").write_text(json.dumps(report))
     script = house.root / "render.py"

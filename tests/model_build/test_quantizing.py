@@ -28,7 +28,7 @@ def passed(house: House, quantize: str) -> tuple[Path, dict[str, Any]]:
     """Build; returns the artifact's folder and the report."""
     code, events = built(house, quantize)
     assert code == 0, events[-1]
-    return Path(events[-1]["artifact"]), json.loads((house.cache / events[-1]["report"]).read_bytes())
+    return Path(events[-1]["artifact"]), house.report(events)
 
 
 def operators(house: House, artifact: Path) -> set[str]:

@@ -39,12 +39,12 @@ def slow(size: int = 1500) -> bytes:
 
 
 def trials(folder: Path, gates: dict[str, Any] = NO_GATES, **models: bytes) -> dict[str, Trial]:
-    (folder / "source").write_bytes(models.get("fp32", onnx(RIGHT)))
+    assert next(iter(models)) == "fp32"
     paths = {}
     for name, content in models.items():
         paths[name] = folder / f"{name}.onnx"
         paths[name].write_bytes(content)
-    return {one.name: one for one in tried(folder / "source", paths, VALIDATION, gates)}
+    return {one.name: one for one in tried(paths, VALIDATION, gates)}
 
 
 def test_the_fastest_that_keeps_the_gates_is_chosen(tmp_path: Path) -> None:
@@ -84,6 +84,11 @@ def test_a_search_in_which_all_lose_is_refused_with_every_reason(tmp_path: Path)
         fastest(list(found.values()))
 
 
+def test_a_search_whose_fp32_cannot_answer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GateError, match=r"search: fp32: answers validation samples with NaN"):
+        trials(tmp_path, fp32=onnx(np.full_like(RIGHT, np.nan)), other=onnx(RIGHT))
+
+
 def test_a_winner_on_validation_alone_is_refused_by_the_gates(tmp_path: Path) -> None:
     lucky = onnx(RIGHT)
     found = trials(tmp_path, fp32=slow(), lucky=lucky)
@@ -93,5 +98,5 @@ def test_a_winner_on_validation_alone_is_refused_by_the_gates(tmp_path: Path) ->
     answers = held_out.inputs @ np.roll(RIGHT, -1, axis=1).T
     reference = {"test": answers, "batch-1": held_out.inputs[:1] @ RIGHT, "batch-2": held_out.inputs[:2] @ RIGHT}
     path = tmp_path / "lucky.onnx"
-    verdict = judge(Subject(path, path, tmp_path / "source", reference, held_out, CLASSES), GATES)
+    verdict = judge(Subject(path, path, tmp_path / "fp32.onnx", reference, held_out, CLASSES), GATES)
     assert any(one.startswith("gates.min_accuracy: accuracy is 0.0000") for one in verdict.misses)

@@ -1,6 +1,5 @@
 """Whole builds of a recipe that leaves the choice to the search."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -8,31 +7,21 @@ import pytest
 from tests.model_build.houses import House, open_house, ran
 
 pytestmark = pytest.mark.build
-SEARCH = """search:
-  seconds: 600
-  candidates:
-    int8: [{quantize: {method: static-int8}}]
-    pruned: [{prune: {method: structured, amount: 0.5, finetune: {epochs: 2}}}]
-    pruned-int8: [{prune: {method: structured, amount: 0.5, finetune: {epochs: 2}}}, {quantize: {method: static-int8}}]
-gates:"""
+INT8, PRUNED = "{quantize: {method: static-int8}}", "{prune: {method: structured, amount: 0.5, finetune: {epochs: 2}}}"
 CANDIDATES = ["fp32", "int8", "pruned", "pruned-int8"]
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     made = open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"))
-    with (
-        made.changed("recipe.yaml", r"\n  - quantize.*", ""),
-        made.changed("recipe.yaml", r"max_size_ratio: [\d.]+", "max_size_ratio: 1.0"),
-        made.changed("recipe.yaml", r"gates:", SEARCH),
-    ):
+    with made.searching(f"int8: [{INT8}]", f"pruned: [{PRUNED}]", f"pruned-int8: [{PRUNED}, {INT8}]"):
         yield made
 
 
 def test_every_candidate_is_in_the_report_with_its_figures_and_why_it_lost(house: House) -> None:
     code, events = house.build()
     assert code == 0, events[-1]
-    report = json.loads((house.cache / events[-1]["report"]).read_bytes())
+    report = house.report(events)
     rows = report["facts"]["search"]["tried"]
     assert sorted(row["name"] for row in rows) == CANDIDATES
     assert [row["name"] for row in rows if not row["lost"]] == [report["chosen"]]
@@ -51,7 +40,7 @@ def test_candidates_that_come_after_the_searchs_seconds_are_named_as_not_tried(h
     with house.changed("recipe.yaml", r"seconds: 600", "seconds: 0.000001"):
         code, events = house.build()
     assert code == 0, events[-1]
-    report = json.loads((house.cache / events[-1]["report"]).read_bytes())
+    report = house.report(events)
     assert report["chosen"] == "fp32"
     rows = {row["name"]: row["lost"] for row in report["facts"]["search"]["tried"]}
     assert rows.pop("fp32") == ""

@@ -38,7 +38,7 @@ def test_the_artifact_is_what_the_server_reads(built: tuple[House, Events]) -> N
 
 def test_the_report_holds_steps_figures_and_training(built: tuple[House, Events]) -> None:
     house, events = built
-    report = json.loads((house.cache / events[-1]["report"]).read_bytes())
+    report = house.report(events)
     assert [row["name"] for row in report["steps"]] == STEPS
     assert report["facts"]["data"]["samples"] == {"train": 1258, "validation": 179, "test": 360}
     assert [row["epoch"] for row in report["curves"]["train"]] == [1, 2, 3]
