@@ -24,7 +24,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict test test-unit test-e2e check lint typecheck shell-lint go-vet secrets lock clean-venv venv
+.PHONY: help up preview destroy predict built test test-unit test-e2e check lint typecheck shell-lint go-vet secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,13 +51,18 @@ destroy: $(READY) ## `pulumi destroy` of STACK
 predict: $(READY) ## Send every held-out sample through the endpoints of STACK
 	@$(PY) -m ops predict --stack $(STACK)
 
-test: $(READY) ## Every test; starts an embedded platform of its own and removes it
+# Once for all tests, and told: a test that waited for it would run into its own time limit.
+built: $(READY)
+	@$(PY) -m local build
+	@$(PY) -m model_build.environment >/dev/null
+
+test: built ## Every test; starts an embedded platform of its own and removes it
 	@$(PY) -m $(PYTEST) $(ARGS)
 
 test-unit: $(READY) ## The tests that need neither root nor a cluster
 	@$(PY) -m $(PYTEST) -m "not e2e and not build" $(ARGS)
 
-test-e2e: $(READY) ## The tests on the embedded platform
+test-e2e: built ## The tests on the embedded platform
 	@$(PY) -m $(PYTEST) -m "e2e or build" $(ARGS)
 
 check: lint typecheck shell-lint go-vet secrets ## ruff, mypy --strict, shellcheck, go vet, secrets

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         return own
 
     add("up", _up, "build what is missing, start the platform and wait until it is ready")
+    add("build", _build, "build what `up` starts into the cache, and start nothing")
     add("status", _status, "state, uptime, version and log of each part").add_argument("--json", action="store_true")
     told = add("logs", _logs, "the last lines of the parts' logs")
     told.add_argument("part", nargs="?", help="default: every part")
@@ -56,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(instance: Instance, _: argparse.Namespace) -> int:
     platform.up(instance, Steps(), os.environ)
+    return 0
+
+
+def _build(instance: Instance, _: argparse.Namespace) -> int:
+    platform.prepare(instance, Steps(), os.environ)
     return 0
 
 

@@ -44,11 +44,7 @@ class Made:
 
 def up(instance: Instance, steps: Steps, environ: Mapping[str, str]) -> None:
     """Build what is missing, start what does not run, wait until all of it answers. Raises PlatformError."""
-    checks.machine(instance)
-    go = build.go_version()
-    modules = (*build.NODE_MODULES, *build.IMAGE_MODULES, *environment.engine_modules(instance, environ))
-    lacking = build.missing(modules, instance.cache, go)
-    checks.disk("MODELSTACK_CACHE", instance.cache, checks.BUILD_BYTES if lacking else checks.RUN_BYTES)
+    go, modules = _wanted(instance, environ)
     checks.disk("MODELSTACK_DATA", instance.data, checks.RUN_BYTES)
     with _locked(instance):
         if not node.running(instance):
@@ -63,6 +59,14 @@ def up(instance: Instance, steps: Steps, environ: Mapping[str, str]) -> None:
         f"platform {instance.name!r} is ready: API server 127.0.0.1:{instance.api_port}, registry {instance.registry}; "
         'for a bare `pulumi`: eval "$(python -m local env)"'
     )
+
+
+def prepare(instance: Instance, steps: Steps, environ: Mapping[str, str]) -> None:
+    """Build into the cache what `up` starts, and start nothing. Raises PlatformError."""
+    go, modules = _wanted(instance, environ)
+    build.build(modules, instance.cache, go, steps)
+    _make(instance, go, steps)
+    steps.say(f"{instance.cache} holds what `python -m local up` starts")
 
 
 def down(instance: Instance, steps: Steps) -> None:
@@ -100,6 +104,16 @@ def collect(instance: Instance, steps: Steps) -> None:
             finally:
                 node.supervise(running, "start", ("registry",))
             health.wait(instance, running, {"registry": health.targets(instance)["registry"]})
+
+
+def _wanted(instance: Instance, environ: Mapping[str, str]) -> tuple[str, tuple[build.Module, ...]]:
+    """Return Go's version and what is built by it, where this machine can take it. Raises RefusedError."""
+    checks.machine(instance)
+    go = build.go_version()
+    modules = (*build.NODE_MODULES, *build.IMAGE_MODULES, *environment.engine_modules(instance, environ))
+    lacking = build.missing(modules, instance.cache, go)
+    checks.disk("MODELSTACK_CACHE", instance.cache, checks.BUILD_BYTES if lacking else checks.RUN_BYTES)
+    return go, modules
 
 
 def _locked(instance: Instance) -> AbstractContextManager[None]:

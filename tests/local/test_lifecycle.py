@@ -73,6 +73,14 @@ def test_a_running_platform_adds_no_mount_link_namespace_or_rule_to_the_host(lif
     assert running.rules == before.rules
 
 
+def test_build_fills_the_cache_and_starts_nothing(platform: Platform, tmp_path: Path) -> None:
+    own = own_environment("built", tmp_path)
+    before = traces(locate(None, own))
+    run_local(own, "build")
+    assert traces(locate(None, own)) == before
+    assert not (tmp_path / "built").exists()
+
+
 def test_down_leaves_no_process_mount_namespace_link_rule_or_cgroup(life: Life) -> None:
     assert life.after_down == life.before
 
