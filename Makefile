@@ -15,6 +15,7 @@ PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 LOCKS := requirements.txt requirements-dev.txt requirements-uv.txt
 READY := $(VENV)/.ready
+COMPILED := --generate-hashes --no-emit-index-url --python-version 3.11 --override requirements-overrides.in
 SHELL_SCRIPTS := .ci/run local/node/boot.sh local/node/start.sh provider/pulumi-resource-modelstack
 GO_SOURCES := $(wildcard local/go/*/*.go)
 # Vetting a package compiles all it imports: minutes for CoreDNS, as long as its build for Kubernetes.
@@ -24,7 +25,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built test test-unit test-e2e check lint typecheck shell-lint go-vet secrets lock clean-venv venv
+.PHONY: help up preview destroy predict built test test-unit test-e2e bench-optimize check lint typecheck shell-lint go-vet secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,7 +37,7 @@ $(READY): $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "PYTHON: $(PYTHON) is older than 3.11; run make PYTHON=python3.11")'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	@$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements.txt -r requirements-dev.txt
+	@$(UV) pip install --quiet --python $(PY) --require-hashes --no-deps -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
 up: $(READY) ## Start what STACK needs, then `pulumi up`
@@ -65,6 +66,9 @@ test-unit: $(READY) ## The tests that need neither root nor a cluster
 test-e2e: built ## The tests on the embedded platform
 	@$(PY) -m $(PYTEST) -m "e2e or build" $(ARGS)
 
+bench-optimize: $(READY) ## Models of this project against onnxruntime fp32, torch eager and other optimizers
+	@$$($(PY) -m model_build.environment) -m benchmarks.optimize $(ARGS)
+
 check: lint typecheck shell-lint go-vet secrets ## ruff, mypy --strict, shellcheck, go vet, secrets
 
 lint: $(READY)
@@ -88,13 +92,13 @@ secrets: $(READY)
 	    | xargs -0 $(VENV)/bin/detect-secrets-hook --baseline .secrets.baseline
 
 lock: $(READY) ## Compile every requirements*.in, with hashes
-	@for name in requirements requirements-dev requirements-build requirements-uv; do \
-	    $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 $$name.in -o $$name.txt; \
+	@for name in requirements requirements-dev requirements-build requirements-tensorflow requirements-uv; do \
+	    $(UV) pip compile --quiet $(COMPILED) $$name.in -o $$name.txt; \
 	done
-	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+	@$(UV) pip compile --quiet $(COMPILED) \
 	    --python-platform x86_64-unknown-linux-gnu requirements-image.in -o requirements-image.txt
-	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+	@$(UV) pip compile --quiet $(COMPILED) \
 	    local/plugins/requirements.in -o local/plugins/requirements.txt
 
 clean-venv: ## Remove .venv and .venv-build
-	@rm -rf $(VENV) .venv-build .venv-uv
+	@rm -rf $(VENV) .venv-build .venv-tensorflow .venv-uv

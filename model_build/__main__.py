@@ -84,11 +84,12 @@ def _export(options: argparse.Namespace, sink: Sink) -> int:
 
 
 def _held_out(options: argparse.Namespace, sink: Sink) -> int:
+    from model_build import npz  # noqa: PLC0415
     from model_build.build import held_out  # noqa: PLC0415
 
-    folder = held_out(options.recipe, sink)
+    arrays = held_out(options.recipe, sink)
     try:
-        shutil.copyfile(folder / "test.npz", options.out)
+        npz.save(options.out, arrays)
     except OSError as error:
         raise DataError(
             f"--out: {options.out} cannot be written ({error.strerror}); name a file in a folder"

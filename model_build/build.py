@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from model_build import data, npz, pipeline, recipe, report
 from model_build import inputs as build_inputs
-from model_build import pipeline, recipe, report
+from model_build.artifact import OUTPUTS
 from model_build.bake import Parts, bake
 from model_build.cache import StepStore
 from model_build.errors import RecipeError
@@ -111,10 +115,19 @@ def _row(name: str, reporter: Reporter, size: int | None) -> dict[str, Any]:
     return {"name": name, "state": "done", "size": size, "accuracy": None, "latency_ms": None, "seconds": seconds}
 
 
-def held_out(path: Path, sink: Sink) -> Path:
-    """Return the folder that holds the recipe's splits; its `test.npz` is the held-out one."""
+def held_out(path: Path, sink: Sink) -> Mapping[str, NDArray[Any]]:
+    """Return the held-out samples as a request brings them (`inputs`), and what is right.
+
+    That is a label each (`labels`), or where nothing is labelled what the fp32 source answers (`wanted`).
+    """
     parsed = recipe.load(path)
     store = StepStore(cache_root())
     store.sweep()
     with pipeline.Pipeline(path, parsed, build_inputs.compute(path, None), store, sink) as steps:
-        return steps.data().path
+        splits = steps.data()
+        test = data.read(splits.path, "test")
+        inputs = np.array(test.texts) if test.texts else test.inputs
+        if len(test.labels):
+            return {"inputs": inputs, "labels": test.labels}
+        answers = npz.load(steps.reference(splits).path / OUTPUTS)
+        return {"inputs": inputs, "wanted": answers["test"]}

@@ -1,4 +1,4 @@
-"""The version of a step's code: a hash over its module and every module of ours that it imports."""
+"""The version of a step's code: a hash over its module and every module of ours that it imports, the server's too."""
 
 import ast
 import functools
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from model_build.hashing import hash_file, hash_value
 from model_build.places import ROOT
 
-PACKAGE = "model_build"
+PACKAGES = ("model_build", "model_server")
 
 
 @functools.cache
 def code_version(module: str) -> str:
-    """Return the hash of `module` and what it imports from this package, however deep."""
+    """Return the hash of `module` and what it imports from these packages, however deep."""
     known: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -29,7 +29,7 @@ def code_version(module: str) -> str:
 def _imported(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith(PACKAGE))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+            yield from (alias.name for alias in node.names if alias.name.startswith(PACKAGES))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGES):
             yield str(node.module)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)

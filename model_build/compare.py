@@ -9,7 +9,7 @@ from typing import Any
 from model_build.errors import RecipeError
 from model_build.inputs import differences
 
-FIGURES = ("accuracy", "drop", "size", "size_ratio", "latency_ms", "speedup")
+FIGURES = ("accuracy", "cosine", "agreement", "drop", "size", "size_ratio", "latency_ms", "speedup")
 
 
 @dataclass(frozen=True)

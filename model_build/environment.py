@@ -1,4 +1,4 @@
-"""The build environment `.venv-build`: made on first use from hashed requirements, made again when they change."""
+"""Environments of the checkout: made on first use from hashed requirements, made again when they change."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_build.errors import EnvironmentFault, one_line
@@ -16,40 +17,56 @@ from model_build.locks import exclusive
 from model_build.places import ROOT, cache_root
 
 Tell = Callable[[str], None]
-FOLDER = ".venv-build"
 UV_FOLDER = ".venv-uv"
-REQUIREMENTS = "requirements-build.txt"
 UV_REQUIREMENTS = "requirements-uv.txt"
 STAMP = ".requirements"
-# torch from PyPI brings CUDA; measured 5.5 GB installed, and wheels lie beside it while they are unpacked.
-NEEDED_BYTES = 8_000_000_000
 TELL_SECONDS = 1.0
 # What another environment left in the variables must not reach the new one.
 WITHHELD = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
+@dataclass(frozen=True)
+class Environment:
+    """One environment: what people call it, its folder and lock, and the free bytes that making it needs."""
+
+    name: str
+    folder: str
+    requirements: str
+    needed: int
+
+
+# torch from PyPI brings CUDA; measured 5.5 GB installed, and wheels lie beside it while they are unpacked.
+BUILD = Environment("the build environment", ".venv-build", "requirements-build.txt", 8_000_000_000)
+TENSORFLOW = Environment("the TensorFlow environment", ".venv-tensorflow", "requirements-tensorflow.txt", 3_000_000_000)
+
+
 def build_interpreter(tell: Tell, root: Path = ROOT) -> Path:
-    """Return `.venv-build/bin/python` of the checkout, made where it is missing, half made or outdated.
+    """Return `.venv-build/bin/python` of the checkout, as `interpreter` does."""
+    return interpreter(BUILD, tell, root)
+
+
+def interpreter(environment: Environment, tell: Tell, root: Path = ROOT) -> Path:
+    """Return the interpreter of an environment, made where it is missing, half made or outdated.
 
     `tell` gets progress, about once a second; what it raises stops the work. Raises EnvironmentFault.
     """
-    python = root / FOLDER / "bin" / "python"
-    wanted = _wanted(root)
+    python = root / environment.folder / "bin" / "python"
+    wanted = _wanted(root / environment.requirements)
     if _is_ready(python, wanted):
         return python
-    lock = cache_root() / "locks" / f"environment-{hash_value(str(root))[:16]}"
-    with exclusive(lock, lambda: tell("waiting for another process that makes the build environment")) as held:
+    lock = cache_root() / "locks" / f"environment-{hash_value([str(root), environment.folder])[:16]}"
+    with exclusive(lock, lambda: tell(f"waiting for another process that makes {environment.name}")) as held:
         if not _is_ready(python, wanted):
-            _make(root, wanted, held, tell)
+            _make(environment, root, wanted, held, tell)
     return python
 
 
-def _wanted(root: Path) -> str:
+def _wanted(requirements: Path) -> str:
     try:
-        return hash_file(root / REQUIREMENTS)
+        return hash_file(requirements)
     except OSError as error:
         raise EnvironmentFault(
-            f"{root / REQUIREMENTS}: cannot be read ({error.strerror}); check the checkout out again"
+            f"{requirements}: cannot be read ({error.strerror}); check the checkout out again"
         ) from error
 
 
@@ -60,26 +77,28 @@ def _is_ready(python: Path, wanted: str) -> bool:
         return False
 
 
-def _make(root: Path, wanted: str, held: int, tell: Tell) -> None:
-    folder = root / FOLDER
+def _make(environment: Environment, root: Path, wanted: str, held: int, tell: Tell) -> None:
+    folder = root / environment.folder
     try:
         if folder.exists():
             shutil.rmtree(folder)
     except OSError as error:
         raise EnvironmentFault(f"{folder}: cannot be removed ({error.strerror}); remove it by hand") from error
     free = shutil.disk_usage(root).free
-    if free < NEEDED_BYTES:
+    if free < environment.needed:
         raise EnvironmentFault(
-            f"{folder}: {free / 1e9:.1f} GB are free, the limit is {NEEDED_BYTES / 1e9:.0f} GB; free some space"
+            f"{folder}: {free / 1e9:.1f} GB are free, the limit is {environment.needed / 1e9:.0f} GB; free some space"
         )
     uv = _uv(root, held, tell)
-    _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], "making the build environment", held, tell)
+    _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], f"making {environment.name}", held, tell)
     install = [uv, "pip", "install", "--python", str(folder / "bin" / "python"), "--require-hashes"]
-    _run([*install, "--requirement", str(root / REQUIREMENTS)], "installing the build environment", held, tell)
+    # The lock names everything; what a package asks for beside it was left out on purpose.
+    install += ["--no-deps", "--requirement", str(root / environment.requirements)]
+    _run(install, f"installing {environment.name}", held, tell)
     unfinished = folder / f"{STAMP}.new"
     unfinished.write_text(wanted)
     unfinished.rename(folder / STAMP)
-    tell("the build environment is ready")
+    tell(f"{environment.name} is ready")
 
 
 def _uv(root: Path, held: int, tell: Tell) -> str:

@@ -92,18 +92,26 @@ class Lines:
 
 
 def figures(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return a row's size, accuracy and latency for people; empty where it has none."""
-    size, accuracy, latency = row["size"], row["accuracy"], row["latency_ms"]
+    """Return a row's size, accuracy (or cosine) and latency for people; empty where it has none."""
+    size, latency = row["size"], row["latency_ms"]
     return (
         "" if size is None else f"{size / 1000:.1f} kB",
-        "" if accuracy is None else f"{accuracy:.2%}",
+        quality(row),
         "" if latency is None else f"{latency:.3f} ms",
     )
 
 
+def quality(row: Mapping[str, Any]) -> str:
+    """Return how well a model answers, for people: accuracy as a percentage, else the cosine with its source."""
+    if row.get("accuracy") is not None:
+        return f"{row['accuracy']:.2%}"
+    return "" if row.get("cosine") is None else f"{row['cosine']:.4f}"
+
+
 def summary(result: dict[str, Any]) -> list[str]:
     """Return the lines that tell a person how the build went."""
-    lines = [f"{'step':<12} {'state':<8} {'size':>10} {'accuracy':>9} {'latency':>11} {'seconds':>8}"]
+    figure = "cosine" if any("cosine" in row for row in result["steps"]) else "accuracy"
+    lines = [f"{'step':<12} {'state':<8} {'size':>10} {figure:>9} {'latency':>11} {'seconds':>8}"]
     for row in result["steps"]:
         size, accuracy, latency = figures(row)
         lines.append(

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_build import data, npz
-from model_build.artifact import CONFUSION, INPUT, MODEL, OUTPUT
+from model_build.artifact import CONFUSION, MODEL, OUTPUTS
 from model_build.errors import GateError
 from model_build.host import instruction_sets
 from model_build.job import Job
-from model_build.measure import Artifact, UnusableError, accuracy, latencies_ms
-
-PROBES = (1, 2, 5)
+from model_build.measure import Artifact, UnusableError, latencies_ms
+from model_build.probes import probes
+from model_build.soundness import Signature, bad_answers, first, unsound
+from model_build.tasks import TASKS, Answers, Task
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,22 @@ class Subject:
     artifact: Path
     exported: Path
     source: Path
-    reference: Mapping[str, NDArray[np.float32]]
+    reference: Mapping[str, Answers]
     test: data.Split
     classes: int
+    task: Task = TASKS["classification"]
+    axes: tuple[int, ...] = ()
+
+    @property
+    def signature(self) -> Signature:
+        """What the artifact and the export have to look like."""
+        return Signature(self.test.inputs, self.axes, self.task.output, self.width)
+
+    @property
+    def width(self) -> int:
+        """The numbers in an answer: one a label, or as many as the source gives."""
+        source = self.reference.get("test")
+        return self.classes or (0 if source is None else source.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -46,9 +60,11 @@ def run(job: Job) -> dict[str, Any]:
         artifact=job.inputs["model"] / MODEL,
         exported=job.inputs["export"] / MODEL,
         source=job.inputs["source"] / MODEL,
-        reference={name: _float32(value) for name, value in npz.load(job.inputs["reference"] / "outputs.npz").items()},
+        reference={name: _float32(value) for name, value in npz.load(job.inputs["reference"] / OUTPUTS).items()},
         test=data.read(job.inputs["data"], "test"),
         classes=len(data.read_names(job.inputs["data"])),
+        task=TASKS[job.params["task"]],
+        axes=tuple(job.params["dynamic_axes"]),
     )
     verdict = judge(subject, job.params["gates"])
     if verdict.misses:
@@ -65,7 +81,7 @@ def judge(subject: Subject, gates: Mapping[str, Any]) -> Verdict:
         return Verdict({}, ("gates: the held-out split is empty, the limit is 1 sample; hold samples out",))
     try:
         source, exported, artifact = map(Artifact, (subject.source, subject.exported, subject.artifact))
-        misses = [*_contract("exported", exported, subject), *_contract("artifact", artifact, subject)]
+        misses = [*unsound("exported", exported, subject.signature), *unsound("artifact", artifact, subject.signature)]
         if misses:
             return Verdict({}, tuple(misses))
         answers = {
@@ -74,8 +90,9 @@ def judge(subject: Subject, gates: Mapping[str, Any]) -> Verdict:
         }
     except UnusableError as error:
         return Verdict({}, (f"gates: {error}; the limit is an answer at every batch; export the model again",))
-    misses = [miss for name, value in answers.items() for miss in _sound(name, value, subject)]
-    misses += _sound("source", subject.reference.get("test"), subject)
+    wanted = (len(subject.test), subject.width)
+    misses = [miss for name, value in answers.items() for miss in bad_answers(name, value, wanted)]
+    misses += bad_answers("source", subject.reference.get("test"), wanted)
     if misses:
         return Verdict({}, tuple(misses))
     metrics = _figures(subject, answers, (source, exported, artifact))
@@ -84,85 +101,25 @@ def judge(subject: Subject, gates: Mapping[str, Any]) -> Verdict:
     return Verdict(metrics, (*limits(metrics, gates), *missed), _confusion(answers["artifact"], subject))
 
 
-def _contract(name: str, model: Artifact, subject: Subject) -> list[str]:
-    """Check names, types and shapes, and that any batch is answered."""
-    shape = subject.test.inputs.shape[1:]
-    misses = []
-    for kind, tensors, wanted, sizes in (
-        ("input", model.inputs, INPUT, shape),
-        ("output", model.outputs, OUTPUT, (subject.classes,)),
-    ):
-        if len(tensors) != 1 or tensors[0].name != wanted or tensors[0].type != "tensor(float)":
-            found = [(one.name, one.type) for one in tensors]
-            misses.append(f"gates: {name} has the {kind}s {found}, the limit is one float {wanted!r}; export it again")
-            continue
-        if isinstance(tensors[0].shape[0] if tensors[0].shape else 0, int):
-            misses.append(
-                f"gates: {name} has a fixed batch in {kind} {list(tensors[0].shape)}, the limit is a dynamic one; "
-                "export with dynamic shapes"
-            )
-            continue
-        if tensors[0].shape[1:] != tuple(sizes):
-            misses.append(
-                f"gates: {name} has an {kind} of shape {list(tensors[0].shape)}, the limit is [batch, "
-                f"{', '.join(map(str, sizes))}]; make model and data agree"
-            )
-    return misses or _batches(name, model, subject)
-
-
-def _batches(name: str, model: Artifact, subject: Subject) -> list[str]:
-    misses = []
-    for batch in PROBES:
-        try:
-            answer = model.answer(_first(subject.test.inputs, batch))
-        except UnusableError as error:
-            misses.append(f"gates: {name}: {error}; the limit is any batch; export with dynamic shapes")
-            continue
-        if answer.shape != (batch, subject.classes) or answer.dtype != np.float32:
-            misses.append(
-                f"gates: {name} answers a batch of {batch} with {answer.dtype} {list(answer.shape)}, the limit is "
-                f"float32 [{batch}, {subject.classes}]; correct the model's forward"
-            )
-    return misses
-
-
-def _sound(name: str, answers: NDArray[np.float32] | None, subject: Subject) -> list[str]:
-    wanted = (len(subject.test), subject.classes)
-    if answers is None or answers.shape != wanted:
-        found = None if answers is None else list(answers.shape)
-        return [
-            f"gates: {name} gives answers of shape {found}, the limit is {list(wanted)}; correct the model's forward"
-        ]
-    bad = int((~np.isfinite(answers)).any(axis=1).sum())
-    if bad:
-        miss = f"gates: {name} answers {bad} of {len(answers)} held-out samples with NaN or infinity, the limit is 0"
-        return [f"{miss}; check the weights and the learning rate"]
-    return []
-
-
-def _confusion(answers: NDArray[np.float32], subject: Subject) -> tuple[tuple[int, ...], ...]:
+def _confusion(answers: Answers, subject: Subject) -> tuple[tuple[int, ...], ...]:
+    if not len(subject.test.labels):
+        return ()
     counts = np.zeros((subject.classes, subject.classes), np.int64)
     np.add.at(counts, (subject.test.labels, answers.argmax(axis=1)), 1)
     return tuple(tuple(map(int, row)) for row in counts)
 
 
 def _figures(
-    subject: Subject, answers: Mapping[str, NDArray[np.float32]], models: tuple[Artifact, Artifact, Artifact]
+    subject: Subject, answers: Mapping[str, Answers], models: tuple[Artifact, Artifact, Artifact]
 ) -> dict[str, Any]:
-    labels = subject.test.labels
-    source = accuracy(subject.reference["test"], labels)
-    final = accuracy(answers["artifact"], labels)
+    told = _quality(subject, answers)
     source_size, exported_size, size = (
         path.stat().st_size for path in (subject.source, subject.exported, subject.artifact)
     )
-    source_latency, exported_latency, latency = latencies_ms(models, _first(subject.test.inputs, 1))
+    source_latency, exported_latency, latency = latencies_ms(models, first(subject.test.inputs, 1))
     return {
-        "samples": len(labels),
-        "accuracy": final,
-        "correct": int((answers["artifact"].argmax(axis=1) == labels).sum()),
-        "source_accuracy": source,
-        "exported_accuracy": accuracy(answers["exported"], labels),
-        "drop": source - final,
+        "samples": len(subject.test),
+        **told,
         "size": size,
         "exported_size": exported_size,
         "source_size": source_size,
@@ -175,11 +132,28 @@ def _figures(
     }
 
 
+def _quality(subject: Subject, answers: Mapping[str, Answers]) -> dict[str, Any]:
+    """Return the task's figures of the artifact, and of source and export under names of their own."""
+    source = subject.reference["test"]
+    all_answers = {"": answers["artifact"], "exported_": answers["exported"], "source_": source}
+    told: dict[str, Any] = {
+        f"{prefix}{figure}": value
+        for prefix, given in all_answers.items()
+        for figure, value in subject.task.figures(given, subject.test, source).items()
+    }
+    told["drop"] = told[f"source_{subject.task.figure}"] - told[subject.task.figure]
+    if len(subject.test.labels):
+        told["correct"] = int((answers["artifact"].argmax(axis=1) == subject.test.labels).sum())
+    return told
+
+
 def limits(metrics: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
     """Return every limit that a figure misses; compared with `not (figure <= limit)`, so that NaN misses too."""
     misses = []
     for gate, figure, remedy in (
         ("min_accuracy", "accuracy", "train longer, change the model, or quantize less"),
+        ("min_cosine", "cosine", "quantize less, or another way"),
+        ("min_agreement", "agreement", "quantize less, or another way"),
         ("min_speedup", "speedup", "leave the quantize step out, or take a smaller model"),
     ):
         limit = gates.get(gate)
@@ -198,25 +172,21 @@ def limits(metrics: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
 
 def _parity(subject: Subject, exported: Artifact, gate: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
     found, misses = {}, []
-    for batch in gate["batches"]:
-        wanted = subject.reference.get(f"batch-{batch}")
-        answer = exported.answer(_first(subject.test.inputs, batch))
+    for name, inputs in probes(subject.test.inputs, gate["batches"], subject.axes).items():
+        wanted = subject.reference.get(name)
+        answer = exported.answer(inputs)
         if wanted is None or wanted.shape != answer.shape:
-            misses.append(f"gates.parity: the source has no answer at batch {batch}; check the model's forward")
+            misses.append(f"gates.parity: the source has no answer at {name}; check the model's forward")
             continue
         distance = float(np.abs(answer - wanted).max())
         if not distance <= gate["atol"]:
             misses.append(
-                f"gates.parity: the exported model differs from its source by {distance:.2e} at batch {batch}, the "
+                f"gates.parity: the exported model differs from its source by {distance:.2e} at {name}, the "
                 f"limit is {gate['atol']:.2e}; check operations that depend on the batch, or raise atol"
             )
-        found[str(batch)] = distance
+        found[name] = distance
     return found, misses
 
 
-def _first(inputs: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
-    return np.ascontiguousarray(inputs[np.arange(batch) % len(inputs)])
-
-
-def _float32(value: NDArray[np.generic]) -> NDArray[np.float32]:
+def _float32(value: NDArray[np.generic]) -> Answers:
     return value.astype(np.float32, copy=False)

@@ -11,10 +11,11 @@ from model_build import recipe as recipes
 from model_build.errors import EnvironmentFault, RecipeError
 from model_build.hashing import hash_folder, hash_value
 from model_build.places import ROOT
-from model_build.recipe import InstalledSource, NpmSource, Source
+from model_build.recipe import InstalledSource, Recipe, Source
 
 BUILD_REQUIREMENTS = "requirements-build.txt"
 IMAGE_REQUIREMENTS = "requirements-image.txt"
+TENSORFLOW_REQUIREMENTS = "requirements-tensorflow.txt"
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 _PARTS = (
     "recipe",
@@ -69,7 +70,7 @@ def compute(recipe: Path, base: str | None, *, root: Path = ROOT) -> Inputs:
         "recipe": hash_value(own),
         "model sources": hash_folder(recipe.parent, leave_out=recipe),
         "data": hash_value([_version_of(source, recipe, root) for source in parsed.sources]),
-        "build requirements": _of_file(root / BUILD_REQUIREMENTS),
+        "build requirements": _of_requirements(parsed, root),
         "image requirements": _of_file(root / IMAGE_REQUIREMENTS),
         "model_build": _of_folder(root / "model_build"),
         "model_server": _of_folder(root / "model_server"),
@@ -96,9 +97,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _version_of(source: Source, recipe: Path, root: Path) -> dict[str, str]:
-    if isinstance(source, NpmSource):
-        return source.model_dump(mode="json")
-    return {"client": source.client, "package": source.package, "version": _installed(source, recipe, root)}
+    if isinstance(source, InstalledSource):
+        return {"client": source.client, "package": source.package, "version": _installed(source, recipe, root)}
+    return source.model_dump(mode="json")
 
 
 def _installed(source: InstalledSource, recipe: Path, root: Path) -> str:
@@ -118,6 +119,14 @@ def _digest_of(base: str | None) -> str:
     if not found:
         raise RecipeError(f"base: {base!r} has no digest; name the base image as NAME@sha256:<64 hex digits>")
     return found.group(1)
+
+
+def _of_requirements(recipe: Recipe, root: Path) -> str:
+    """Return the hash of what builds the image: of TensorFlow's environment too where the recipe loads its models."""
+    own = _of_file(root / BUILD_REQUIREMENTS)
+    if recipe.load is None or recipe.load.format != "tensorflow":
+        return own
+    return hash_value([own, _of_file(root / TENSORFLOW_REQUIREMENTS)])
 
 
 def _read(path: Path) -> bytes:

@@ -23,6 +23,18 @@ class Job:
     progress: Callable[[float, str], None]
 
 
+def loaded_file(job: Job) -> Path:
+    """Return the file that a load step reads, beside the recipe or in a data package; raises RecipeError."""
+    file, source = job.params["file"], job.params["source"]
+    folder = Path(job.params["folders"][source]) if source else job.model_folder
+    path: Path = (folder / file).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.exists():
+        raise RecipeError(
+            f"steps[0].load.file: {file!r} names nothing inside {source or job.model_folder.name}; correct the name"
+        )
+    return path
+
+
 def call_entry(folder: Path, entry: str, key: str, *arguments: object) -> Any:
     """Call `file.py:name` of the model's folder; raises RecipeError where that fails, naming `key`."""
     file, _, name = entry.partition(":")

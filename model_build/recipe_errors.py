@@ -22,7 +22,7 @@ _PLAIN = {
     "missing": "is missing; add it",
     "extra_forbidden": "is no key a recipe knows; remove it or correct its spelling",
     "finite_number": "must be a finite number; write one",
-    "union_tag_not_found": "has no client; write `client: npm` or `client: installed`",
+    "union_tag_not_found": "has no client; write `client: npm`, `client: pypi` or `client: installed`",
 }
 
 

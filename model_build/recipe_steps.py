@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 NAME, NAME_LENGTH = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", 40  # a label of RFC 1123, short enough for what is added to it
 Name = Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
 Share = Annotated[float, Field(ge=0, le=1)]
+DynamicAxes = tuple[Annotated[int, Field(ge=1, le=7)], ...]
 EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 
 
@@ -20,6 +21,8 @@ class Augment(Frozen):
     """What training does to a batch; validation and test are never touched."""
 
     shift: int = Field(default=0, ge=0, le=16, description="pixels, each way, filled with zeros")
+    rotate: float = Field(default=0.0, ge=0, le=180, description="degrees, each way, about the middle")
+    scale: float = Field(default=0.0, ge=0, le=0.5, description="share of the size, larger and smaller")
 
 
 class Train(Frozen):
@@ -31,6 +34,45 @@ class Train(Frozen):
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     patience: int = Field(default=5, ge=1, le=10_000)
     augment: Augment = Augment()
+
+
+OF_FACTORY = ("module", "state-dict", "safetensors")
+FIXED_GRAPH = ("torch-export", "torchscript")
+GRAPH = ("onnx", "tensorflow")
+_DANGER = {
+    "pickle": "runs whatever code its writer put into it as it is opened",
+    "torchscript": "is deprecated by torch and runs operators of whoever wrote it",
+}
+
+
+class Load(Frozen):
+    """A model that is trained already: what a factory returns, or a file (TensorFlow: or folder) beside the recipe."""
+
+    format: Literal[
+        "module", "state-dict", "safetensors", "torch-export", "torchscript", "pickle", "onnx", "tensorflow"
+    ]
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$", max_length=200)] | None = None
+    source: Annotated[str, Field(max_length=214)] | None = Field(
+        default=None, description="the data package that has the file; without it the file lies beside the recipe"
+    )
+    trust: Literal["pickle", "torchscript"] | None = None
+    dynamic_axes: DynamicAxes = Field(default=(), max_length=2, description="of a graph, as in export")
+
+    @model_validator(mode="after")
+    def _is_trusted(self) -> Self:
+        if (self.file is None) != (self.format == "module"):
+            wanted = "has a file, which a module does not read; remove it" if self.file else "has no file; name it"
+            raise ValueError(f"of format {self.format} {wanted}")
+        if self.source is not None and self.format in ("module", "torch-export", "torchscript", "pickle"):
+            raise ValueError(f"of format {self.format} has a source; keep its file beside the recipe")
+        if self.format in _DANGER and self.trust != self.format:
+            raise ValueError(
+                f"of format {self.format} {_DANGER[self.format]}; save a state_dict as safetensors instead, or write "
+                f"`trust: {self.format}` where you trust {self.file}"
+            )
+        if self.trust is not None and self.trust != self.format:
+            raise ValueError(f"of format {self.format} needs no trust; remove `trust: {self.trust}`")
+        return self
 
 
 class Prune(Frozen):
@@ -80,9 +122,10 @@ class Distill(Frozen):
 
 
 class Export(Frozen):
-    """ONNX with a dynamic batch."""
+    """ONNX with a dynamic batch, and any length along further axes of the input."""
 
     opset: int = Field(default=20, ge=18, le=23)
+    dynamic_axes: DynamicAxes = Field(default=(), max_length=2, description="such as [1], the tokens of a text")
 
 
 class KeepFp32(Frozen):
@@ -92,10 +135,19 @@ class KeepFp32(Frozen):
     max_nodes: int = Field(default=4, ge=1, le=256)
 
 
-class Quantize(Frozen):
-    """int8 or float16; static int8 is calibrated on training data and told apart node by node."""
+OF_INT8 = frozenset({"instructions", "per_channel"})
+QUANTIZE_KEYS = {
+    "static-int8": OF_INT8 | {"calibration", "percentile", "calibration_samples", "keep_fp32"},
+    "dynamic-int8": OF_INT8 | {"outliers", "calibration_samples"},
+    "qat-int8": OF_INT8 | {"finetune"},
+    "float16": frozenset[str](),
+}
 
-    method: Literal["static-int8", "dynamic-int8", "float16"]
+
+class Quantize(Frozen):
+    """int8 or float16; static int8 is calibrated on training data, qat-int8 trained with it."""
+
+    method: Literal["static-int8", "dynamic-int8", "qat-int8", "float16"]
     instructions: Literal["avx2", "avx512-vnni", "arm64"] = Field(
         default="avx2", description="what the served model runs on; avx2 is right on every x86-64 machine"
     )
@@ -104,15 +156,20 @@ class Quantize(Frozen):
     percentile: float = Field(default=99.99, ge=50, le=100)
     calibration_samples: int = Field(default=200, ge=1, le=100_000)
     keep_fp32: KeepFp32 | None = None
+    outliers: int = Field(
+        default=0, ge=0, le=64, description="dynamic-int8: channels of each product's input that stay in fp32"
+    )
+    finetune: Train | None = Field(default=None, description="qat-int8: how the quantized model is trained")
 
     @model_validator(mode="after")
     def _keys_of_its_method(self) -> Self:
-        static = {"calibration", "percentile", "calibration_samples", "keep_fp32"}
-        foreign = sorted(self.model_fields_set & static) if self.method != "static-int8" else []
-        if self.method == "float16":
-            foreign += sorted(self.model_fields_set & {"instructions", "per_channel"})
+        foreign = sorted(self.model_fields_set - {"method"} - QUANTIZE_KEYS[self.method])
         if foreign:
             raise ValueError(f"has {', '.join(foreign)}, which {self.method} does not use; remove it")
+        if self.method == "dynamic-int8" and not self.outliers and "calibration_samples" in self.model_fields_set:
+            raise ValueError("has calibration_samples, which dynamic-int8 does not use without outliers; remove it")
+        if self.method == "qat-int8" and self.finetune is None:
+            raise ValueError("of method qat-int8 has no finetune; say how it is trained: `finetune: {epochs: 5}`")
         return self
 
 
@@ -120,6 +177,7 @@ class Step(Frozen):
     """One step: a mapping with the step's name as its only key."""
 
     train: Train | None = None
+    load: Load | None = None
     prune: Prune | None = None
     separable: Separable | None = None
     distill: Distill | None = None

@@ -10,26 +10,29 @@ from model_build.artifact import CONFUSION, CURVES, HISTOGRAMS, MODEL, SENSITIVI
 from model_build.inputs import Inputs
 from model_build.pipeline import Built
 from model_build.runner import StepRun
+from model_build.tasks import figure_of
 
 
 def rows(built: Built) -> list[dict[str, Any]]:
     """Return one row a step: name, state, size in bytes, accuracy, latency in milliseconds, seconds."""
     metrics = built.step("gates").stored.facts
+    figure = figure_of(metrics)
     source, exported, final = (
-        {name: metrics[f"{prefix}{name}"] for name in ("accuracy", "latency_ms", "size")}
+        {name: metrics[f"{prefix}{name}"] for name in (figure, "latency_ms", "size")}
         for prefix in ("source_", "exported_", "")
     )
-    known = {"train": {"accuracy": metrics["source_accuracy"]}, "source": source, "export": source}
+    trained = {figure: metrics[f"source_{figure}"]}
+    known = {"train": trained, "load": trained, "source": source, "export": source}
     known |= {built.of_chosen("export"): exported, built.of_chosen("quantize"): final}
-    return [_row(run, known.get(run.name, {})) for run in built.steps]
+    return [_row(run, known.get(run.name, {}), figure) for run in built.steps]
 
 
-def _row(run: StepRun, known: dict[str, Any]) -> dict[str, Any]:
+def _row(run: StepRun, known: dict[str, Any], figure: str) -> dict[str, Any]:
     return {
         "name": run.name,
         "state": run.state,
         "size": known.get("size", _size(run)),
-        "accuracy": known.get("accuracy"),
+        figure: known.get(figure),
         "latency_ms": known.get("latency_ms"),
         "seconds": round(run.seconds, 3),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from model_build import packages
+from model_build import environment, packages
 from model_build.cache import StepStore, Stored
 from model_build.code_version import code_version
 from model_build.errors import BuildError, EnvironmentFault
@@ -23,18 +23,25 @@ from model_build.worker import Worker
 MODULES = {
     "data": "model_build.load",
     "train": "model_build.optimize.train",
+    "load": "model_build.optimize.load",
+    "load-graph": "model_build.graph.load",
     "prune": "model_build.optimize.prune",
     "separable": "model_build.optimize.separate",
     "distill": "model_build.optimize.distill",
     "export": "model_build.optimize.export",
     "reference": "model_build.optimize.reference",
+    "reference-graph": "model_build.graph.reference",
+    "reference-tensorflow": "model_build.graph.from_tensorflow",
     "quantize": "model_build.optimize.quantize",
+    "qat": "model_build.optimize.qat",
     "search": "model_build.search",
     "gates": "model_build.gates",
     "artifact": "model_build.artifact",
 }
 # These run the model's own code; the others get a process in which it never ran.
-RUNS_MODEL_CODE = {"data", "train", "prune", "separable", "distill", "export", "reference"}
+RUNS_MODEL_CODE = {"data", "train", "load", "prune", "separable", "distill", "export", "qat", "reference"}
+READS_SOURCES = {"data", "load", "load-graph", "reference-tensorflow"}
+READS_MODEL_FOLDER = RUNS_MODEL_CODE | {"load-graph", "reference-tensorflow"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Runner(AbstractContextManager["Runner"]):
         reporter.tell("started")
         out = self._home / key
         out.mkdir()
-        params = {**params, "folders": self._unpacked()} if kind == "data" else params
+        params = {**params, **self._needed(kind, params, reporter)}
         worker = self._model_worker if kind in RUNS_MODEL_CODE else self._own_worker
         request = {
             "module": MODULES[kind],
@@ -125,6 +132,14 @@ class Runner(AbstractContextManager["Runner"]):
         except ValueError as error:
             raise BuildError(f"{kind}: {error}") from error
 
+    def _needed(self, kind: str, params: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+        """Return what a step needs of this machine, which is no part of its key."""
+        needed: dict[str, Any] = {"folders": self._unpacked()} if kind in READS_SOURCES else {}
+        if params.get("format") == "tensorflow":
+            python = environment.interpreter(environment.TENSORFLOW, lambda line: reporter.tell("running", 0.0, line))
+            needed["interpreter"] = str(python)
+        return needed
+
     def _unpacked(self) -> dict[str, str]:
         folders = packages.unpack(self._recipe.sources, self._store, self._home)
         return {name: str(folder) for name, folder in folders.items()}
@@ -137,7 +152,7 @@ class Runner(AbstractContextManager["Runner"]):
                 "params": dict(params),
                 "code": code_version(MODULES[kind]),
                 "environment": _environment(),
-                "model sources": self._inputs.parts["model sources"] if kind in RUNS_MODEL_CODE else None,
+                "model sources": self._inputs.parts["model sources"] if kind in READS_MODEL_FOLDER else None,
             }
         )
 

@@ -16,6 +16,7 @@ GOLDEN_FILE = "golden.npz"
 PLATFORM = "onnxruntime_onnx"
 MAX_CONTRACT_BYTES = 1 << 20
 MAX_RANK = 8
+MAX_TOKENS = 1 << 20
 DATATYPES = (
     "BOOL",
     "INT8",
@@ -30,6 +31,7 @@ DATATYPES = (
     "FP32",
     "FP64",
 )
+TEXT = "BYTES"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._]{0,63}")
 INPUTS_HASH = re.compile(r"[0-9a-f]{64}")
@@ -49,8 +51,17 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TokensSpec:
+    """How a text becomes the graph's input [batch, tokens]: a tokenizer.json, and the most tokens a text keeps."""
+
+    file: Path
+    most: int
+    input: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelContract:
-    """A model's folder, read and checked; `file` and `golden` lie inside it."""
+    """A model's folder, read and checked; `file`, `golden` and the tokenizer lie inside it."""
 
     name: str
     version: str
@@ -62,6 +73,12 @@ class ModelContract:
     outputs: tuple[TensorSpec, ...]
     labels: tuple[str, ...] = ()
     inputs_hash: str = ""
+    tokens: TokensSpec | None = None
+
+    @property
+    def graph_inputs(self) -> tuple[TensorSpec, ...]:
+        """What the graph takes: token ids where the model takes text, else what a request brings."""
+        return self.inputs if self.tokens is None else (TensorSpec(self.tokens.input, "INT64", (-1, -1)),)
 
 
 def discover(root: Path) -> tuple[ModelContract, ...]:
@@ -112,7 +129,10 @@ def parse(document: object, folder: Path) -> ModelContract:
     platform = _text(where, fields, "platform")
     if platform != PLATFORM:
         raise ConfigError(f"{where}: platform: {shown(platform)} is not served; the one platform is {PLATFORM!r}")
+    inputs = _tensors(where, fields, "inputs")
     outputs = _tensors(where, fields, "outputs")
+    tokens = _tokens(where, fields, folder)
+    _check_text(where, inputs, outputs, tokens)
     return ModelContract(
         name=_matching(where, fields, "name", NAME, "a lower-case label of at most 63 letters, digits and '-'"),
         version=_matching(where, fields, "version", VERSION, "at most 64 letters, digits, '.', '_' and '-'"),
@@ -120,10 +140,11 @@ def parse(document: object, folder: Path) -> ModelContract:
         folder=folder,
         file=_inside(where, "file", folder, _text(where, fields, "file")),
         golden=_inside(where, "golden set", folder, GOLDEN_FILE),
-        inputs=_tensors(where, fields, "inputs"),
+        inputs=inputs,
         outputs=outputs,
         labels=_labels(where, fields, outputs),
         inputs_hash=_inputs_hash(where, fields),
+        tokens=tokens,
     )
 
 
@@ -183,7 +204,7 @@ def _tensor(where: str, key: str, value: object) -> TensorSpec:
     name, datatype, shape = value.get("name"), value.get("datatype"), value.get("shape")
     if not isinstance(name, str) or not name:
         raise ConfigError(f"{where}: {key}.name: {shown(name)} is not a text of at least one character; write one")
-    if datatype not in DATATYPES:
+    if datatype not in (*DATATYPES, TEXT):
         raise ConfigError(f"{where}: {key}.datatype: {shown(datatype)} is not served; use {', '.join(DATATYPES)}")
     if not isinstance(shape, list) or not 1 <= len(shape) <= MAX_RANK or not all(_is_dimension(one) for one in shape):
         raise ConfigError(
@@ -191,6 +212,34 @@ def _tensor(where: str, key: str, value: object) -> TensorSpec:
             "the batch first, each 1 or more, or -1 for any length; correct it"
         )
     return TensorSpec(name, datatype, tuple(shape))
+
+
+def _tokens(where: str, fields: dict[str, object], folder: Path) -> TokensSpec | None:
+    value = fields.get("tokens")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: tokens: {shown(value)} is not an object; write file, most and input")
+    most = value.get("most")
+    if type(most) is not int or not 1 <= most <= MAX_TOKENS:
+        raise ConfigError(f"{where}: tokens.most: {shown(most)} is not a whole number from 1 to {MAX_TOKENS}")
+    file = _inside(where, "tokens.file", folder, _text(f"{where}: tokens", value, "file"))
+    return TokensSpec(file, most, _text(f"{where}: tokens", value, "input"))
+
+
+def _check_text(
+    where: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], tokens: TokensSpec | None
+) -> None:
+    """Refuse text without a tokenizer, a tokenizer without text, and text as an answer."""
+    texts = [spec for spec in inputs if spec.datatype == TEXT]
+    if tokens is None and not texts and all(spec.datatype != TEXT for spec in outputs):
+        return
+    if tokens is None or len(inputs) != 1 or not texts or inputs[0].shape != (-1,):
+        raise ConfigError(
+            f"{where}: inputs: text ({TEXT}) and tokens come together, as the one input of shape [-1]; bake it again"
+        )
+    if any(spec.datatype == TEXT for spec in outputs):
+        raise ConfigError(f"{where}: outputs: {TEXT} is not served; use {', '.join(DATATYPES)}")
 
 
 def _is_dimension(value: object) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model_server.contract import ModelContract, TensorSpec
+from model_server.contract import TEXT, ModelContract, TensorSpec
 from model_server.errors import ConfigError
 from model_server.runtime import Session
 from model_server.tensors import NUMPY_TYPES, Array
@@ -66,7 +66,8 @@ def _golden_part(path: Path, arrays: dict[str, Array], part: str, specs: tuple[T
         array = arrays.get(key)
         if array is None or array.ndim == 0 or not len(array):
             raise ConfigError(f"{path}: {key}: no samples; bake the image again")
-        wanted = np.dtype(NUMPY_TYPES[spec.datatype])
+        # Texts are kept as numpy's own strings, which need no pickle.
+        wanted = array.dtype if _is_text(spec, array) else np.dtype(NUMPY_TYPES[spec.datatype])
         if array.dtype != wanted or not _fits(spec.shape[1:], array.shape[1:]):
             raise ConfigError(
                 f"{path}: {key}: {array.dtype} {list(array.shape)}, but {spec.name!r} is {wanted} {list(spec.shape)}; "
@@ -74,6 +75,10 @@ def _golden_part(path: Path, arrays: dict[str, Array], part: str, specs: tuple[T
             )
         found[spec.name] = array
     return found
+
+
+def _is_text(spec: TensorSpec, array: Array) -> bool:
+    return spec.datatype == TEXT and array.dtype.kind == "U"
 
 
 def _fits(wanted: tuple[int, ...], got: tuple[int, ...]) -> bool:

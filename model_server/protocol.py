@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import orjson
 
-from model_server.contract import DATATYPES, ModelContract, TensorSpec
+from model_server.contract import DATATYPES, TEXT, ModelContract, TensorSpec
 from model_server.errors import RequestError, shown
 from model_server.tensors import Array, check_shape, to_array, to_flat
 
@@ -124,9 +124,7 @@ def _inputs(contract: ModelContract, document: dict[str, Any]) -> dict[str, Arra
 
 def _checked_shape(spec: TensorSpec, tensor: dict[str, Any]) -> tuple[int, ...]:
     datatype = tensor.get("datatype")
-    if datatype == "BYTES":
-        raise RequestError(400, f"input {spec.name!r}: datatype: BYTES is not served yet; use {spec.datatype}")
-    if datatype not in DATATYPES:
+    if datatype not in (*DATATYPES, TEXT):
         raise RequestError(400, f"input {spec.name!r}: datatype: {shown(datatype)} is unknown; use {spec.datatype}")
     if datatype != spec.datatype:
         raise RequestError(400, f"input {spec.name!r}: datatype: {datatype}, the model takes {spec.datatype}")

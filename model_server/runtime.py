@@ -1,12 +1,17 @@
 """onnxruntime behind a contract: a session, checked against model.json when it is loaded."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import onnxruntime as ort
 
-from model_server.contract import ModelContract, TensorSpec
+from model_server.contract import ModelContract, TensorSpec, TokensSpec
 from model_server.errors import ConfigError, RunError
 from model_server.tensors import NUMPY_TYPES, Array
+
+if TYPE_CHECKING:
+    from model_server.tokens import Tokens
 
 ONNX_TYPES = {
     "BOOL": "tensor(bool)",
@@ -33,8 +38,9 @@ class Session:
 
     def __init__(self, contract: ModelContract, threads: int, *, arena: bool) -> None:
         self.contract = contract
+        self._tokens = None if contract.tokens is None else _tokens(contract.tokens)
         self._session = _open(contract, threads, arena=arena)
-        _check_signature(contract, "inputs", contract.inputs, self._session.get_inputs())
+        _check_signature(contract, "inputs", contract.graph_inputs, self._session.get_inputs())
         _check_signature(contract, "outputs", contract.outputs, self._session.get_outputs())
 
     def new_run(self) -> Run:
@@ -44,10 +50,27 @@ class Session:
     def run(self, inputs: dict[str, Array], outputs: tuple[TensorSpec, ...], run: Run) -> list[Array]:
         """Return the arrays of `outputs`; raises RunError, also after `run.stop()`."""
         try:
-            arrays: list[Array] = self._session.run([spec.name for spec in outputs], inputs, run.options)
+            fed = self._fed(inputs)
+            arrays: list[Array] = self._session.run([spec.name for spec in outputs], fed, run.options)
         except Exception as error:  # onnxruntime's own classes are not public
             raise RunError(_reason(error)) from error
         return arrays
+
+    def _fed(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """Return what the graph takes: texts as token ids, anything else as it came."""
+        if self._tokens is None:
+            return inputs
+        return {
+            spec.name: self._tokens.encode(texts.tolist())
+            for spec, texts in zip(self.contract.graph_inputs, inputs.values(), strict=True)
+        }
+
+
+def _tokens(spec: TokensSpec) -> Tokens:
+    # Most models take no text, and start without the library.
+    from model_server.tokens import Tokens  # noqa: PLC0415
+
+    return Tokens(spec.file, spec.most)
 
 
 def _reason(error: Exception) -> str:

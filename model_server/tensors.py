@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server.contract import TensorSpec
+from model_server.contract import TEXT, TensorSpec
 from model_server.errors import RequestError, shown
 
 Array = NDArray[Any]
@@ -25,6 +25,7 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
     "FP16": np.float16,
     "FP32": np.float32,
     "FP64": np.float64,
+    TEXT: np.object_,
 }
 
 
@@ -88,13 +89,17 @@ def _check_types(spec: TensorSpec, flat: list[Any]) -> None:
     allowed: set[type] = {int}
     if spec.datatype == "BOOL":
         allowed = {bool}
+    elif spec.datatype == TEXT:
+        allowed = {str}
     elif spec.datatype.startswith("FP"):
         allowed = {int, float}
     wrong = set(map(type, flat)) - allowed
     if not wrong:
         return
     first = next(one for one in flat if type(one) in wrong)
-    wanted = {"BOOL": "true or false", "FP": "a number"}.get(spec.datatype.rstrip("0123456789"), "a whole number")
+    wanted = {"BOOL": "true or false", "FP": "a number", TEXT: "a text"}.get(
+        spec.datatype.rstrip("0123456789"), "a whole number"
+    )
     raise RequestError(400, f"input {spec.name!r}: data: {shown(first)} is not {wanted}, as {spec.datatype} needs")
 
 

@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +46,42 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One model's answers; times are in milliseconds a request."""
+    """One model's answers, times in milliseconds.
 
-    correct: int
-    total: int
-    accuracy: float
+    `scores` has 1 or 0 where there are labels, else the cosine of what was answered with what is right.
+    """
+
+    figure: str
+    scores: tuple[float, ...]
     p50_ms: float
     p99_ms: float
 
+    @property
+    def mean(self) -> float:
+        """The accuracy, or the mean cosine."""
+        return sum(self.scores) / len(self.scores)
+
     def line(self, model: str) -> str:
         """Return the line that ends a model's run."""
-        return f"{model}: {self.correct}/{self.total} correct over HTTP, p50 {self.p50_ms:.1f} ms"
+        told = f"{sum(self.scores):.0f}/{len(self.scores)} correct"
+        if self.figure == "cosine":
+            told = f"cosine {self.mean:.4f} of {len(self.scores)}"
+        return f"{model}: {told} over HTTP, p50 {self.p50_ms:.1f} ms"
+
+    def values(self) -> dict[str, float]:
+        """Return the figures for a program."""
+        correct = {"correct": int(sum(self.scores))} if self.figure == "accuracy" else {}
+        times = {"p50_ms": self.p50_ms, "p99_ms": self.p99_ms}
+        return {**correct, "total": len(self.scores), self.figure: self.mean, **times}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("--stack", default="dev", help="the stack whose endpoints are asked (default: dev)")
     parser.add_argument("--min-accuracy", type=float, default=0.97, metavar="SHARE", help="default: 0.97")
+    parser.add_argument(
+        "--min-cosine", type=float, default=0.98, metavar="COSINE", help="of models that embed (default: 0.98)"
+    )
     parser.add_argument(
         "--outputs", type=Path, metavar="FILE", help="read the stack's outputs from a JSON file instead"
     )
@@ -74,8 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, 1 below the accuracy, 2 where something cannot be read, 3 where no answer comes."""
     project = Path.cwd()
     try:
-        if not 0 <= arguments.min_accuracy <= 1:
-            raise UsageError(f"--min-accuracy: {arguments.min_accuracy} is not a share from 0 to 1, such as 0.97")
+        least = {"accuracy": arguments.min_accuracy, "cosine": arguments.min_cosine}
+        for figure, limit in least.items():
+            if not 0 <= limit <= 1:
+                raise UsageError(f"--min-{figure}: {limit} is not a share from 0 to 1, such as 0.97")
         files = _held_out_files(arguments.held_out)
         outputs = _outputs(project, arguments.stack, arguments.outputs)
         results = {}
@@ -89,8 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
     except UnreachableError as error:
         return _fail(UNREACHABLE, error)
     if arguments.json:
-        print(json.dumps({"stack": arguments.stack, "models": {name: asdict(one) for name, one in results.items()}}))
-    return _judge(results, arguments.min_accuracy)
+        print(json.dumps({"stack": arguments.stack, "models": {name: one.values() for name, one in results.items()}}))
+    return _judge(results, least)
 
 
 def ask(model: str, url: str, held_out: Samples) -> Result:
@@ -98,19 +121,18 @@ def ask(model: str, url: str, held_out: Samples) -> Result:
     path = f"{url.rstrip('/')}/v2/models/{model}"
     with urllib3.PoolManager(1, maxsize=1, retries=RETRIES, timeout=TIMEOUT) as pool:
         tensor = _first_input(_request(pool, "GET", path), path, held_out)
-        progress = _Progress(model, len(held_out.labels))
-        correct = 0
-        times = []
-        for at, label in enumerate(held_out.labels):
+        progress = _Progress(model, len(held_out))
+        scores, times = [], []
+        for at in range(len(held_out)):
             body = json.dumps({"inputs": [tensor | {"data": held_out.inputs.row(at)}]}).encode()
             begun = time.perf_counter()
             answer = _request(pool, "POST", f"{path}/infer", body)
             times.append((time.perf_counter() - begun) * 1000)
-            correct += _best(answer, path) == label
+            scores.append(_score(_numbers(answer, path), held_out, at))
             progress.show(at + 1)
         progress.clear()
-    total = len(held_out.labels)
-    return Result(correct, total, correct / total, statistics.median(times), _percentile(times, 0.99))
+    figure = "accuracy" if held_out.wanted is None else "cosine"
+    return Result(figure, tuple(scores), statistics.median(times), _percentile(times, 0.99))
 
 
 def _request(pool: urllib3.PoolManager, method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
@@ -142,13 +164,22 @@ def _first_input(metadata: dict[str, Any], path: str, held_out: Samples) -> dict
     return {"name": name, "datatype": datatype, "shape": [1, *held_out.inputs.shape[1:]]}
 
 
-def _best(answer: dict[str, Any], path: str) -> int:
-    """Return the class with the highest score."""
+def _numbers(answer: dict[str, Any], path: str) -> list[float]:
+    """Return what was answered to one sample: logits, or an embedding."""
     try:
-        scores: list[float] = answer["outputs"][0]["data"]
-        return max(range(len(scores)), key=scores.__getitem__)
+        return [float(one) for one in answer["outputs"][0]["data"]]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise UnreachableError(f"{path}: an answer holds no scores; is this the model's server?") from error
+
+
+def _score(numbers: Sequence[float], held_out: Samples, at: int) -> float:
+    """Return 1 where the largest logit is the label, else 0; of an embedding its cosine with the right one."""
+    if held_out.wanted is None:
+        return float(bool(numbers) and max(range(len(numbers)), key=numbers.__getitem__) == held_out.labels[at])
+    wanted = held_out.wanted.row(at)
+    lengths = math.hypot(*numbers) * math.hypot(*wanted)
+    fits = len(numbers) == len(wanted) and lengths > 0
+    return sum(map(mul, numbers, wanted)) / lengths if fits else 0.0
 
 
 def _outputs(project: Path, stack: str, file: Path | None) -> object:
@@ -189,11 +220,11 @@ def _held_out_files(given: Sequence[str]) -> dict[str, Path]:
     return files
 
 
-def _judge(results: dict[str, Result], least: float) -> int:
-    below = {name: one for name, one in results.items() if one.accuracy < least}
+def _judge(results: dict[str, Result], least: dict[str, float]) -> int:
+    below = {name: one for name, one in results.items() if not one.mean >= least[one.figure]}
     for name, one in below.items():
         print(
-            f"{name}: accuracy {one.accuracy:.4f} is below --min-accuracy {least}; "
+            f"{name}: {one.figure} {one.mean:.4f} is below --min-{one.figure} {least[one.figure]}; "
             "see whether the served version is the one that passed its gates",
             file=sys.stderr,
         )

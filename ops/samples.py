@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+TEXTS = "<U"  # then the characters that each text has room for
 MAGIC = b"\x93NUMPY"
 # numpy's little-endian type names, the protocol's, and the struct module's.
 TYPES = {
@@ -48,10 +49,14 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Held-out inputs and the right answers."""
+    """Held-out inputs with the right answers: a label each, or the vector that the fp32 source gives."""
 
     inputs: Array
-    labels: tuple[int, ...]
+    labels: tuple[int, ...] = ()
+    wanted: Array | None = None
+
+    def __len__(self) -> int:
+        return self.inputs.shape[0]
 
 
 def of_recipe(project: Path, model: str, recipe: str) -> Samples:
@@ -83,17 +88,21 @@ def _build_python(project: Path) -> str:
 
 
 def read(path: Path) -> Samples:
-    """Return the samples in an .npz that holds `inputs` and `labels`; raises SamplesError."""
+    """Return the samples in an .npz that holds `inputs`, and `labels` or `wanted`; raises SamplesError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            inputs, labels = (_array(archive.read(f"{name}.npy")) for name in ("inputs", "labels"))
+            answers = "wanted" if "wanted.npy" in archive.namelist() else "labels"
+            inputs, right = (_array(archive.read(f"{name}.npy")) for name in ("inputs", answers))
     except (OSError, KeyError, ValueError, SyntaxError, struct.error, zipfile.BadZipFile) as error:
         raise SamplesError(f"{path}: no inputs and labels can be read from it ({error}); make it again") from error
-    if len(labels.shape) != 1 or not labels.values or inputs.shape[:1] != labels.shape:
+    rank = 2 if answers == "wanted" else 1
+    if len(right.shape) != rank or not right.values or inputs.shape[:1] != right.shape[:1]:
         raise SamplesError(
-            f"{path}: inputs {list(inputs.shape)}, labels {list(labels.shape)}; one label a sample is needed"
+            f"{path}: inputs {list(inputs.shape)}, {answers} {list(right.shape)}; one answer a sample is needed"
         )
-    return Samples(inputs, tuple(int(one) for one in labels.values))
+    if answers == "wanted":
+        return Samples(inputs, wanted=right)
+    return Samples(inputs, tuple(int(one) for one in right.values))
 
 
 def _array(raw: bytes) -> Array:
@@ -103,8 +112,15 @@ def _array(raw: bytes) -> Array:
     start, length = (10, "<H") if raw[6] == 1 else (12, "<I")
     end = start + struct.unpack_from(length, raw, 8)[0]
     header = ast.literal_eval(raw[start:end].decode("utf-8"))
+    shape = tuple(header["shape"])
+    if header["descr"].startswith(TEXTS) and not header["fortran_order"]:
+        return Array("BYTES", shape, _texts(raw[end:], int(header["descr"].removeprefix(TEXTS)), math.prod(shape)))
     if header["fortran_order"] or header["descr"] not in TYPES:
         raise ValueError(f"{header['descr']!r} is not a plain little-endian type in C order")
     datatype, code = TYPES[header["descr"]]
-    shape = tuple(header["shape"])
     return Array(datatype, shape, struct.unpack_from(f"<{math.prod(shape)}{code}", raw, end))
+
+
+def _texts(raw: bytes, characters: int, count: int) -> tuple[str, ...]:
+    size = 4 * characters
+    return tuple(raw[at * size : (at + 1) * size].decode("utf-32-le").rstrip("\0") for at in range(count))

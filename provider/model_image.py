@@ -224,6 +224,7 @@ def _outputs(inputs: Properties, wanted: Wanted, made: Made, tag: str) -> Proper
 
 def _summary(made: Made) -> str:
     seconds = sum(float(step.get("seconds") or 0) for step in made.told.get("steps") or [])
-    accuracy = (made.told.get("metrics") or {}).get("accuracy")
-    told = f", accuracy {accuracy:.2%}" if isinstance(accuracy, float) else ""
+    metrics = made.told.get("metrics") or {}
+    found = next((name for name in ("accuracy", "cosine") if isinstance(metrics.get(name), float)), None)
+    told = f", {found} {metrics[found]:.2%}" if found else ""
     return f"built {made.digest[:19]} in {seconds:.1f} s{told}"

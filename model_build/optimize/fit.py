@@ -16,7 +16,7 @@ from model_build import data
 from model_build.artifact import CURVES
 from model_build.errors import RecipeError
 from model_build.job import Job
-from model_build.optimize.augment import shifted
+from model_build.optimize.augment import augmented
 
 EVALUATE_AT_ONCE = 1024
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -95,7 +95,7 @@ def _epoch(
     model.train()
     total, seen = 0.0, 0
     for inputs, labels in _batches(train, params["batch_size"], generator):
-        moved = shifted(inputs, params["augment"]["shift"], generator)
+        moved = augmented(inputs, params["augment"], generator)
         optimizer.zero_grad()
         found = loss(model, moved, labels)
         found.backward()

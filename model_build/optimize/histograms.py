@@ -16,7 +16,7 @@ from model_build.optimize.int8 import BATCH
 BINS = 40
 
 
-def of(model: Path, quantized: onnx.ModelProto, calibration: data.Floats) -> list[dict[str, Any]]:
+def of(model: Path, quantized: onnx.ModelProto, calibration: data.Inputs) -> list[dict[str, Any]]:
     """Return tensor, edges, counts and range for each activation that `quantized` quantizes, in the model's order."""
     ranges = _ranges(quantized)
     seen = _values(model, sorted(ranges), calibration)
@@ -43,7 +43,7 @@ def _ranges(quantized: onnx.ModelProto) -> dict[str, list[float]]:
     return found
 
 
-def _values(model: Path, names: list[str], calibration: data.Floats) -> dict[str, data.Floats]:
+def _values(model: Path, names: list[str], calibration: data.Inputs) -> dict[str, data.Inputs]:
     """Return tensor → everything it held while the model answered the calibration samples."""
     opened = onnx.load(model)
     made = {name for node in opened.graph.node for name in node.output}

@@ -52,16 +52,16 @@ PRESETS = {
 class Calibration(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
     """Gives the quantizer training samples in batches."""
 
-    def __init__(self, inputs: data.Floats) -> None:
+    def __init__(self, inputs: data.Inputs) -> None:
         self._parts = iter(np.array_split(inputs, max(1, -(-len(inputs) // BATCH))))
 
-    def get_next(self) -> dict[str, data.Floats] | None:
+    def get_next(self) -> dict[str, data.Inputs] | None:
         """Return the next batch, None at the end."""
         part = next(self._parts, None)
         return None if part is None else {INPUT: part}
 
 
-def chosen(inputs: data.Floats, count: int, seed: int) -> data.Floats:
+def chosen(inputs: data.Inputs, count: int, seed: int) -> data.Inputs:
     """Return `count` samples that the seed picks, in the order they lie in."""
     picked = np.random.default_rng(seed).permutation(len(inputs))[:count]
     return inputs[np.sort(picked)]
@@ -86,7 +86,7 @@ def channel_axis(node: onnx.NodeProto, dimensions: int) -> int:
 
 def static(
     model: Path,
-    calibration: data.Floats,
+    calibration: data.Inputs,
     params: Mapping[str, Any],
     *,
     only: list[str] | None = None,
@@ -112,18 +112,24 @@ def static(
     )
 
 
-def dynamic(model: Path, params: Mapping[str, Any]) -> onnx.ModelProto:
-    """Return the model with int8 weights, whose activations are quantized as they come."""
+def dynamic(model: Path, params: Mapping[str, Any], without: list[str] | None = None) -> onnx.ModelProto:
+    """Return the model with int8 weights but for nodes `without`; activations are quantized as they come."""
     types = PRESETS[params["instructions"]]
-    return _made(
-        lambda made: quantize_dynamic(
-            str(model),
+
+    def quantize(made: str) -> None:
+        # A table of embeddings is looked up and never multiplied: 8 bits of it cannot saturate.
+        tables = f"{made}.tables"
+        quantize_dynamic(str(model), tables, op_types_to_quantize=["Gather"], nodes_to_exclude=without)
+        quantize_dynamic(
+            tables,
             made,
+            nodes_to_exclude=without,
             per_channel=params["per_channel"],
             reduce_range=types.reduce_range,
             weight_type=types.weight,
         )
-    )
+
+    return _made(quantize)
 
 
 def _made(quantize: Callable[[str], None]) -> onnx.ModelProto:

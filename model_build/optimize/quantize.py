@@ -15,7 +15,7 @@ from model_build import data
 from model_build.artifact import HISTOGRAMS, MODEL, SENSITIVITY
 from model_build.errors import RecipeError
 from model_build.job import Job
-from model_build.optimize import clean, histograms, int8, sensitivity
+from model_build.optimize import clean, histograms, int8, outliers, sensitivity
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def run(job: Job) -> dict[str, Any]:
         else:
             model = int8.prepared(job.inputs["export"] / MODEL, Path(folder))
             if job.params["method"] == "dynamic-int8":
-                made = int8.dynamic(model, job.params)
+                made = _dynamic(job, model)
             else:
                 made, told = _static(job, model)
     clean.save(made, job.out / MODEL)
@@ -42,7 +42,14 @@ def _halved(exported: Path) -> onnx.ModelProto:
     return model.model
 
 
-def _static(job: Job, model: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
+def _dynamic(job: Job, model: Path) -> onnx.ModelProto:
+    count = job.params["outliers"]
+    if count == 0:
+        return int8.dynamic(model, job.params)
+    return int8.dynamic(model, job.params, outliers.split(model, _calibration(job), count))
+
+
+def _calibration(job: Job) -> data.Inputs:
     params = job.params
     inputs = data.read(job.inputs["data"], "train").inputs
     if params["calibration_samples"] > len(inputs):
@@ -50,7 +57,12 @@ def _static(job: Job, model: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
             f"steps.quantize.calibration_samples: {params['calibration_samples']} is above the limit of {len(inputs)} "
             "training samples; lower it"
         )
-    calibration = int8.chosen(inputs, params["calibration_samples"], params["seed"])
+    return int8.chosen(inputs, params["calibration_samples"], params["seed"])
+
+
+def _static(job: Job, model: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    params = job.params
+    calibration = _calibration(job)
     order = sensitivity.costs(model, calibration, params, job.progress)
     (job.out / SENSITIVITY).write_text(json.dumps([asdict(one) for one in order], indent=1))
     told: dict[str, Any] = {}

@@ -13,16 +13,17 @@ import onnx
 from onnx import numpy_helper
 
 from model_build import data
-from model_build.measure import Artifact, accuracy
+from model_build.measure import Artifact
 from model_build.optimize import int8
 from model_build.rounding import relative_error
+from model_build.tasks import TASKS
 
 SAMPLES = 64
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One node: the mean squared change of the logits over their variance, and its weights' own rounding error."""
+    """One node: the mean squared change of the answers over their variance, and its weights' own rounding error."""
 
     node: str
     kind: str
@@ -31,7 +32,7 @@ class Cost:
 
 
 def costs(
-    model: Path, calibration: data.Floats, params: Mapping[str, Any], progress: Callable[[float, str], None]
+    model: Path, calibration: data.Inputs, params: Mapping[str, Any], progress: Callable[[float, str], None]
 ) -> list[Cost]:
     """Return each node's cost, the largest first; answers are of training samples alone."""
     samples = np.ascontiguousarray(calibration[:SAMPLES])
@@ -51,7 +52,7 @@ def costs(
 
 def without_the_costliest(
     model: Path,
-    calibration: data.Floats,
+    calibration: data.Inputs,
     validation: data.Split,
     order: list[Cost],
     params: Mapping[str, Any],
@@ -61,11 +62,13 @@ def without_the_costliest(
     Returns the model, the nodes left in fp32 and the drop, which is too large where the nodes ran out.
     """
     limit = params["keep_fp32"]
-    source = accuracy(Artifact(model).answer_all(validation.inputs), validation.labels)
+    task = TASKS[params["task"]]
+    source = Artifact(model).answer_all(validation.inputs)
+    best = task.figures(source, validation, source)[task.figure]
     kept: list[str] = []
     while True:
         made = int8.static(model, calibration, params, without=kept or None)
-        drop = source - accuracy(loaded(made).answer_all(validation.inputs), validation.labels)
+        drop = best - task.figures(loaded(made).answer_all(validation.inputs), validation, source)[task.figure]
         if drop <= limit["max_drop"] or len(kept) == min(limit["max_nodes"], len(order)):
             return made, kept, drop
         kept = [one.node for one in order[: len(kept) + 1]]

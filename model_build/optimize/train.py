@@ -25,12 +25,17 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def check_outputs(model: nn.Module, job: Job) -> None:
-    """Refuse a model that does not answer with one logit a label."""
+    """Refuse a model that does not answer with one logit a label, or where nothing is labelled with one vector."""
     classes = len(data.read_names(job.inputs["data"]))
     batch = torch.from_numpy(data.read(job.inputs["data"], "train").inputs[:2])
     with torch.no_grad():
-        shape = tuple(model.eval()(batch).shape)
-    if shape != (len(batch), classes):
+        shape = tuple(structure.evaluated(model)(batch).shape)
+    if not classes and (len(shape) != 2 or shape[0] != len(batch)):
+        raise RecipeError(
+            f"model: {len(batch)} samples give outputs of shape {shape}, the limit is ({len(batch)}, any): one vector "
+            "a sample; change what the model returns"
+        )
+    if classes and shape != (len(batch), classes):
         raise RecipeError(
             f"model: {len(batch)} samples give outputs of shape {shape}, the limit is ({len(batch)}, {classes}): "
             "one logit a label; change the model's last layer or the labels' names"

@@ -1,12 +1,14 @@
 """Repositories of the tests' registry, and small recipes."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from model_build.oci.registry import Registry
 from model_build.places import ROOT
+from tests.model_build.builder import Builder
 
 BUILD_PYTHON = ROOT / ".venv-build" / "bin" / "python"
 
@@ -35,3 +37,18 @@ def replaced(recipe: Path, old: str, new: str) -> None:
     text = recipe.read_text()
     assert old in text, f"{old!r} is not in {recipe}"
     recipe.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for builds whose tests do not ask which steps ran; all workers share it."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if own.name.startswith("popen-") else own) / "shared-cache"
+
+
+@pytest.fixture(scope="session")
+def builder() -> Iterator[Builder]:
+    """The process that builds for tests which do not ask about processes."""
+    made = Builder()
+    yield made
+    made.close()

@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_an_archive_of_pickled_objects_is_refused(tmp_path: Path) -> None:
         ({"inputs": INPUTS[:0], "labels": LABELS[:0]}, "0 inputs and 0 labels"),
     ],
 )
-def test_splits_that_cannot_be_trained_on_are_refused(change: dict[str, np.ndarray], said: str) -> None:
+def test_splits_that_cannot_be_trained_on_are_refused(change: dict[str, Any], said: str) -> None:
     whole = data.Split(INPUTS, LABELS)
     broken = data.Splits(splits().train, dataclasses.replace(whole, **change), splits().test, NAMES)
     with pytest.raises(DataError, match=said):

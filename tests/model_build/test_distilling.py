@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from tests.model_build.builder import Builder
 from tests.model_build.houses import Events, House, open_house, ran
 
 pytestmark = pytest.mark.build
@@ -27,8 +29,8 @@ PARAMETERS = {"source": 85_258, "student": 8 * 9 + 8 + 128 * 10 + 10, "teacher":
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made = open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"))
+def house(tmp_path_factory: pytest.TempPathFactory, builder: Builder, shared_cache: Path) -> Iterator[House]:
+    made = open_house(tmp_path_factory.mktemp("house"), shared_cache, builder)
     with made.changed("model.py", r"\ndef build", NETWORKS):
         yield made
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_requirements_that_are_missing_are_named(checkout: Path) -> None:
 
 
 def test_too_little_disk_is_told_with_the_limit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "NEEDED_BYTES", 10**18)
+    monkeypatch.setattr(environment, "BUILD", replace(environment.BUILD, needed=10**18))
     with pytest.raises(EnvironmentFault, match=r"GB are free, the limit is 1000000000 GB; free some space"):
         build_interpreter(lambda _: None, checkout)
     assert not (checkout / ".venv-build").exists()

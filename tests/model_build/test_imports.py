@@ -12,7 +12,7 @@ import pytest
 
 from model_build.places import ROOT
 
-HEAVY = {"numpy", "torch", "onnx", "onnxruntime", "sklearn", "pulumi", "grpc", "urllib3", "rich"}
+HEAVY = {"numpy", "torch", "onnx", "onnxruntime", "sklearn", "tokenizers", "pulumi", "grpc", "urllib3", "rich"}
 SOURCES = sorted((ROOT / "model_build").rglob("*.py"))
 
 
@@ -25,8 +25,15 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def test_model_build_never_imports_pulumi_or_another_room() -> None:
-    forbidden = {"pulumi", "provider", "components", "ops", "local", "settings", "model_server"}
+    forbidden = {"pulumi", "provider", "components", "ops", "local", "settings"}
     assert {path.name: found for path in SOURCES if (found := forbidden & set(imported(path)))} == {}
+
+
+def test_model_build_makes_tokens_as_the_server_does_and_imports_nothing_else_of_it() -> None:
+    lines = {line.strip() for path in SOURCES for line in path.read_text().splitlines() if "model_server" in line}
+    assert {line.split("#")[0].strip() for line in lines if "import" in line} == {
+        "from model_server.tokens import Tokens"
+    }
 
 
 def test_torch_is_imported_under_optimize_alone() -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from model_build.environment import REQUIREMENTS, UV_REQUIREMENTS, build_interpreter
+from model_build.environment import BUILD, UV_REQUIREMENTS, build_interpreter
 from model_build.locks import exclusive
 from model_build.places import ROOT
 
 
 def test_two_callers_make_the_build_environment_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELSTACK_CACHE", str(tmp_path / "cache"))
-    (tmp_path / REQUIREMENTS).write_text("# nothing, so that no index is asked\n")
+    (tmp_path / BUILD.requirements).write_text("# nothing, so that no index is asked\n")
     shutil.copy(ROOT / UV_REQUIREMENTS, tmp_path)
     told: list[str] = []
     threads = [threading.Thread(target=build_interpreter, args=(told.append, tmp_path)) for _ in range(2)]

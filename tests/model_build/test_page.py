@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from tests.model_build.builder import Builder
 from tests.model_build.houses import House, open_house
 
 pytestmark = pytest.mark.build
@@ -38,8 +40,8 @@ class Seen(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made = open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"))
+def house(tmp_path_factory: pytest.TempPathFactory, builder: Builder, shared_cache: Path) -> Iterator[House]:
+    made = open_house(tmp_path_factory.mktemp("house"), shared_cache, builder)
     with made.searching(INT8, PRUNED):
         yield made
 

@@ -1,7 +1,10 @@
 """Pruning in whole builds: what is removed, what is told of it, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.model_build.builder import Builder
 from tests.model_build.houses import House, open_house, ran
 
 pytestmark = pytest.mark.build
@@ -11,8 +14,8 @@ UNSTRUCTURED = f"prune: {{method: unstructured, amount: 0.6, {FINETUNE}}}"
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"))
+def house(tmp_path_factory: pytest.TempPathFactory, builder: Builder, shared_cache: Path) -> House:
+    return open_house(tmp_path_factory.mktemp("house"), shared_cache, builder)
 
 
 def test_structured_pruning_removes_channels_and_shrinks_the_model(house: House) -> None:

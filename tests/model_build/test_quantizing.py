@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from tests.model_build.builder import Builder
 from tests.model_build.houses import Events, House, open_house
 
 pytestmark = pytest.mark.build
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"))
+def house(tmp_path_factory: pytest.TempPathFactory, builder: Builder, shared_cache: Path) -> House:
+    return open_house(tmp_path_factory.mktemp("house"), shared_cache, builder)
 
 
 def built(house: House, quantize: str) -> tuple[int, Events]:

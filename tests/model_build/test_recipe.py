@@ -28,7 +28,11 @@ def test_the_recipes_of_this_project_are_sound(name: str) -> None:
         ("client: installed", "client: pip", "sources"),
         ("- export: {opset: 20}", "- export: {opset: 20}\n  - export: {opset: 20}", "steps"),
         ("- export: {opset: 20}", "- separable: {}\n  - export: {opset: 20}", "in the order train, separable, export"),
-        ("method: static-int8", "method: dynamic-int8", "has calibration_samples, which dynamic-int8 does not use"),
+        (
+            "method: static-int8",
+            "method: dynamic-int8",
+            "has calibration_samples, which dynamic-int8 does not use without outliers",
+        ),
         (
             "gates:",
             "search: {candidates: {a: [{quantize: {method: float16}}]}}\ngates:",

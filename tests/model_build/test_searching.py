@@ -1,9 +1,11 @@
 """Whole builds of a recipe that leaves the choice to the search."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.model_build.builder import Builder
 from tests.model_build.houses import House, open_house, ran
 
 pytestmark = pytest.mark.build
@@ -12,8 +14,8 @@ CANDIDATES = ["fp32", "int8", "pruned", "pruned-int8"]
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made = open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"))
+def house(tmp_path_factory: pytest.TempPathFactory, builder: Builder, shared_cache: Path) -> Iterator[House]:
+    made = open_house(tmp_path_factory.mktemp("house"), shared_cache, builder)
     with made.searching(f"int8: [{INT8}]", f"pruned: [{PRUNED}]", f"pruned-int8: [{PRUNED}, {INT8}]"):
         yield made
 

@@ -134,7 +134,7 @@ def test_a_get_of_infer_is_not_allowed(client: httpx.Client) -> None:
         ({"outputs": [{"name": "y", "parameters": {"binary_data": True}}], **request()}, "binary tensor extension"),
         (request(parameters={"binary_data_size": 16}), "binary tensor extension"),
         (request(datatype="FP64"), "FP64, the model takes FP32"),
-        (request(datatype="BYTES"), "BYTES is not served yet"),
+        (request(datatype="BYTES"), "datatype: BYTES, the model takes FP32"),
         (request(datatype="FLOAT"), "'FLOAT' is unknown"),
         (request(datatype=None), "None is unknown"),
         (request(shape=None), "shape: None"),

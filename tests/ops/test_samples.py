@@ -39,12 +39,12 @@ def test_columns_first_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_label_too_few_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SamplesError, match="one label a sample"):
+    with pytest.raises(SamplesError, match="one answer a sample"):
         read(written(tmp_path / "a.npz", np.zeros((3, 2), np.float32), np.arange(2)))
 
 
 def test_no_samples_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SamplesError, match="one label a sample"):
+    with pytest.raises(SamplesError, match="one answer a sample"):
         read(written(tmp_path / "a.npz", np.zeros((0, 2), np.float32), np.arange(0)))
 
 

@@ -1,0 +1,1 @@
+"""Sources that are a graph and no model of torch: ONNX, and what becomes ONNX."""

