@@ -8,9 +8,9 @@ from model_build.places import ROOT
 from tests.model_build.conftest import replaced
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist"])
-def test_the_recipes_of_this_project_are_sound(name: str) -> None:
-    assert recipes.load(ROOT / "models" / name / "recipe.yaml").name == name
+@pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*/*.yaml")), ids=lambda path: path.parent.name)
+def test_the_recipes_of_this_project_are_sound(path: Path) -> None:
+    assert recipes.load(path).name == path.parent.name
 
 
 @pytest.mark.parametrize(

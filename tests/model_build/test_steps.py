@@ -115,7 +115,7 @@ def test_weights_that_hold_a_pickled_object_are_refused(built: tuple[House, Even
         f"    def __reduce__(self):\n        return (os.mkdir, ({str(told)!r},))\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "torch.save({'0.weight': Evil()}, folder / structure.WEIGHTS)\n"
-        '(folder / structure.STRUCTURE).write_text(\'{"entry": "model.py:build", "edits": []}\')\n'
+        '(folder / structure.STRUCTURE).write_text(\'{"entry": "model.py:build", "edits": [], "format": "module"}\')\n'
         f"model = pathlib.Path({str(built[0].folder)!r})\n"
         "structure.load(Job({'model': folder}, {}, folder, model, print))\n"
     )
