@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model_build.errors import RecipeError
@@ -38,16 +38,17 @@ def source_files(folder: Path) -> Iterator[Path]:
         yield path
 
 
-def hash_folder(folder: Path, *, leave_out: Path | None = None) -> str:
+def hash_folder(folder: Path, *, leave_out: Iterable[Path] = ()) -> str:
     """Return a hash over relative names and contents below `folder`; raises RecipeError for a link that leaves it."""
     home = folder.resolve()
     entries = {}
+    left_out = {path.resolve() for path in leave_out}
     for path in source_files(folder):
         target = path.resolve()
         if not target.is_relative_to(home) or not target.is_file():
             raise RecipeError(
                 f"{path}: points at {target}, which is no file inside {home}; copy the file into the folder"
             )
-        if leave_out is None or target != leave_out.resolve():
+        if target not in left_out:
             entries[path.relative_to(folder).as_posix()] = hash_file(target)
     return hash_value(entries)

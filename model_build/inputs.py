@@ -16,6 +16,7 @@ from model_build.recipe import InstalledSource, Recipe, Source
 BUILD_REQUIREMENTS = "requirements-build.txt"
 IMAGE_REQUIREMENTS = "requirements-image.txt"
 TENSORFLOW_REQUIREMENTS = "requirements-tensorflow.txt"
+RECIPES = "recipe*.yaml"  # another recipe of the same model is no part of this one
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 _PARTS = (
     "recipe",
@@ -68,7 +69,7 @@ def compute(recipe: Path, base: str | None, *, root: Path = ROOT) -> Inputs:
     own = {key: value for key, value in values.items() if key not in ("sources", "platforms")}
     parts = {
         "recipe": hash_value(own),
-        "model sources": hash_folder(recipe.parent, leave_out=recipe),
+        "model sources": hash_folder(recipe.parent, leave_out=[recipe, *recipe.parent.glob(RECIPES)]),
         "data": hash_value([_version_of(source, recipe, root) for source in parsed.sources]),
         "build requirements": _of_requirements(parsed, root),
         "image requirements": _of_file(root / IMAGE_REQUIREMENTS),

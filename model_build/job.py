@@ -2,7 +2,8 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,21 +54,29 @@ def call_entry(folder: Path, entry: str, key: str, *arguments: object) -> Any:
 
 def _load(folder: Path, file: str, key: str, entry: str) -> object:
     name = f"modelstack_model_{key}"
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
     spec = importlib.util.spec_from_file_location(name, folder / file)
     if spec is None or spec.loader is None:
         raise RecipeError(f"{folder.name}: {key}: {entry!r} cannot be imported; name a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    # Bytecode is told from its source by second and size alone: an edit of a model must never meet an older one.
-    sys.dont_write_bytecode = True
     try:
-        spec.loader.exec_module(module)
+        with importing(folder):
+            spec.loader.exec_module(module)
     except Exception as error:
         raise RecipeError(
             f"{folder.name}: {key}: importing {entry!r} raised {type(error).__name__}: {error}; correct the code"
         ) from error
+    return module
+
+
+@contextmanager
+def importing(folder: Path) -> Iterator[None]:
+    """Let the block import what lies in the model's folder."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    # Bytecode is told from its source by second and size alone: an edit of a model must never meet an older one.
+    sys.dont_write_bytecode = True
+    try:
+        yield
     finally:
         sys.dont_write_bytecode = False
-    return module

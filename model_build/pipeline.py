@@ -11,10 +11,16 @@ from typing import Any, Self
 from model_build.artifact import CANDIDATE
 from model_build.cache import StepStore, Stored
 from model_build.events import Sink
+from model_build.hashing import hash_file
 from model_build.inputs import Inputs
+from model_build.places import ROOT
 from model_build.recipe import Candidate, Recipe
 from model_build.recipe_steps import Distill, Step
 from model_build.runner import Runner, StepRun
+
+# These work on labels and layers alone: another output's name or axis leaves them as they are.
+UNTYPED = {"train", "prune", "separable", "distill"}
+TENSORFLOW_PROGRAM = ROOT / "model_build" / "graph" / "tensorflow_program.py"
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,9 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         params = {"entry": self._recipe.model, **self._of(self._recipe.steps[0])}
         if self._recipe.load is None:
             return params
-        return {**params, "sources": self._inputs.parts["data"], "locks": self._inputs.parts["build requirements"]}
+        program = hash_file(TENSORFLOW_PROGRAM) if self._recipe.load.format == "tensorflow" else None
+        locks = self._inputs.parts["build requirements"]
+        return {**params, "sources": self._inputs.parts["data"], "locks": locks, "program": program}
 
     def _reference(self, splits: Stored, source: Stored, model: Stored) -> Stored:
         told = {"seed": self._recipe.seed, "batches": self._gates["parity"]["batches"], **self._task}
@@ -176,4 +184,5 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         return {"task": self._recipe.task, "dynamic_axes": list(self._recipe.dynamic_axes)}
 
     def _of(self, step: Step) -> dict[str, Any]:
-        return {"seed": self._recipe.seed, "key": f"steps.{step.name}", **self._task, **step.values}
+        typed = {} if step.name in UNTYPED else self._task
+        return {"seed": self._recipe.seed, "key": f"steps.{step.name}", **typed, **step.values}

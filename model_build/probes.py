@@ -11,12 +11,17 @@ def probes(inputs: Inputs, batches: Sequence[int], axes: Sequence[int]) -> Mappi
     """Return the first samples, started over where there are fewer, at each batch and, along `axes`, at half length."""
     found: dict[str, Inputs] = {}
     for batch in batches:
-        chosen = np.ascontiguousarray(inputs[np.arange(batch) % len(inputs)])
+        chosen = first(inputs, batch)
         found[f"batch-{batch}"] = chosen
         for axis in axes:
             half = max(1, chosen.shape[axis] // 2)
             found[f"batch-{batch}-axis-{axis}-length-{half}"] = cut(chosen, axis, half)
     return found
+
+
+def first(inputs: Inputs, batch: int) -> Inputs:
+    """Return a batch of the first samples, started over where there are fewer."""
+    return np.ascontiguousarray(inputs[np.arange(batch) % len(inputs)])
 
 
 def cut(inputs: Inputs, axis: int, length: int) -> Inputs:

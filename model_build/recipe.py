@@ -168,6 +168,9 @@ class Recipe(Frozen):
         named = [name for name in foreign if getattr(self.gates, name) is not None]
         if named:
             raise ValueError(f"has gates.{named[0]}, which a task of {self.task} cannot measure; remove it")
+        learning = [key for key, step in self._keyed_steps() if step.learns]
+        if self.task == "embedding" and learning:
+            raise ValueError(f"has {learning[0]}, which trains on labels that a task of embedding has not; remove it")
         return self
 
     @field_validator("platforms", "sources")

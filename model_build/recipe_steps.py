@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 NAME, NAME_LENGTH = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", 40  # a label of RFC 1123, short enough for what is added to it
 Name = Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
 Share = Annotated[float, Field(ge=0, le=1)]
+# No part hidden: what is hidden is no part of the inputs' hash.
+FILE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$"
 DynamicAxes = tuple[Annotated[int, Field(ge=1, le=7)], ...]
 EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*\.py:[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 
@@ -42,6 +44,8 @@ GRAPH = ("onnx", "tensorflow")
 _DANGER = {
     "pickle": "runs whatever code its writer put into it as it is opened",
     "torchscript": "is deprecated by torch and runs operators of whoever wrote it",
+    "torch-export": "may hold pickles, which torch opens with it",
+    "tensorflow": "is a program, whose operators may read and write files",
 }
 
 
@@ -51,11 +55,11 @@ class Load(Frozen):
     format: Literal[
         "module", "state-dict", "safetensors", "torch-export", "torchscript", "pickle", "onnx", "tensorflow"
     ]
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$", max_length=200)] | None = None
+    file: Annotated[str, Field(pattern=FILE, max_length=200)] | None = None
     source: Annotated[str, Field(max_length=214)] | None = Field(
         default=None, description="the data package that has the file; without it the file lies beside the recipe"
     )
-    trust: Literal["pickle", "torchscript"] | None = None
+    trust: Literal["pickle", "torchscript", "torch-export", "tensorflow"] | None = None
     dynamic_axes: DynamicAxes = Field(default=(), max_length=2, description="of a graph, as in export")
 
     @model_validator(mode="after")
@@ -66,10 +70,13 @@ class Load(Frozen):
         if self.source is not None and self.format in ("module", "torch-export", "torchscript", "pickle"):
             raise ValueError(f"of format {self.format} has a source; keep its file beside the recipe")
         if self.format in _DANGER and self.trust != self.format:
+            safe = "save it as ONNX" if self.format in GRAPH else "save a state_dict as safetensors"
             raise ValueError(
-                f"of format {self.format} {_DANGER[self.format]}; save a state_dict as safetensors instead, or write "
+                f"of format {self.format} {_DANGER[self.format]}; {safe} instead, or write "
                 f"`trust: {self.format}` where you trust {self.file}"
             )
+        if self.dynamic_axes and self.format not in GRAPH:
+            raise ValueError(f"of format {self.format} has dynamic_axes; name them in export")
         if self.trust is not None and self.trust != self.format:
             raise ValueError(f"of format {self.format} needs no trust; remove `trust: {self.trust}`")
         return self
@@ -139,7 +146,7 @@ OF_INT8 = frozenset({"instructions", "per_channel"})
 QUANTIZE_KEYS = {
     "static-int8": OF_INT8 | {"calibration", "percentile", "calibration_samples", "keep_fp32"},
     "dynamic-int8": OF_INT8 | {"outliers", "calibration_samples"},
-    "qat-int8": OF_INT8 | {"finetune"},
+    "qat-int8": frozenset({"instructions", "finetune"}),
     "float16": frozenset[str](),
 }
 
@@ -168,6 +175,8 @@ class Quantize(Frozen):
             raise ValueError(f"has {', '.join(foreign)}, which {self.method} does not use; remove it")
         if self.method == "dynamic-int8" and not self.outliers and "calibration_samples" in self.model_fields_set:
             raise ValueError("has calibration_samples, which dynamic-int8 does not use without outliers; remove it")
+        if self.method == "qat-int8" and self.instructions == "arm64":
+            raise ValueError("of method qat-int8 has instructions arm64, whose signed activations static-int8 makes")
         if self.method == "qat-int8" and self.finetune is None:
             raise ValueError("of method qat-int8 has no finetune; say how it is trained: `finetune: {epochs: 5}`")
         return self
@@ -197,6 +206,11 @@ class Step(Frozen):
     def name(self) -> str:
         """The step's name."""
         return next(key for key in type(self).model_fields if getattr(self, key) is not None)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the step trains on labels."""
+        return bool(self.train or self.prune or self.distill or (self.quantize and self.quantize.finetune))
 
     @property
     def values(self) -> dict[str, Any]:

@@ -113,7 +113,8 @@ class Runner(AbstractContextManager["Runner"]):
         out = self._home / key
         out.mkdir()
         params = {**params, **self._needed(kind, params, reporter)}
-        worker = self._model_worker if kind in RUNS_MODEL_CODE else self._own_worker
+        foreign = kind in RUNS_MODEL_CODE or params.get("format") == "tensorflow"
+        worker = self._model_worker if foreign else self._own_worker
         request = {
             "module": MODULES[kind],
             "inputs": {alias: str(stored.path) for alias, stored in inputs.items()},

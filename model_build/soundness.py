@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from model_build.artifact import INPUT
 from model_build.data import Inputs
 from model_build.measure import Artifact, Tensor, UnusableError
+from model_build.probes import first
 
 PROBES = (1, 2, 5)
 TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
@@ -46,11 +47,6 @@ def bad_answers(name: str, answers: NDArray[np.float32] | None, wanted: tuple[in
         miss = f"gates: {name} answers {bad} of {len(answers)} held-out samples with NaN or infinity, the limit is 0"
         return [f"{miss}; check the weights and the learning rate"]
     return []
-
-
-def first(inputs: Inputs, batch: int) -> Inputs:
-    """Return a batch of the first samples, started over where there are fewer."""
-    return np.ascontiguousarray(inputs[np.arange(batch) % len(inputs)])
 
 
 def _tensor(name: str, kind: str, found: list[Tensor], wanted: Tensor, *, leaves_open: bool = False) -> list[str]:

@@ -13,6 +13,7 @@ from model_server.errors import RequestError, shown
 from model_server.tensors import Array, check_shape, to_array, to_flat
 
 MAX_ID = 256
+MAX_IDS = 1 << 20  # token ids that the texts of one request may become
 BINARY_KEYS = ("binary_data", "binary_data_size", "binary_data_output")
 
 
@@ -116,10 +117,18 @@ def _inputs(contract: ModelContract, document: dict[str, Any]) -> dict[str, Arra
         raise RequestError(400, f"inputs: {missing[0]!r} is missing")
     # Every shape is checked before the first array is made.
     shapes = [_checked_shape(spec, one) for spec, one in zip(specs, tensors, strict=True)]
+    _check_texts(contract, shapes[0])
     return {
         spec.name: to_array(spec, shape, one.get("data"))
         for spec, shape, one in zip(specs, shapes, tensors, strict=True)
     }
+
+
+def _check_texts(contract: ModelContract, shape: tuple[int, ...]) -> None:
+    """Refuse texts whose token ids would take far more memory than the body did."""
+    if contract.tokens is not None and shape[0] * contract.tokens.most > MAX_IDS:
+        most = MAX_IDS // contract.tokens.most
+        raise RequestError(400, f"input {contract.inputs[0].name!r}: {shape[0]} texts, the limit is {most}; send fewer")
 
 
 def _checked_shape(spec: TensorSpec, tensor: dict[str, Any]) -> tuple[int, ...]:

@@ -12,6 +12,10 @@ from model_build.probes import probes
 
 PROGRAM = Path(__file__).with_name("tensorflow_program.py")
 OPSET = 17
+REMEDIES = {
+    "convert": "save it as a SavedModel or .keras by the TensorFlow of requirements-tensorflow.txt",
+    "answer": "make model and data agree, and check memory",
+}
 SECONDS = 1800
 
 
@@ -43,8 +47,7 @@ def _run(job: Job, what: str, *arguments: Path | str) -> None:
             f"steps[0].load.file: TensorFlow took over {SECONDS} s to {what}; take a smaller model"
         ) from error
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
+        said = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1][:300]
         raise RecipeError(
-            f"steps[0].load.file: {job.params['file']} cannot be used by TensorFlow ({what}): {said}; save the model "
-            "as a SavedModel or .keras by the TensorFlow of requirements-tensorflow.txt"
+            f"steps[0].load.file: {job.params['file']} cannot be used by TensorFlow ({what}): {said}; {REMEDIES[what]}"
         )

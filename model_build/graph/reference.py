@@ -21,7 +21,8 @@ def run(job: Job) -> dict[str, Any]:
             answers[name] = source.answer(probe)
     except UnusableError as error:
         raise RecipeError(
-            f"steps[0].load.file: {error}, the limit is an answer at every batch; export it with a dynamic batch"
+            f"steps[0].load.file: {error}, the limit is an answer at every batch; make model and data agree, "
+            "and export with a dynamic batch"
         ) from error
     npz.save(job.out / OUTPUTS, answers)
     return {"samples": len(inputs)}

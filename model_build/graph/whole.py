@@ -56,6 +56,9 @@ def _require_beside(path: Path, tensor: onnx.TensorProto) -> None:
     location = next((one.value for one in tensor.external_data if one.key == "location"), "")
     folder = path.parent.resolve()
     wanted = folder / location
+    if any(part.startswith(".") and part != ".." for part in Path(location).parts):
+        what = f"tensor {tensor.name!r} keeps its data in {location!r}, which is hidden"
+        raise _unusable(path, what, "give it a name that the inputs' hash sees")
     if Path(location).is_absolute() or ".." in Path(location).parts or not wanted.resolve().is_relative_to(folder):
         raise _unusable(
             path,

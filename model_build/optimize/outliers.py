@@ -29,7 +29,11 @@ def split(model: Path, calibration: data.Inputs, count: int) -> list[str]:
     """
     opened = onnx.load(model)
     held = {one.name: one for one in opened.graph.initializer}
-    products = [node for node in opened.graph.node if node.op_type == "MatMul" and node.input[1] in held]
+    products = [
+        node
+        for node in opened.graph.node
+        if node.op_type == "MatMul" and node.input[1] in held and len(held[node.input[1]].dims) == 2
+    ]
     largest = _largest(opened, list(dict.fromkeys(node.input[0] for node in products)), calibration)
     chosen = {name: found for name, one in largest.items() if len(found := _outliers(one, count))}
     nodes: list[onnx.NodeProto] = []
@@ -45,6 +49,10 @@ def split(model: Path, calibration: data.Inputs, count: int) -> list[str]:
         nodes += _product(opened.graph, node, held[node.input[1]], chosen[name])
     del opened.graph.node[:]
     opened.graph.node.extend(nodes)
+    read = {name for node in nodes for name in node.input}
+    used = [one for one in opened.graph.initializer if one.name in read]
+    del opened.graph.initializer[:]
+    opened.graph.initializer.extend(used)
     onnx.save(opened, model)
     return [node.name for node in nodes if node.name.endswith(KEPT)]
 
@@ -87,11 +95,12 @@ def _part(graph: onnx.GraphProto, name: str, channels: NDArray[np.int64], width:
 def _product(
     graph: onnx.GraphProto, node: onnx.NodeProto, weights: onnx.TensorProto, channels: NDArray[np.int64]
 ) -> list[onnx.NodeProto]:
+    # Other nodes may read the same weights, so that they stay as they are.
     name, made, values = node.input[0], node.output[0], numpy_helper.to_array(weights).copy()
-    rows = f"{weights.name}_far"
+    rows, rest = f"{node.name}_far_weights", f"{node.name}_rest_weights"
     graph.initializer.append(numpy_helper.from_array(values[channels], rows))
     values[channels] = 0
-    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
-    node.input[0], node.output[0] = f"{name}_rest", f"{made}_rest"
+    graph.initializer.append(numpy_helper.from_array(values, rest))
+    node.input[0], node.input[1], node.output[0] = f"{name}_rest", rest, f"{made}_rest"
     far = helper.make_node("MatMul", [f"{name}_far", rows], [f"{made}_far"], name=f"{node.name}_far{KEPT}")
     return [node, far, helper.make_node("Add", [node.output[0], f"{made}_far"], [made], name=f"{node.name}_sum")]

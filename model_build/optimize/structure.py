@@ -13,7 +13,7 @@ from torch import nn
 
 from model_build import data
 from model_build.errors import RecipeError
-from model_build.job import Job, call_entry
+from model_build.job import Job, call_entry, importing
 from model_build.optimize import channels, opening, separable
 
 WEIGHTS = "weights.pt"
@@ -55,7 +55,8 @@ def build(job: Job, structure: Structure) -> nn.Module:
     if structure.format == "module":
         model = call_entry(job.model_folder, structure.entry, "model")
     else:
-        model = opening.open_model(job.model_folder / structure.entry, structure.format)
+        with importing(job.model_folder):
+            model = opening.open_model(job.model_folder / structure.entry, structure.format)
     if not isinstance(model, nn.Module):
         raise RecipeError(
             f"{job.model_folder.name}: model: {structure.entry!r} gives {type(model).__name__}; "

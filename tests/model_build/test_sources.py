@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,22 @@ pytestmark = pytest.mark.build
 TRAINED = r"  - train: .*"
 EXPORTED = r"  - export: .*\n"
 MODEL = r"model: .*\n"
+# A class of the owner's own, which a pickle names and does not hold.
+WRAPPED = """
+from torch import nn
+
+class Wrapped(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, pictures):
+        return self.inner(pictures)
+"""
 # One trained model in every format, as its owner would save it.
-SAVE = """
+SAVE = (
+    f"WRAPPED = {WRAPPED!r}"
+    """
 import sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
@@ -29,7 +44,9 @@ sample = torch.zeros(2, 1, 8, 8)
 batch = torch.export.Dim("batch")
 torch.save(model.state_dict(), folder / "weights.pt")
 save_file(model.state_dict(), folder / "weights.safetensors")
-torch.save(model, folder / "module.pt")
+(folder / "wrapped.py").write_text(WRAPPED)
+from wrapped import Wrapped
+torch.save(Wrapped(model), folder / "module.pt")
 torch.save({"epoch": 3}, folder / "checkpoint.pt")
 torch.export.save(torch.export.export(model, (sample,), dynamic_shapes=({0: batch},)), folder / "program.pt2")
 torch.export.save(torch.export.export(model, (sample,)), folder / "fixed.pt2")
@@ -38,6 +55,7 @@ graph = onnx.load(exported / "model.onnx")
 onnx.save(graph, folder / "graph.onnx")
 onnx.save(graph, folder / "large.onnx", save_as_external_data=True, location="large.data", size_threshold=0)
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +104,7 @@ def test_weights_of_a_factorys_model_are_loaded(trained: tuple[House, float], lo
 @pytest.mark.parametrize(
     "load",
     [
-        "{format: torch-export, file: program.pt2}",
+        "{format: torch-export, file: program.pt2, trust: torch-export}",
         "{format: torchscript, file: script.pt, trust: torchscript}",
         "{format: pickle, file: module.pt, trust: pickle}",
     ],
@@ -130,17 +148,33 @@ def test_a_loaded_module_can_be_pruned(trained: tuple[House, float]) -> None:
     ("load", "factory", "said"),
     [
         ("{format: pickle, file: module.pt}", False, "of format pickle runs whatever code its writer put into it"),
+        ("{format: torch-export, file: program.pt2}", False, "of format torch-export may hold pickles"),
+        ("{format: tensorflow, file: model.keras}", False, "is a program, whose operators may read and write files"),
+        ("{format: safetensors, file: .hidden/weights.pt}", True, "must match"),
+        ("{format: safetensors, file: weights.safetensors, dynamic_axes: [1]}", True, "name them in export"),
         ("{format: torchscript, file: script.pt}", False, "`trust: torchscript` where you trust script.pt"),
         ("{format: state-dict, file: module.pt}", True, "module.pt cannot be opened as state-dict"),
         ("{format: state-dict, file: checkpoint.pt}", True, "holds dict and not names with tensors"),
         ("{format: safetensors, file: weights.pt}", True, "weights.pt cannot be opened as safetensors"),
-        ("{format: torch-export, file: weights.pt}", False, "weights.pt cannot be opened as torch-export"),
-        ("{format: torch-export, file: fixed.pt2}", False, "cannot be exported with a dynamic batch"),
+        (
+            "{format: torch-export, file: weights.pt, trust: torch-export}",
+            False,
+            "weights.pt cannot be opened as torch-export",
+        ),
+        (
+            "{format: torch-export, file: fixed.pt2, trust: torch-export}",
+            False,
+            "cannot be exported with a dynamic batch",
+        ),
         ("{format: state-dict, file: ../weights.pt}", True, "steps[0].load.file: '../weights.pt'"),
         ("{format: state-dict, file: nowhere.pt}", True, "'nowhere.pt' names no file"),
         ("{format: onnx, file: graph.onnx}", False, "onnx needs no export"),
         ("{format: module, file: weights.pt}", True, "of format module has a file"),
-        ("{format: torch-export, file: program.pt2}", True, "has a model, which a source of format torch-export"),
+        (
+            "{format: torch-export, file: program.pt2, trust: torch-export}",
+            True,
+            "has a model, which a source of format torch-export",
+        ),
         ("{format: state-dict, file: weights.pt}", False, "has no model; name its factory"),
     ],
 )
@@ -151,6 +185,16 @@ def test_a_source_that_cannot_be_used_is_refused_with_the_remedy(
         message = refused(trained[0])
     assert said in message
     assert "; " in message
+
+
+def test_a_pickled_class_is_found_by_a_worker_that_never_loaded_data(trained: tuple[House, float]) -> None:
+    house = replace(trained[0], builder=None)
+    with (
+        loading(house, "{format: pickle, file: module.pt, trust: pickle}", factory=False),
+        house.changed("recipe.yaml", r"opset: \d+", "opset: 21"),
+    ):
+        code, events = house.build()
+    assert code == 0, events[-1]
 
 
 def test_weights_of_another_model_are_refused(trained: tuple[House, float]) -> None:
@@ -165,7 +209,7 @@ def test_weights_of_another_model_are_refused(trained: tuple[House, float]) -> N
 def test_a_fixed_graph_is_not_pruned(trained: tuple[House, float]) -> None:
     house = trained[0]
     step = "prune: {method: structured, amount: 0.5, finetune: {epochs: 1}}"
-    with loading(house, "{format: torch-export, file: program.pt2}", factory=False):
+    with loading(house, "{format: torch-export, file: program.pt2, trust: torch-export}", factory=False):
         code, events = house.built(step)
     assert code == 3
     assert "torch-export has no layers for another step to change" in events[-1]["message"]

@@ -19,7 +19,7 @@ data: data.py:channels_last
 sources: [{{client: installed, package: scikit-learn}}]
 seed: 7
 steps:
-  - load: {{format: tensorflow, file: {file}}}
+  - load: {{format: tensorflow, file: {file}, trust: tensorflow}}
   - quantize: {{method: static-int8}}
 gates: {{min_accuracy: 0.8, max_drop: 0.1, max_size_ratio: 1.0, parity: {{atol: 1.0e-4, batches: [1, 2, 7]}}}}
 """

@@ -77,6 +77,12 @@ def test_external_data_behind_a_link_out_of_the_folder_is_refused(external: Path
     assert "which leaves the model's folder" in refused(external)
 
 
+def test_external_data_that_is_hidden_is_refused(external: Path) -> None:
+    external.with_name("model.data").rename(external.with_name(".model.data"))
+    moved(external, ".model.data")
+    assert "which is hidden; give it a name that the inputs' hash sees" in refused(external)
+
+
 def test_external_data_that_is_missing_is_refused(external: Path) -> None:
     external.with_name("model.data").unlink()
     assert "which is no file; copy it too" in refused(external)

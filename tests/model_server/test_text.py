@@ -103,6 +103,12 @@ def test_what_is_no_text_is_refused(client: httpx.Client, texts: list[object], s
     assert said in response.json()["error"]
 
 
+def test_texts_that_would_become_too_many_tokens_are_refused_unread(client: httpx.Client) -> None:
+    response = answered(client, *[""] * 300_000)
+    assert response.status_code == 400
+    assert "300000 texts, the limit is 262144; send fewer" in response.json()["error"]
+
+
 def test_a_text_of_nothing_is_answered_or_refused_but_never_an_error_of_the_server(client: httpx.Client) -> None:
     assert answered(client, "").status_code < 500
 

@@ -51,7 +51,7 @@ def main(model: str, calibration: str, out: str, kind: str) -> None:
                 "cache_dir": f"{folder}/cache",
             }
         )
-        (made,) = Path(folder).glob("*.onnx") or Path(folder).rglob("model.onnx")
+        made = next(iter([*Path(folder).glob("*.onnx"), *Path(folder).rglob("model.onnx")]))
         shutil.copyfile(made, out)
 
 
