@@ -100,5 +100,5 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    local/plugins/requirements.in -o local/plugins/requirements.txt
 
-clean-venv: ## Remove .venv and .venv-build
-	@rm -rf $(VENV) .venv-build .venv-tensorflow .venv-uv
+clean-venv: ## Remove .venv and the other environments
+	@rm -rf $(VENV) .venv-build .venv-tensorflow .venv-olive .venv-nncf .venv-uv

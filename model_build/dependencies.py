@@ -1,12 +1,10 @@
 """The image's wheels, laid out for the target platform without running it, kept in the cache by their lock's hash."""
 
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from model_build import wheels
 from model_build.cache import StepStore
 from model_build.code_version import code_version
 from model_build.errors import EnvironmentFault
@@ -15,7 +13,6 @@ from model_build.inputs import IMAGE_REQUIREMENTS
 from model_build.places import ROOT
 
 PYTHON = "3.11"
-UV_SECONDS = 900
 # Debian 12 has glibc 2.36; wheels for an older one run on it too.
 TARGETS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 # Scripts name this machine's interpreter, RECORD names the scripts, the rest tells how and from where was installed.
@@ -57,20 +54,9 @@ def _names_the_machine(path: Path, folder: Path) -> bool:
 
 
 def _install(requirements: Path, platform: str, out: Path) -> None:
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--no-progress"]
-    command += ["--target", str(out), "--python", sys.executable, "--python-version", PYTHON]
-    command += ["--python-platform", TARGETS[platform], "--only-binary", ":all:", "--no-deps"]
-    command += ["--link-mode", "copy", "--require-hashes", "--requirement", str(requirements)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=UV_SECONDS, check=False, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    fault = wheels.lay_out(requirements, out, ["--python-version", PYTHON, "--python-platform", TARGETS[platform]])
+    if fault:
         raise EnvironmentFault(
-            f"{IMAGE_REQUIREMENTS}: uv did not lay the wheels out ({error}); check the network, run again"
-        ) from error
-    if done.returncode != 0:
-        said = re.sub(r"https?://\S+", "the package index", done.stderr.strip())[-400:]
-        raise EnvironmentFault(
-            f"{IMAGE_REQUIREMENTS}: uv cannot lay the wheels out for {platform}: {said}; check the network and the lock"
+            f"{IMAGE_REQUIREMENTS}: uv cannot lay the wheels out for {platform}: {fault}; "
+            "check the network and the lock"
         )

@@ -11,16 +11,15 @@ from typing import Any, Self
 from model_build.artifact import CANDIDATE
 from model_build.cache import StepStore, Stored
 from model_build.events import Sink
+from model_build.graph import TENSORFLOW_PROGRAM
 from model_build.hashing import hash_file
 from model_build.inputs import Inputs
-from model_build.places import ROOT
 from model_build.recipe import Candidate, Recipe
 from model_build.recipe_steps import Distill, Step
 from model_build.runner import Runner, StepRun
 
 # These work on labels and layers alone: another output's name or axis leaves them as they are.
 UNTYPED = {"train", "prune", "separable", "distill"}
-TENSORFLOW_PROGRAM = ROOT / "model_build" / "graph" / "tensorflow_program.py"
 
 
 @dataclass(frozen=True)

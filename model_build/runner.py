@@ -40,7 +40,6 @@ MODULES = {
 }
 # These run the model's own code; the others get a process in which it never ran.
 RUNS_MODEL_CODE = {"data", "train", "load", "prune", "separable", "distill", "export", "qat", "reference"}
-READS_SOURCES = {"data", "load", "load-graph", "reference-tensorflow"}
 READS_MODEL_FOLDER = RUNS_MODEL_CODE | {"load-graph", "reference-tensorflow"}
 
 
@@ -135,7 +134,8 @@ class Runner(AbstractContextManager["Runner"]):
 
     def _needed(self, kind: str, params: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
         """Return what a step needs of this machine, which is no part of its key."""
-        needed: dict[str, Any] = {"folders": self._unpacked()} if kind in READS_SOURCES else {}
+        reads_packages = kind == "data" or params.get("source")
+        needed: dict[str, Any] = {"folders": self._unpacked()} if reads_packages else {}
         if params.get("format") == "tensorflow":
             python = environment.interpreter(environment.TENSORFLOW, lambda line: reporter.tell("running", 0.0, line))
             needed["interpreter"] = str(python)

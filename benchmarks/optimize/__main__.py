@@ -8,7 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks.optimize import ours as builds
@@ -21,6 +20,7 @@ from model_build.data import Inputs
 from model_build.events import Sink, sink_for
 from model_build.host import instruction_sets
 from model_build.places import ROOT
+from model_build.probes import first
 
 PEERS = {"olive": "Olive 0.13", "nncf": "NNCF 3.4"}
 # What a peer's users would name first: 3.x of Neural Compressor has no quantizer for ONNX, and Olive's pass needs 2.x.
@@ -91,7 +91,7 @@ def _contenders(own: Ours, folder: Path) -> tuple[list[Contender], dict[str, str
 def _batch(own: Ours, inputs: Inputs, count: int) -> Inputs:
     """Return samples for a latency; of texts rows of 128 tokens, all of them written."""
     if own.recipe.task == "classification":
-        return np.ascontiguousarray(inputs[np.arange(count) % len(inputs)])
+        return first(inputs, count)
     written: Inputs = inputs[inputs != 0][: count * TOKENS].reshape(count, TOKENS)
     return written
 

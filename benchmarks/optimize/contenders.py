@@ -11,10 +11,8 @@ import torch
 from torch import nn
 
 from model_build.data import Inputs
-from model_build.measure import Artifact
+from model_build.measure import AT_ONCE, Artifact
 from model_build.tasks import Answers
-
-AT_ONCE = 256
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,10 @@ class Ours:
         return data.read(self.splits, name)
 
 
-def build(model: str, seed: int | None, sink: Sink) -> Ours:
-    """Build a model of the project, with another seed where one is given; steps that are in the cache stay."""
+def build(model: str, seed: int, sink: Sink) -> Ours:
+    """Build a model of the project with a seed; steps that are in the cache stay."""
     path = ROOT / "models" / RECIPES.get(model, f"{model}/recipe.yaml")
-    parsed = recipe.load(path)
-    if seed is not None:
-        parsed = parsed.model_copy(update={"seed": seed})
+    parsed = recipe.load(path).model_copy(update={"seed": seed})
     with pipeline.Pipeline(path, parsed, inputs.compute(path, None), StepStore(cache_root()), sink) as steps:
         built = steps.build()
     first = "load" if parsed.load else "train"

@@ -7,10 +7,10 @@ from typing import Any
 from model_build import data, npz
 from model_build.artifact import OUTPUTS
 from model_build.errors import RecipeError
+from model_build.graph import TENSORFLOW_PROGRAM
 from model_build.job import Job, loaded_file
 from model_build.probes import probes
 
-PROGRAM = Path(__file__).with_name("tensorflow_program.py")
 OPSET = 17
 REMEDIES = {
     "convert": "save it as a SavedModel or .keras by the TensorFlow of requirements-tensorflow.txt",
@@ -37,7 +37,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _run(job: Job, what: str, *arguments: Path | str) -> None:
-    command = [job.params["interpreter"], "-P", str(PROGRAM), what, *map(str, arguments)]
+    command = [job.params["interpreter"], "-P", str(TENSORFLOW_PROGRAM), what, *map(str, arguments)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL

@@ -19,42 +19,45 @@ def main(what: str, model: str, *arguments: str) -> int:
     if what == "convert":
         _convert(Path(model), *arguments)
         return 0
-    function, _ = _opened(Path(model))
+    function = _function(Path(model))
     with np.load(arguments[0], allow_pickle=False) as questions:
         answers = {name: _answer(function, questions[name]) for name in questions.files}
     np.savez(arguments[1], **answers)
     return 0
 
 
-def _convert(model: Path, out: str, opset: str) -> None:
+def _convert(path: Path, out: str, opset: str) -> None:
     import tf2onnx  # noqa: PLC0415
 
-    if model.is_dir():
+    if path.is_dir():
         # Its own loader freezes the variables of a SavedModel; a function around one would leave them variables.
-        sys.argv = ["tf2onnx.convert", "--saved-model", str(model), "--output", out, "--opset", opset]
+        sys.argv = ["tf2onnx.convert", "--saved-model", str(path), "--output", out, "--opset", opset]
         tf2onnx.convert.main()
         return
-    function, signature = _opened(model)
-    tf2onnx.convert.from_function(function, [signature], opset=int(opset), output_path=out)
-
-
-def _opened(path: Path) -> tuple[Any, tf.TensorSpec]:
-    """Return the model as one function of one tensor with a free batch; nothing in the file runs Python."""
-    if path.is_dir():
-        loaded = tf.saved_model.load(str(path))
-        serving = loaded.signatures["serving_default"]
-        ((name, signature),) = serving.structured_input_signature[1].items()
-
-        function = tf.function(lambda given: next(iter(serving(**{name: given}).values())))
-        function.loaded = loaded  # its variables live as long as it does
-        return function, _free(signature)
-    model = tf.keras.models.load_model(path, compile=False, safe_mode=True)
+    model = _keras(path)
     (given,) = model.inputs
-    return tf.function(lambda tensor: model(tensor, training=False)), tf.TensorSpec(given.shape, given.dtype, "input")
+    signature = [tf.TensorSpec(given.shape, given.dtype, "input")]
+    tf2onnx.convert.from_function(tf.function(_inferring(model)), signature, opset=int(opset), output_path=out)
 
 
-def _free(signature: tf.TensorSpec) -> tf.TensorSpec:
-    return tf.TensorSpec(signature.shape, signature.dtype, "input")
+def _function(path: Path) -> Any:
+    """Return the model as a function of one batch."""
+    if not path.is_dir():
+        return _inferring(_keras(path))
+    loaded = tf.saved_model.load(str(path))
+    serving = loaded.signatures["serving_default"]
+    ((name, _),) = serving.structured_input_signature[1].items()
+    # `loaded` is held, since its variables live as long as it does.
+    return lambda given, _=loaded: next(iter(serving(**{name: given}).values()))
+
+
+def _keras(path: Path) -> Any:
+    # No Python that the file may hold is run.
+    return tf.keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def _inferring(model: Any) -> Any:
+    return lambda given: model(given, training=False)
 
 
 def _answer(function: Any, inputs: Any) -> Any:

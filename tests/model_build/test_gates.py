@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_build.data import Split
-from model_build.gates import Subject, judge
+from model_build import npz
+from model_build.data import Split, Splits, Tokenizer, save
+from model_build.errors import GateError
+from model_build.gates import Subject, judge, run
+from model_build.job import Job
 from tests.model_server.onnx_files import FLOAT, Graph, _node, _tensor, _value
 
 CLASSES = 3
@@ -110,6 +113,19 @@ def test_a_model_with_another_outputs_name_is_refused(subject: Subject) -> None:
 def test_a_file_that_is_no_model_is_refused(subject: Subject, content: bytes) -> None:
     subject.artifact.write_bytes(content)
     assert "cannot be loaded" in misses(subject)
+
+
+def test_text_whose_length_the_export_fixes_is_refused(subject: Subject, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "tokenizer.json").write_text("{}")
+    texts = Split(np.ones((2, 3), np.int64), np.zeros(0, np.int64), ("one", "two"))
+    save(Splits(texts, texts, texts, tokenizer=Tokenizer(tmp_path / "tokenizer.json", 3)), folder)
+    npz.save(tmp_path / "outputs.npz", {"test": np.ones((2, 3), np.float32)})
+    inputs = dict.fromkeys(("model", "export", "source", "reference"), tmp_path) | {"data": folder}
+    params = {"task": "embedding", "dynamic_axes": [], "gates": GATES}
+    with pytest.raises(GateError, match=r"axis 1 has a fixed length, .*write `export: \{dynamic_axes: \[1\]\}`"):
+        run(Job(inputs, params, tmp_path, tmp_path, lambda *_: None))
 
 
 def test_an_empty_held_out_split_is_refused(subject: Subject) -> None:

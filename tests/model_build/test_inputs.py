@@ -41,6 +41,12 @@ def test_the_hash_does_not_depend_on_caches_and_hidden_files(checkout: Path) -> 
     assert of(checkout) == before
 
 
+def test_the_hash_does_not_depend_on_another_recipe_of_the_model(checkout: Path) -> None:
+    before = of(checkout)
+    (checkout / "models" / "digits" / "recipe-other.yaml").write_text("version: 1\n")
+    assert of(checkout) == before
+
+
 def test_the_hash_does_not_depend_on_how_the_recipe_is_spelled(checkout: Path) -> None:
     before = of(checkout)
     recipe = checkout / "models" / "digits" / "recipe.yaml"

@@ -87,6 +87,15 @@ def test_texts_that_mean_the_same_are_nearer_than_others(server: Server) -> None
     assert far < 0.3
 
 
+def test_the_artifact_for_devices_gives_the_golden_answers_to_texts(house: House, result: dict[str, Any]) -> None:
+    out = house.root / "out"
+    options: list[str | Path] = ["--recipe", house.folder / "recipe.yaml", "--out", out, "--format", "ort"]
+    done = house.python("-m", "model_build", "export", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (out / "model.ort").is_file()
+    assert (out / "tokenizer.json").is_file()
+
+
 def test_the_page_tells_the_cosine(house: House, result: dict[str, Any]) -> None:
     page = (house.cache / result["page"]).read_text()
     assert "cosine with fp32, held out" in page

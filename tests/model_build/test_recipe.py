@@ -60,6 +60,16 @@ def test_a_recipe_with_an_error_is_refused_by_its_key(recipe: Path, old: str, ne
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    "step",
+    ["prune: {method: unstructured, amount: 0.3, finetune: {epochs: 1}}", "distill: {train: {epochs: 1}}"],
+)
+def test_an_embedding_is_not_trained_on_labels_that_it_has_not(step: str) -> None:
+    text = (ROOT / "models" / "minilm" / "recipe.yaml").read_text().replace("  - export", f"  - {step}\n  - export")
+    with pytest.raises(RecipeError, match="which trains on labels that a task of embedding has not; remove it"):
+        recipes.parse(text.encode(), "recipe.yaml")
+
+
 def test_a_recipe_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"nowhere\.yaml"):
         recipes.load(tmp_path / "nowhere.yaml")

@@ -1,8 +1,7 @@
-"""The environments of the peers: made on first use below the cache, from hashed locks."""
+"""Runs the peers, each in an environment of its own that is made on first use from a hashed lock."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from model_build.data import Inputs
-from model_build.errors import EnvironmentFault
-from model_build.hashing import hash_file
-from model_build.places import cache_root
+from model_build.environment import Environment, interpreter
+from model_build.places import ROOT
 
 HERE = Path(__file__).parent
 SECONDS = 1800
+NEEDED_BYTES = 8_000_000_000  # Olive brings torch
 
 
 @dataclass(frozen=True)
@@ -57,20 +56,6 @@ def quantized(peer: str, fp32: Path, calibration: Inputs, kind: str, out: Path) 
 
 
 def _python(peer: str) -> Path:
-    lock = HERE / f"{peer}.txt"
-    home = cache_root() / "benchmarks" / f"{peer}-{hash_file(lock)[:12]}"
-    python = home / "bin" / "python"
-    if not (home / "ready").is_file():
-        shutil.rmtree(home, ignore_errors=True)
-        _uv("venv", "--quiet", "--python", sys.executable, str(home))
-        _uv("pip", "install", "--quiet", "--require-hashes", "--python", str(python), "--requirement", str(lock))
-        (home / "ready").touch()
-    return python
-
-
-def _uv(*arguments: str) -> None:
-    command = [sys.executable, "-m", "uv", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip()[-300:]
-        raise EnvironmentFault(f"uv {' '.join(arguments[:2])} failed: {said}; check the network")
+    lock = str((HERE / f"{peer}.txt").relative_to(ROOT))
+    own = Environment(f"the environment of {peer}", f".venv-{peer}", lock, NEEDED_BYTES)
+    return interpreter(own, lambda line: print(line, file=sys.stderr, flush=True))
