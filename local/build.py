@@ -98,6 +98,18 @@ REGISTRY = Module(
 )
 COREDNS = Module("coredns", (".",), "github.com/coredns/coredns")
 PAUSE = Module("pause", (".",))
+# Part of no platform: other people's registry client and checks of registries, for tests and benchmarks.
+CRANE = Module(
+    "crane",
+    ("github.com/google/go-containerregistry/cmd/crane",),
+    "github.com/google/go-containerregistry",
+    version_variables=("github.com/google/go-containerregistry/cmd/crane/cmd.Version",),
+)
+CONFORMANCE = Module(
+    "conformance",
+    ("github.com/opencontainers/distribution-spec/conformance",),
+    "github.com/opencontainers/distribution-spec/conformance",
+)
 NODE_MODULES = (CONTAINERD, REGISTRY, KUBERNETES)
 IMAGE_MODULES = (COREDNS, PAUSE)
 

@@ -13,10 +13,12 @@ from local.steps import Steps
 from model_build.errors import RegistryError
 from model_build.oci import image as oci_image
 from model_build.oci import layer as oci_layer
+from model_build.oci import tar as oci_tar
 from model_build.oci.image import Image, ImageConfig
-from model_build.oci.layer import NOBODY, Entry, Layer, entries_layer, tree_layer
+from model_build.oci.layer import Layer, entries_layer, tree_layer
 from model_build.oci.push import push
 from model_build.oci.registry import Registry
+from model_build.oci.tar import NOBODY, Entry
 
 FOLDER = "modelstack"
 USER = f"{NOBODY}:{NOBODY}"
@@ -54,7 +56,8 @@ class _Sources:
         """12 hex digits of what the images are made of: packages by hash, programs by their build, and the code."""
         packages = [(place(spec, self.cache) / "packages").read_text() for spec in ROOTS]
         programs = [self.program(module).parent.name for module in (COREDNS, PAUSE)]
-        code = [Path(str(path)).read_text() for path in (__file__, oci_image.__file__, oci_layer.__file__)]
+        packers = (__file__, oci_image.__file__, oci_layer.__file__, oci_tar.__file__)
+        code = [Path(str(path)).read_text() for path in packers]
         return hashlib.sha256("\0".join([*packages, *programs, *code]).encode()).hexdigest()[:12]
 
 

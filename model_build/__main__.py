@@ -69,6 +69,7 @@ def _export(options: argparse.Namespace, sink: Sink) -> int:
     from model_build import edge  # noqa: PLC0415
     from model_build.artifact import MODEL  # noqa: PLC0415
     from model_build.build import Order, build  # noqa: PLC0415
+    from model_build.graph.split import WEIGHTS  # noqa: PLC0415
 
     result = build(Order(options.recipe, None, None), sink)
     artifact = Path(result["artifact"])
@@ -78,7 +79,8 @@ def _export(options: argparse.Namespace, sink: Sink) -> int:
         raise DataError(f"--out: {options.out} cannot be written ({error.strerror}); name another folder") from error
     if options.format == "ort":
         edge.write(artifact, options.out, options.target)
-        (options.out / MODEL).unlink()
+        for path in (options.out / MODEL, *options.out.glob(WEIGHTS)):
+            path.unlink()
     sink.result(result)
     return 0
 

@@ -8,8 +8,9 @@ from model_build.dependencies import PYTHON, lay_out
 from model_build.events import Reporter
 from model_build.hashing import source_files
 from model_build.inputs import Inputs
-from model_build.oci.image import Base, Image, ImageConfig
-from model_build.oci.layer import NOBODY, Entry, Layer, entries_layer, folder_layers
+from model_build.oci.image import Base, Draft, ImageConfig
+from model_build.oci.layer import Contents, folder_contents
+from model_build.oci.tar import NOBODY, Entry
 from model_build.places import ROOT
 
 HOME = "opt/modelstack"
@@ -25,17 +26,17 @@ class Parts:
     inputs: Inputs
 
 
-def bake(parts: Parts, platform: str, base: Base, store: StepStore, reporter: Reporter) -> Image:
+def bake(parts: Parts, platform: str, base: Base, store: StepStore, reporter: Reporter) -> Draft:
     """Return the image for `platform` on `base`; raises EnvironmentFault where the wheels cannot be had."""
     reporter.tell("running", 0.0, f"wheels for {platform}")
     wheels = lay_out(platform, store, lambda: reporter.tell("running", 0.0, "waiting for another build"))
     reporter.tell("running", 0.5, f"layers for {platform}")
-    layers = (
-        *folder_layers(wheels, f"{HOME}/deps"),
-        server_layer(ROOT / "model_server"),
-        *folder_layers(parts.artifact, f"models/{parts.name}"),
+    contents = (
+        *folder_contents(wheels, f"{HOME}/deps"),
+        server(ROOT / "model_server"),
+        *folder_contents(parts.artifact, f"models/{parts.name}"),
     )
-    return Image(platform, layers, config(parts), base)
+    return Draft(platform, contents, config(parts), base)
 
 
 def config(parts: Parts) -> ImageConfig:
@@ -50,12 +51,12 @@ def config(parts: Parts) -> ImageConfig:
     )
 
 
-def server_layer(sources: Path) -> Layer:
+def server(sources: Path) -> Contents:
     """Return the server's sources; what the checkout holds beside them (caches, editors' files) stays out."""
     at = f"{HOME}/server/{sources.name}"
     files = list(source_files(sources))
     folders = {path.parent.relative_to(sources).as_posix() for path in files} | {"."}
-    return entries_layer(
+    return Contents.of(
         [
             *(Entry.folder(f"{at}/{folder}") for folder in folders),
             *(Entry(f"{at}/{path.relative_to(sources).as_posix()}", content=path) for path in files),

@@ -17,6 +17,7 @@ from model_build.errors import RecipeError
 from model_build.events import Reporter, Sink
 from model_build.inputs import Inputs
 from model_build.oci.image import Base
+from model_build.oci.memory import Memory
 from model_build.places import cache_root
 from model_build.publish import PAGE_TYPE, REPORT_TYPE, Destination, publish
 from model_build.recipe import Recipe
@@ -72,7 +73,7 @@ class _Target:
             return None
         if order.base is None:
             raise RecipeError("--base: is missing beside --push; name the base image as NAME@sha256:<64 hex digits>")
-        destination = Destination.of(order.push, order.base)
+        destination = Destination.of(order.push, order.base, Memory(cache_root() / "pushes"))
         destination.check(inputs.tag)
         return cls(order, destination, {platform: destination.base_for(platform) for platform in parsed.platforms})
 
@@ -82,8 +83,8 @@ def _image(
 ) -> tuple[str, list[dict[str, Any]]]:
     baking = Reporter.start(sink, "bake")
     baking.tell("started")
-    images = [bake(parts, platform, base, store, baking) for platform, base in target.bases.items()]
-    size = sum(layer.size for image in images for layer in image.layers)
+    drafts = [bake(parts, platform, base, store, baking) for platform, base in target.bases.items()]
+    size = sum(one.size for draft in drafts for one in draft.contents)
     baking.tell("done", 1.0, f"{size / 1e6:.1f} MB")
     _require_unchanged(target.order, parts.inputs)
     pushing = Reporter.start(sink, "push")
@@ -96,7 +97,7 @@ def _image(
         REPORT_TYPE: (store.root / written.figures).read_bytes(),
         PAGE_TYPE: (store.root / written.page).read_bytes(),
     }
-    digest, own = publish(images, target.destination, parts.inputs.tag, attached, told)
+    digest, own = publish(drafts, target.destination, parts.inputs.tag, attached, told)
     pushing.tell("done", 1.0, "" if own else "an image of the same inputs was pushed before; it stays")
     rows = [_row("bake", baking, size), _row("push", pushing, None)]
     return target.destination.image(digest), rows

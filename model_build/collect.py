@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DAY = 86_400.0
-PLACES = ("steps", "reports", "logs")
+PLACES = ("steps", "reports", "logs", "pushes/digests", "pushes/places", "pushes/shapes")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def write(artifact: Path, out: Path, target: str) -> Path:
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 4
     options.add_session_config_entry("session.save_model_format", "ORT")
-    ort.InferenceSession((artifact / MODEL).read_bytes(), options, providers=["CPUExecutionProvider"])
+    ort.InferenceSession(str(artifact / MODEL), options, providers=["CPUExecutionProvider"])
     _require_the_same_answers(artifact, path)
     return path
 

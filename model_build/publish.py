@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_build.errors import RegistryError
-from model_build.oci.auth import docker_folder, is_loopback
+from model_build.oci.auth import is_loopback
+from model_build.oci.credentials import docker_folder
 from model_build.oci.descriptor import INDEX, Descriptor
-from model_build.oci.image import Base, Image
-from model_build.oci.push import attach, attached, pull_base, push, referrers
+from model_build.oci.image import Base, Draft, Image
+from model_build.oci.memory import Memory
+from model_build.oci.mirrors import Source
+from model_build.oci.pull import pull_base
+from model_build.oci.push import Target, push_draft
 from model_build.oci.reference import Reference
+from model_build.oci.referrers import attach, attached, referrers
 from model_build.oci.registry import Registry
 
 REPORT_TYPE = "application/vnd.modelstack.report.v1+json"
@@ -23,11 +28,12 @@ class Destination:
 
     registry: Registry
     repository: str
-    source: Registry
+    source: Source
     base: Reference
+    memory: Memory | None = None
 
     @classmethod
-    def of(cls, push_to: str, base: str) -> "Destination":
+    def of(cls, push_to: str, base: str, memory: Memory | None = None) -> "Destination":
         """Return the destination HOST/REPOSITORY with docker's credentials; raises RegistryError."""
         target, found = Reference.parse(push_to), Reference.parse(base)
         if target.tag or target.digest:
@@ -35,7 +41,8 @@ class Destination:
         folder = docker_folder()
         registry = Registry.of_docker(target.host, folder)
         same = found.host == target.host
-        return cls(registry, target.repository, registry if same else Registry.of_docker(found.host, folder), found)
+        source = Source((registry,)) if same else Source.of_docker(found.host, folder)
+        return cls(registry, target.repository, source, found, memory)
 
     def check(self, tag: str) -> None:
         """Raise RegistryError where the registry does not answer or may not be read."""
@@ -51,20 +58,20 @@ class Destination:
 
 
 def publish(
-    images: Sequence[Image],
+    drafts: Sequence[Draft],
     to: Destination,
     tag: str,
     attachments: Mapping[str, bytes],
     told: Callable[[int, int], None],
 ) -> tuple[str, bool]:
-    """Push `images` and return the digest the tag names, and whether it is the one pushed now.
+    """Push the images of `drafts` and return the digest the tag names, and whether it is the one pushed now.
 
     `attachments` (type → content) become referrers of what the tag names.
     Of two builds of the same inputs the first to push wins: on loopback a tag that is there stays. Whoever may push
     elsewhere could have planted it, so there it is moved to what was built here.
     """
-    for image in images:
-        push(image, to.registry, to.repository, source=to.source, told=told)
+    target = Target(to.registry, to.repository, to.source, to.memory)
+    images = [push_draft(draft, target, told=told) for draft in drafts]
     body, media_type = _top(images)
     subject = Descriptor.of(body, media_type)
     earlier = to.registry.head(to.repository, tag)

@@ -1,11 +1,11 @@
-"""`python -m ops up|preview|destroy|predict|recover`: one subcommand a line below."""
+"""`python -m ops up|preview|destroy|predict|recover|gc`: one subcommand a line below."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ops import predict, recover, stack
+from ops import gc, predict, recover, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ COMMANDS = {
     ),
     "predict": Command("send every held-out sample through the endpoint", predict.add_arguments, predict.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
+    "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from model_build.errors import RegistryError
-from model_build.oci.auth import docker_folder
-from model_build.oci.push import fallback_tag, referrers
+from model_build.oci.credentials import docker_folder
+from model_build.oci.referrers import fallback_tag, referrers
 from model_build.oci.registry import Registry
 from model_build.publish import read_report
 
@@ -48,13 +48,34 @@ class Repository:
         self._registry.untag(self.name, tag)
 
     def delete(self, digest: str) -> None:
-        """Remove a manifest with every tag of it and what is attached to it."""
+        """Remove a manifest with every tag of it, what is attached to it, and the manifests that it alone names."""
         for one in referrers(self._registry, self.name, digest):
             self._registry.delete(self.name, one.digest)
         listing = self.digest(fallback_tag(digest))
         if listing is not None:
             self._registry.delete(self.name, listing)
+        children = self.children(digest)
         self._registry.delete(self.name, digest)
+        for child in set(children) - self._still_named() if children else ():
+            self.delete(child)
+
+    def _still_named(self) -> set[str]:
+        """Return what a tag names, and what an index under a tag does."""
+        tagged = {found for tag in self.tags() if (found := self.digest(tag)) is not None}
+        return tagged | {child for one in tagged for child in self.children(one)}
+
+    def children(self, digest: str) -> list[str]:
+        """Return the manifests that an index names; none for an image of one platform."""
+        found = self._registry.get(self.name, digest)
+        return [str(one["digest"]) for one in (found.parsed.get("manifests") or ())] if found else []
+
+    def size(self, digest: str) -> int:
+        """Return the bytes of the layers and configurations that an image names, of every platform."""
+        found = self._registry.get(self.name, digest)
+        if found is None:
+            return 0
+        parts = [*(found.parsed.get("layers") or ()), *([found.parsed["config"]] if "config" in found.parsed else ())]
+        return sum(int(one["size"]) for one in parts) + sum(map(self.size, self.children(digest)))
 
     def report(self, digest: str) -> dict[str, Any] | None:
         """Return the report attached to an image."""

@@ -1,52 +1,17 @@
 """A real registry for tests, on a port and folder of its own, and images of no layer to put into it."""
 
 import contextlib
-import os
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from local.build import REGISTRY, binaries, build, go_version
-from local.steps import Steps
+from local.alone import free_port, running_registry
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.push import push as push_image
 from model_build.oci.registry import Registry
-from model_build.places import cache_root
-from tests.waiting import until
 
-CONFIGURATION = """\
-version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
-http: {{addr: "{host}", secret: tests}}
-"""
-# Distribution 3 sends traces to a collector unless told otherwise.
-QUIET = {"OTEL_TRACES_EXPORTER": "none"}
-
-
-@contextlib.contextmanager
-def running_registry(folder: Path) -> Iterator[str]:
-    """Yield the host of a Distribution registry with its data in `folder`."""
-    go, cache = go_version(), cache_root()
-    build((REGISTRY,), cache, go, Steps())
-    host = f"127.0.0.1:{free_port()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    configuration = folder / "registry.yaml"
-    configuration.write_text(CONFIGURATION.format(folder=folder / "data", host=host))
-    program = binaries(REGISTRY, cache, go) / "registry"
-    with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, "serve", configuration], env=os.environ | QUIET, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        until(lambda: _listens(host), f"{host} listens")
-        yield host
-    finally:
-        process.terminate()
-        process.wait()
+__all__ = ["Gate", "free_port", "gate", "push", "push_base", "running_registry"]
 
 
 @dataclass(frozen=True)
@@ -91,13 +56,6 @@ def _carry(source: socket.socket, target: socket.socket, made: Gate | None) -> N
         target.shutdown(socket.SHUT_WR)
 
 
-def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def push_base(host: str) -> str:
     """Push an empty base image; returns its reference by digest."""
     return f"{host}/tests/base@{push(host, 'tests/base', 'base')}"
@@ -107,10 +65,3 @@ def push(host: str, repository: str, content: str, *tags: str) -> str:
     """Push an image that differs by `content` under each tag; returns its digest."""
     image = Image("linux/amd64", (), ImageConfig(labels={"content": content}))
     return push_image(image, Registry(host), repository, tags)
-
-
-def _listens(host: str) -> bool:
-    name, _, port = host.partition(":")
-    with contextlib.suppress(OSError), socket.create_connection((name, int(port)), 1):
-        return True
-    return False

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from model_build.oci.descriptor import CONFIG, MANIFEST, Descriptor
-from model_build.oci.layer import Layer
+from model_build.oci.descriptor import CONFIG, MANIFEST, Descriptor, digest_of
+from model_build.oci.layer import Contents, Layer
 from model_build.oci.reference import Reference
 
 
@@ -33,6 +33,34 @@ class Base:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """An image whose own layers need not have been read yet."""
+
+    platform: str
+    contents: tuple[Contents, ...]
+    config: ImageConfig = ImageConfig()
+    base: Base | None = None
+
+    def image(self, layers: tuple[Layer, ...]) -> "Image":
+        """Return the image that the contents make once they are known by digest."""
+        return Image(self.platform, layers, self.config, self.base)
+
+    def read(self) -> "Image":
+        """Return the image, which reading every file tells the digests of."""
+        return self.image(tuple(one.read() for one in self.contents))
+
+    @property
+    def carried(self) -> tuple[Descriptor, ...]:
+        """The base's layers."""
+        return self.base.layers if self.base else ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all layers, the base's too."""
+        return sum(one.size for one in self.carried) + sum(one.size for one in self.contents)
+
+
+@dataclass(frozen=True)
 class Image:
     """One image for one platform (`linux/amd64`); it holds no clock reading, so the same parts give the same digest."""
 
@@ -40,6 +68,11 @@ class Image:
     layers: tuple[Layer, ...]
     config: ImageConfig = ImageConfig()
     base: Base | None = None
+
+    @property
+    def draft(self) -> Draft:
+        """The image without its digests."""
+        return Draft(self.platform, tuple(layer.contents for layer in self.layers), self.config, self.base)
 
     @property
     def config_bytes(self) -> bytes:
@@ -60,6 +93,11 @@ class Image:
             },
         }
         return _json(told)
+
+    @property
+    def config_digest(self) -> str:
+        """Digest of the configuration blob."""
+        return digest_of(self.config_bytes)
 
     @property
     def manifest_bytes(self) -> bytes:

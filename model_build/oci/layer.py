@@ -1,66 +1,99 @@
-"""Layers: tar streams that are the same bytes on every machine.
+"""Layers: what lies in them, and which bytes they are.
 
 A layer is never compressed: its digest does not hang on a zlib version, weights hardly shrink, and it goes from the
 files on disk to the registry in one stream, without a copy on disk or in memory.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import stat
-import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from model_build.errors import DataError
+from model_build.hashing import hash_value
+from model_build.oci import tar
 from model_build.oci.descriptor import TAR, Descriptor
+from model_build.oci.tar import Entry
 
-CHUNK = 1024 * 1024
 OWN_LAYER_BYTES = 64 * 1024 * 1024
-NOBODY = 65532
-_BLOCK = 512
+# Part of what a remembered digest is found by: raise it where the same entries become other bytes.
+PACKER = 1
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One name in a layer: a file (`content`: bytes or a path on disk), a symlink (`target`), or else a folder."""
+class Contents:
+    """What will be a layer: its entries in order and the bytes they come to; the digest is not known before a read.
 
-    path: str
-    content: bytes | Path | None = None
-    target: str | None = None
-    mode: int = 0o644
-    uid: int = NOBODY
-    gid: int = NOBODY
+    `identity` hashes what the entries' files are told apart by without reading them.
+    """
+
+    entries: tuple[Entry, ...]
+    size: int
+    identity: str
 
     @classmethod
-    def folder(cls, path: str, mode: int = 0o755) -> "Entry":
-        """Return a folder."""
-        return cls(path, mode=mode)
+    def of(cls, entries: Iterable[Entry]) -> Contents:
+        """Return the contents, sorted; raises ValueError for a name that stands twice or lies not below /."""
+        ordered = tuple(sorted(entries, key=lambda entry: entry.name))
+        for before, entry in zip((None, *ordered), ordered, strict=False):
+            if entry.name == "." or ".." in PurePosixPath(entry.name).parts:
+                raise ValueError(f"layer: {entry.path!r} is no path inside the image; name one below /")
+            if before is not None and before.name == entry.name:
+                raise ValueError(f"layer: {entry.path!r} stands twice; name it once")
+        return cls(ordered, tar.size_of(ordered), _identity(ordered))
+
+    def open(self, start: int = 0) -> Iterator[bytes]:
+        """Yield the tar stream from the byte `start` on; raises DataError where a file was touched meanwhile."""
+        try:
+            yield from tar.stream(self.entries, start)
+            same = _identity(self.entries) == self.identity
+        except OSError as error:
+            raise DataError(f"layer: {error}; leave the files alone and run again") from error
+        if not same:
+            raise DataError(f"layer: {self._first} or one beside it was written to; leave them alone and run again")
+
+    def read(self) -> Layer:
+        """Return the layer, which reading every file tells the digest of."""
+        digest = hashlib.sha256()
+        for chunk in self.open():
+            digest.update(chunk)
+        return Layer(f"sha256:{digest.hexdigest()}", self)
 
     @property
-    def name(self) -> str:
-        """The path as the tar holds it: relative, without `.` or doubled slashes."""
-        return PurePosixPath("/", self.path).relative_to("/").as_posix()
+    def shape(self) -> str:
+        """A hash of the names and sizes alone."""
+        return hash_value([[entry.name, entry.size] for entry in self.entries])
 
     @property
-    def size(self) -> int:
-        """Bytes of the content."""
-        if isinstance(self.content, Path):
-            return self.content.stat().st_size
-        return len(self.content or b"")
+    def touched_ns(self) -> int:
+        """When the youngest of the files was last written, in nanoseconds since the epoch; 0 without files."""
+        return max((path.lstat().st_mtime_ns for path in self._files), default=0)
 
-    def owned(self, owner: int) -> "Entry":
-        """Return the entry with another owner and group."""
-        return replace(self, uid=owner, gid=owner)
+    @property
+    def _files(self) -> Iterator[Path]:
+        return (entry.content for entry in self.entries if isinstance(entry.content, Path))
+
+    @property
+    def _first(self) -> str:
+        return str(next(self._files, "a file"))
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A tar stream by digest; `open` makes it again from its entries."""
+    """Contents by digest."""
 
     digest: str
-    size: int
-    entries: tuple[Entry, ...]
+    contents: Contents
     media_type: str = TAR
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stream."""
+        return self.contents.size
 
     @property
     def diff_id(self) -> str:
@@ -72,24 +105,14 @@ class Layer:
         """What a manifest says of this layer."""
         return Descriptor(self.media_type, self.digest, self.size)
 
-    def open(self) -> Iterator[bytes]:
-        """Yield the stream in chunks; raises ValueError where a file changed its size meanwhile."""
-        return _stream(self.entries)
+    def open(self, start: int = 0) -> Iterator[bytes]:
+        """Yield the stream from the byte `start` on."""
+        return self.contents.open(start)
 
 
 def entries_layer(entries: Iterable[Entry]) -> Layer:
-    """Return one layer of `entries`, sorted; raises ValueError for a name that stands twice or lies not below /."""
-    ordered = tuple(sorted(entries, key=lambda entry: entry.name))
-    for before, entry in zip((None, *ordered), ordered, strict=False):
-        if entry.name == "." or ".." in PurePosixPath(entry.name).parts:
-            raise ValueError(f"layer: {entry.path!r} is no path inside the image; name one below /")
-        if before is not None and before.name == entry.name:
-            raise ValueError(f"layer: {entry.path!r} stands twice; name it once")
-    digest, size = hashlib.sha256(), 0
-    for chunk in _stream(ordered):
-        digest.update(chunk)
-        size += len(chunk)
-    return Layer(f"sha256:{digest.hexdigest()}", size, ordered)
+    """Return one layer of `entries`; reads them."""
+    return Contents.of(entries).read()
 
 
 def folder_entries(folder: Path, at: str) -> list[Entry]:
@@ -101,12 +124,12 @@ def folder_entries(folder: Path, at: str) -> list[Entry]:
     return found
 
 
-def folder_layers(folder: Path, at: str, own_layer_bytes: int = OWN_LAYER_BYTES) -> tuple[Layer, ...]:
-    """Return a bundle of the small files, then one layer for each file of `own_layer_bytes` or more."""
+def folder_contents(folder: Path, at: str, own_layer_bytes: int = OWN_LAYER_BYTES) -> tuple[Contents, ...]:
+    """Return a bundle of the small files, then each file of `own_layer_bytes` or more by itself."""
     entries = folder_entries(folder, at)
     big = [entry for entry in entries if entry.size >= own_layer_bytes]
-    bundle = entries_layer(entry for entry in entries if entry.size < own_layer_bytes)
-    return (bundle, *(entries_layer([entry]) for entry in big))
+    bundle = Contents.of(entry for entry in entries if entry.size < own_layer_bytes)
+    return (bundle, *(Contents.of([entry]) for entry in big))
 
 
 def tree_layer(folder: Path) -> Layer:
@@ -142,46 +165,13 @@ def _entry(path: Path, at: str, mode: int) -> Entry:
     return Entry(at, content=path, mode=mode)
 
 
-def _stream(entries: Iterable[Entry]) -> Iterator[bytes]:
-    # Thousands of small files would be as many small writes to the registry.
-    gathered = bytearray()
-    for part in _parts(entries):
-        gathered += part
-        if len(gathered) >= CHUNK:
-            yield bytes(gathered)
-            gathered.clear()
-    yield bytes(gathered)
+def _identity(entries: Iterable[Entry]) -> str:
+    return hash_value([PACKER, [_told_apart(entry) for entry in entries]])
 
 
-def _parts(entries: Iterable[Entry]) -> Iterator[bytes]:
-    for entry in entries:
-        size = entry.size
-        yield _header(entry, size)
-        yield from _content(entry, size)
-        if size % _BLOCK:
-            yield bytes(_BLOCK - size % _BLOCK)
-    yield bytes(2 * _BLOCK)
-
-
-def _header(entry: Entry, size: int) -> bytes:
-    header = tarfile.TarInfo(entry.name)
-    header.size, header.mode, header.uid, header.gid = size, entry.mode, entry.uid, entry.gid
-    header.mtime = 0
-    if entry.target is not None:
-        header.type, header.linkname = tarfile.SYMTYPE, entry.target
-    elif entry.content is None:
-        header.type = tarfile.DIRTYPE
-    return header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-
-
-def _content(entry: Entry, size: int) -> Iterator[bytes]:
-    if not isinstance(entry.content, Path):
-        yield entry.content or b""
-        return
-    left = size
-    with entry.content.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            left -= len(chunk)
-            yield chunk
-    if left:
-        raise ValueError(f"layer: {entry.content} changed its size while it was read; leave it alone and run again")
+def _told_apart(entry: Entry) -> list[str | int | None]:
+    named = [entry.name, entry.target, entry.mode, entry.uid, entry.gid]
+    if isinstance(entry.content, Path):
+        found = entry.content.stat()
+        return [*named, str(entry.content.absolute()), found.st_size, found.st_mtime_ns, found.st_ino]
+    return [*named, None if entry.content is None else hashlib.sha256(entry.content).hexdigest()]

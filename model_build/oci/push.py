@@ -1,215 +1,213 @@
-"""Pushes an image so that a tag never names an incomplete one, and attaches what belongs to it as referrers."""
+"""Pushes an image so that a tag never names an incomplete one: layers side by side, configuration, manifest, tags."""
 
-import contextlib
-import json
+from __future__ import annotations
+
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from typing import Any
 
-from model_build.errors import RegistryError
-from model_build.oci.descriptor import CONFIG, DOCKER_INDEX, EMPTY, INDEX, MANIFEST, Descriptor, digest_of
-from model_build.oci.image import Base, Image
-from model_build.oci.reference import Reference
+from model_build.errors import CancelledError, DataError, RegistryError
+from model_build.oci.descriptor import Descriptor
+from model_build.oci.image import Base, Draft, Image
+from model_build.oci.layer import OWN_LAYER_BYTES, Contents, Layer
+from model_build.oci.memory import NOTHING, Memory
+from model_build.oci.mirrors import Source
 from model_build.oci.registry import Registry
+from model_build.oci.transport import AT_ONCE
+from model_build.oci.upload import Content, Upload, put_blob
+from model_build.oci.uploads import Place
 
-_EMPTY_BODY = b"{}"
-
-Chunks = Callable[[], Iterator[bytes]]
+Told = Callable[[int, int], None]
 
 
 def _untold(_done: int, _whole: int) -> None:
     return
 
 
-def pull_base(registry: Registry, reference: Reference, platform: str) -> Base:
-    """Return the image that `reference` names, for `platform`; of an index, the manifest that fits."""
-    name = reference.digest or reference.tag or "latest"
-    manifest = registry.get(reference.repository, name)
-    if manifest is not None and manifest.descriptor.media_type in (INDEX, DOCKER_INDEX):
-        manifest = registry.get(reference.repository, _of_platform(manifest.parsed, platform, reference))
-    if manifest is None:
-        raise RegistryError(f"registry {reference.host}: {reference} is not there; push it or correct the name")
-    try:
-        return _base(registry, reference, manifest.parsed, platform)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RegistryError(
-            f"registry {reference.host}: {reference} is no image ({error!r}); name an image for {platform}"
-        ) from error
-
-
-def _base(registry: Registry, reference: Reference, parsed: dict[str, Any], platform: str) -> Base:
-    config = json.loads(registry.blob(reference.repository, parsed["config"]["digest"]))
-    layers = tuple(Descriptor.parse(one) for one in parsed["layers"])
-    found = f"{config.get('os')}/{config.get('architecture')}"
-    if found != "/".join(platform.split("/")[:2]):
-        raise RegistryError(
-            f"registry {reference.host}: {reference} is for {found}, wanted is {platform}; name another"
-        )
-    ids = config["rootfs"]["diff_ids"]
-    if len(ids) != len(layers):
-        raise RegistryError(
-            f"registry {reference.host}: {reference} has {len(layers)} layers and {len(ids)} diff ids; push it again"
-        )
-    return Base(reference, layers, config)
-
-
-def _of_platform(index: dict[str, Any], platform: str, reference: Reference) -> str:
-    for one in index["manifests"]:
-        told = one.get("platform", {})
-        parts = (told.get("os"), told.get("architecture"), told.get("variant"))
-        if platform in ("/".join(part for part in parts if part), f"{parts[0]}/{parts[1]}"):
-            return str(one["digest"])
-    raise RegistryError(f"registry {reference.host}: {reference} has nothing for {platform}; name another base")
-
-
-def push(
-    image: Image,
-    registry: Registry,
-    repository: str,
-    tags: Iterable[str] = (),
-    *,
-    source: Registry | None = None,
-    told: Callable[[int, int], None] = _untold,
-) -> str:
-    """Push what is missing and return the digest: blobs, then the manifest, then the tags.
-
-    `source` is where the base lies, if elsewhere; `told` gets the bytes done and their sum.
-    """
-    whole = sum(one.size for one in _carried(image)) + sum(layer.size for layer in image.layers)
-    sending = _Sending(registry, repository, told, whole)
-    for one in _carried(image):
-        _carry(one, image.base, sending, source)
-        sending.finish(one.size)
-    for layer in image.layers:
-        if not registry.has_blob(repository, layer.digest):
-            registry.upload(repository, layer.digest, layer.size, sending.counted(layer.open))
-        sending.finish(layer.size)
-    _push_bytes(registry, repository, image.config_bytes)
-    digest = registry.put(repository, image.digest, image.manifest_bytes)
-    for tag in tags:
-        registry.put(repository, tag, image.manifest_bytes)
-    return digest
-
-
-@dataclass
-class _Sending:
-    """Where blobs go, and how many bytes of the whole are done."""
+@dataclass(frozen=True)
+class Target:
+    """Where an image goes; `source` is where its base lies, if elsewhere, `memory` what earlier pushes found out."""
 
     registry: Registry
     repository: str
-    told: Callable[[int, int], None]
+    source: Source | None = None
+    memory: Memory | None = None
+
+
+def push(image: Image, registry: Registry, repository: str, tags: Iterable[str] = ()) -> str:
+    """Push an image whose layers have been read and return its digest."""
+    return push_draft(image.draft, Target(registry, repository), tags, layers=image.layers).digest
+
+
+def push_draft(
+    draft: Draft, to: Target, tags: Iterable[str] = (), told: Told = _untold, layers: tuple[Layer, ...] = ()
+) -> Image:
+    """Push what is missing and return the image: blobs, then the manifest, then the tags.
+
+    Contents of unknown digest are read once, as they are sent; `layers` are those that are known. `told` gets the
+    bytes done and their sum. Raises RegistryError, and DataError where a file changed meanwhile.
+    """
+    known = layers or _remembered(draft, to.memory or NOTHING)
+    image = draft.image(known) if known else None
+    if image is None or to.registry.head(to.repository, image.digest) is None:
+        image = draft.image(_sent(draft, to, told, known))
+        put_blob(to.registry, to.repository, image.config_bytes)
+        to.registry.put(to.repository, image.digest, image.manifest_bytes)
+    for tag in tags:
+        to.registry.put(to.repository, tag, image.manifest_bytes)
+    return image
+
+
+def _remembered(draft: Draft, memory: Memory) -> tuple[Layer, ...]:
+    """Return every layer of the draft, or nothing where one is not known."""
+    found = [memory.layer(one) for one in draft.contents]
+    return tuple(one for one in found if one) if all(found) else ()
+
+
+def _sent(draft: Draft, to: Target, told: Told, known: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    progress = _Progress(told, draft.size)
+    named = {layer.contents.identity: layer.digest for layer in known}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        carried = [pool.submit(_carry, one, draft.base, to, progress) for one in draft.carried]
+        own = [pool.submit(_send, one, named.get(one.identity), to, progress) for one in draft.contents]
+        sending: list[Future[Any]] = [*carried, *own]
+        try:
+            for one in as_completed(sending):
+                one.result()
+        except BaseException:
+            progress.stop(pool)
+            raise
+        return tuple(one.result() for one in own)
+
+
+@dataclass
+class _Progress:
+    """The bytes of the whole that are done, over all that is on its way; once stopped it ends what it counts."""
+
+    told: Told
     whole: int
-    done: int = 0
+    done: dict[str, int] = field(default_factory=dict)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def finish(self, size: int) -> None:
-        """Count a blob as done."""
-        self.done += size
-        self.told(self.done, self.whole)
+    def reach(self, name: str, size: int) -> None:
+        """Count `size` bytes of one blob as done; raises CancelledError once stopped."""
+        if self.stopped.is_set():
+            raise CancelledError("push: was stopped; run it again, what has arrived is kept")
+        with self.lock:
+            self.done[name] = size
+            self.told(sum(self.done.values()), self.whole)
 
-    def counted(self, chunks: Chunks) -> Chunks:
-        """Return `chunks` that tell how far they are; started again, they count from the blob's start."""
-
-        def run() -> Iterator[bytes]:
-            sent = self.done
-            for chunk in chunks():
-                yield chunk
-                sent += len(chunk)
-                self.told(sent, self.whole)
-
-        return run
+    def stop(self, pool: ThreadPoolExecutor) -> None:
+        """End what is on its way at its next chunk, and begin nothing more."""
+        self.stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _carried(image: Image) -> tuple[Descriptor, ...]:
-    return image.base.layers if image.base else ()
+@dataclass(frozen=True)
+class _Counted:
+    """Content that tells how far it was read."""
+
+    content: Content
+    name: str
+    progress: _Progress
+
+    @property
+    def size(self) -> int:
+        return self.content.size
+
+    def open(self, start: int = 0) -> Iterator[bytes]:
+        at = start
+        for chunk in self.content.open(start):
+            yield chunk
+            at += len(chunk)
+            self.progress.reach(self.name, at)
 
 
-def _carry(one: Descriptor, base: Base | None, to: _Sending, source: Registry | None) -> None:
+def _send(contents: Contents, digest: str | None, to: Target, progress: _Progress) -> Layer:
+    """Bring one layer into the repository: it is there, or mounted, or streamed."""
+    memory = to.memory or NOTHING
+    known = Layer(digest, contents) if digest else memory.layer(contents) or _read_first(contents, memory)
+    counted = _Counted(contents, contents.identity, progress)
+    if known is None:
+        layer = Layer(Upload(to.registry, to.repository, counted).run(), contents)
+    else:
+        layer = known
+        found = _there_or_place(layer.digest, to)
+        if found is not True:
+            _stream(Upload(to.registry, to.repository, counted, layer.digest, found or None), memory, contents)
+    memory.keep(layer)
+    memory.keep_place(to.registry.host, layer.digest, to.repository)
+    progress.reach(contents.identity, contents.size)
+    return layer
+
+
+def _read_first(contents: Contents, memory: Memory) -> Layer | None:
+    """Return the layer of contents that the registry may have, although their files are new; else None.
+
+    To read what is small, or was pushed with other bytes or times before, costs less than to send it in vain.
+    """
+    if contents.size >= OWN_LAYER_BYTES and not memory.knows_shape(contents):
+        return None
+    return contents.read()
+
+
+def _there_or_place(digest: str, to: Target, *further: str) -> bool | Place:
+    """Return True where the repository has the blob by now, a place for it, or False where one is to be opened."""
+    if to.registry.has_blob(to.repository, digest):
+        return True
+    known = (to.memory or NOTHING).repositories(to.registry.host, digest)
+    others = (one for one in (*further, *known) if one != to.repository)
+    source = next(others, None)
+    if source is None:
+        return False
+    return to.registry.uploads.mount(to.repository, digest, source) or True
+
+
+def _stream(upload: Upload, memory: Memory, contents: Contents) -> None:
+    try:
+        upload.run()
+    except RegistryError as error:
+        memory.forget(contents)
+        if contents.read().digest == upload.digest:
+            raise
+        raise DataError(
+            f"layer: its files changed their bytes but neither size nor time since {upload.digest} was read of them; "
+            "run again"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A blob of another registry or repository."""
+
+    registry: Source
+    repository: str
+    blob: Descriptor
+
+    @property
+    def size(self) -> int:
+        return self.blob.size
+
+    def open(self, start: int = 0) -> Iterator[bytes]:
+        left = start
+        for chunk in self.registry.stream(self.repository, self.blob.digest):
+            if left < len(chunk):
+                yield chunk[left:]
+            left = max(0, left - len(chunk))
+
+
+def _carry(one: Descriptor, base: Base | None, to: Target, progress: _Progress) -> None:
     """Bring one layer of the base: it is there, or mounted from the base's repository, or copied."""
-    if base is None or to.registry.has_blob(to.repository, one.digest):
+    if base is None:
         return
     repository = base.reference.repository
     here = base.reference.host == to.registry.host
-    if here and to.registry.mount(to.repository, one.digest, repository):
-        return
-    origin = to.registry if here else source or Registry(base.reference.host)
-    chunks = to.counted(lambda: origin.stream(repository, one.digest))
-    to.registry.upload(to.repository, one.digest, one.size, chunks)
-
-
-def _push_bytes(registry: Registry, repository: str, body: bytes) -> Descriptor:
-    described = Descriptor.of(body, CONFIG)
-    if not registry.has_blob(repository, described.digest):
-        registry.upload(repository, described.digest, described.size, lambda: iter((body,)))
-    return described
-
-
-def attach(
-    registry: Registry,
-    repository: str,
-    subject: Descriptor,
-    artifact_type: str,
-    content: bytes,
-    *,
-    media_type: str = "application/json",
-) -> str:
-    """Attach `content` to the image `subject` and return the digest of the manifest that holds it.
-
-    Where the registry has no referrers API it is listed under the fallback tag; of two that attach to one image
-    in the same moment there, one may be lost.
-    """
-    _push_bytes(registry, repository, _EMPTY_BODY)
-    blob = _push_bytes(registry, repository, content)
-    told = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": artifact_type,
-        "config": Descriptor.of(_EMPTY_BODY, EMPTY).json(),
-        "layers": [Descriptor(media_type, blob.digest, blob.size).json()],
-        "subject": subject.json(),
-    }
-    body = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
-    if not registry.put_referrer(repository, body):
-        found = Descriptor.of(body, MANIFEST)
-        listed = Descriptor(MANIFEST, found.digest, found.size, {"artifactType": artifact_type})
-        _list_under_fallback(registry, repository, subject, listed)
-    return Descriptor.of(body, MANIFEST).digest
-
-
-def referrers(
-    registry: Registry, repository: str, digest: str, artifact_type: str | None = None
-) -> tuple[Descriptor, ...]:
-    """Return the manifests attached to `digest`, oldest first, of one type or all."""
-    index = registry.referrers(repository, digest) or _fallback(registry, repository, digest)
-    found = (Descriptor.parse(one) for one in index.get("manifests") or ())
-    return tuple(one for one in found if artifact_type in (None, one.further.get("artifactType")))
-
-
-def attached(registry: Registry, repository: str, referrer: str) -> bytes:
-    """Return the content that the referrer with this digest holds."""
-    manifest = registry.get(repository, referrer)
-    if manifest is None:
-        raise RegistryError(f"registry {registry.host}: {repository}@{referrer} is not there; attach it again")
-    return registry.blob(repository, manifest.parsed["layers"][0]["digest"])
-
-
-def fallback_tag(digest: str) -> str:
-    """Return the tag that lists the referrers of `digest` where a registry does not."""
-    return digest.replace(":", "-")
-
-
-def _fallback(registry: Registry, repository: str, digest: str) -> dict[str, Any]:
-    manifest = registry.get(repository, fallback_tag(digest))
-    return manifest.parsed if manifest else {}
-
-
-def _list_under_fallback(registry: Registry, repository: str, subject: Descriptor, listed: Descriptor) -> None:
-    replaced = registry.head(repository, fallback_tag(subject.digest))
-    before = _fallback(registry, repository, subject.digest).get("manifests") or []
-    kept = [one for one in before if one["digest"] != listed.digest]
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, listed.json()]}
-    body = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
-    registry.put(repository, fallback_tag(subject.digest), body, INDEX)
-    if replaced is not None and replaced.digest != digest_of(body):
-        # No tag names the earlier list any more, so that nothing else would ever remove it; some registries cannot.
-        with contextlib.suppress(RegistryError):
-            registry.delete(repository, replaced.digest)
+    found = _there_or_place(one.digest, to, *((repository,) if here else ()))
+    if found is not True:
+        origin = to.source or Source((Registry(base.reference.host) if not here else to.registry,))
+        counted = _Counted(_Elsewhere(origin, repository, one), one.digest, progress)
+        Upload(to.registry, to.repository, counted, one.digest, found or None).run()
+    progress.reach(one.digest, one.size)

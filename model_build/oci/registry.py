@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,19 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from model_build.errors import RegistryError
-from model_build.oci.auth import Credentials, docker_credentials
+from model_build.oci.auth import Credentials
+from model_build.oci.credentials import credentials_of
 from model_build.oci.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, digest_of
-from model_build.oci.layer import CHUNK
-from model_build.oci.transport import LARGEST_ANSWER, Request, Transport
+from model_build.oci.exchange import Exchange, scope_of
+from model_build.oci.hosts import Address, address, places
+from model_build.oci.tar import CHUNK
+from model_build.oci.transport import LARGEST_ANSWER, PassingError, Request, Transport
+from model_build.oci.uploads import Uploads
 
 ACCEPT = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX))
 TAGS_A_PAGE = 1000
+
+Send = Callable[[Request], urllib3.BaseHTTPResponse]
 
 
 @dataclass(frozen=True)
@@ -43,21 +49,22 @@ class Manifest:
 class Registry:
     """The registry at `host`: plain HTTP on loopback, TLS elsewhere; every method raises RegistryError."""
 
-    def __init__(self, host: str, credentials: Credentials | None = None) -> None:
+    def __init__(self, host: str, credentials: Credentials | None = None, reached: Address | None = None) -> None:
         self.host = host
-        self._transport = Transport(host, credentials)
+        self._exchange = Exchange(host, Transport(host, credentials, reached))
+        self.uploads = Uploads(self._exchange)
 
     @classmethod
     def of_docker(cls, host: str, folder: Path | None) -> "Registry":
-        """Return the registry with what docker's configuration folder keeps for it, else anonymous."""
-        return cls(host, docker_credentials(folder, host) if folder else None)
+        """Return the registry with the credentials and certificates that docker's configuration folder keeps for it."""
+        return cls(host, credentials_of(folder, host), address(host, places(folder)))
 
     def head(self, repository: str, reference: str) -> Descriptor | None:
         """Return what a tag or digest names, or None where it is not there."""
-        answer, request = self._ask("HEAD", repository, f"manifests/{reference}", {"Accept": ACCEPT})
+        answer, request = self._exchange.ask("HEAD", repository, f"manifests/{reference}", {"Accept": ACCEPT})
         if answer.status == 404:
             return None
-        self._expect(request, answer, 200)
+        self._exchange.expect(request, answer, 200)
         size = int(answer.headers.get("Content-Length", "0"))
         media_type = answer.headers.get("Content-Type", MANIFEST).partition(";")[0]
         digest = answer.headers.get("Docker-Content-Digest")
@@ -68,10 +75,10 @@ class Registry:
 
     def get(self, repository: str, reference: str) -> Manifest | None:
         """Return a manifest by tag or digest, or None; a body that is not its digest's is refused."""
-        answer, request = self._ask("GET", repository, f"manifests/{reference}", {"Accept": ACCEPT})
+        answer, request = self._exchange.ask("GET", repository, f"manifests/{reference}", {"Accept": ACCEPT})
         if answer.status == 404:
             return None
-        self._expect(request, answer, 200)
+        self._exchange.expect(request, answer, 200)
         body = answer.data
         named = reference if reference.startswith("sha256:") else answer.headers.get("Docker-Content-Digest")
         if len(body) > LARGEST_ANSWER or (named and digest_of(body) != named):
@@ -81,21 +88,36 @@ class Registry:
 
     def put(self, repository: str, reference: str, body: bytes, media_type: str = MANIFEST) -> str:
         """Store a manifest under a tag or its digest and return the digest."""
-        self._put(repository, reference, body, media_type)
-        return digest_of(body)
+        digest = digest_of(body)
+        try:
+            self._stored(digest, *self._put(self._exchange.transport.once, repository, reference, body, media_type))
+        except PassingError:
+            # It may be there although its answer is not.
+            found = self.head(repository, reference)
+            if found is None or found.digest != digest:
+                self._stored(digest, *self._put(self._exchange.transport.send, repository, reference, body, media_type))
+        return digest
 
     def put_referrer(self, repository: str, body: bytes) -> bool:
         """Store a manifest that has a subject; returns whether the registry lists it as a referrer by itself."""
-        return self._put(repository, digest_of(body), body, MANIFEST).headers.get("OCI-Subject") is not None
+        digest = digest_of(body)
+        answer, request = self._put(self._exchange.transport.send, repository, digest, body, MANIFEST)
+        self._stored(digest, answer, request)
+        return answer.headers.get("OCI-Subject") is not None
 
-    def _put(self, repository: str, reference: str, body: bytes, media_type: str) -> urllib3.BaseHTTPResponse:
-        headers = {"Content-Type": media_type}
-        answer, request = self._ask("PUT", repository, f"manifests/{reference}", headers, body=body, size=len(body))
-        self._expect(request, answer, 201)
-        stored = answer.headers.get("Docker-Content-Digest", digest_of(body))
-        if stored != digest_of(body):
-            raise self._fault(request, f"stored {stored} instead of {digest_of(body)}", "do not use that registry")
-        return answer
+    def _put(
+        self, send: Send, repository: str, reference: str, body: bytes, media_type: str
+    ) -> tuple[urllib3.BaseHTTPResponse, Request]:
+        url = f"{self._exchange.transport.root}/v2/{repository}/manifests/{reference}"
+        scope = scope_of(repository, "PUT")
+        request = Request("PUT", url, {"Content-Type": media_type}, body=body, size=len(body), scope=scope)
+        return send(request), request
+
+    def _stored(self, digest: str, answer: urllib3.BaseHTTPResponse, request: Request) -> None:
+        self._exchange.expect(request, answer, 201)
+        stored = answer.headers.get("Docker-Content-Digest", digest)
+        if stored != digest:
+            raise self._fault(request, f"stored {stored} instead of {digest}", "do not use that registry")
 
     def tags(self, repository: str) -> list[str]:
         """Return every tag, in order; none for a repository that is not there."""
@@ -103,10 +125,10 @@ class Registry:
         last: dict[str, str] = {}
         while True:
             query = urlencode({"n": TAGS_A_PAGE, **last})
-            answer, request = self._ask("GET", repository, f"tags/list?{query}")
+            answer, request = self._exchange.ask("GET", repository, f"tags/list?{query}")
             if answer.status == 404:
                 return sorted(found)
-            self._expect(request, answer, 200)
+            self._exchange.expect(request, answer, 200)
             page = answer.json().get("tags") or []
             found += page
             if not page or "Link" not in answer.headers:
@@ -122,17 +144,17 @@ class Registry:
         return self._delete(repository, digest)
 
     def _delete(self, repository: str, reference: str) -> bool:
-        answer, request = self._ask("DELETE", repository, f"manifests/{reference}")
+        answer, request = self._exchange.ask("DELETE", repository, f"manifests/{reference}")
         if answer.status == 404:
             return False
-        self._expect(request, answer, 202, 200)
+        self._exchange.expect(request, answer, 202, 200)
         return True
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Return whether the repository holds a blob."""
-        answer, request = self._ask("HEAD", repository, f"blobs/{digest}")
+        answer, request = self._exchange.ask("HEAD", repository, f"blobs/{digest}")
         if answer.status != 404:
-            self._expect(request, answer, 200)
+            self._exchange.expect(request, answer, 200)
         return answer.status == 200
 
     def blob(self, repository: str, digest: str) -> bytes:
@@ -149,8 +171,8 @@ class Registry:
 
     def stream(self, repository: str, digest: str) -> Iterator[bytes]:
         """Yield a blob's bytes; raises at the end where they are not its digest's."""
-        answer, request = self._ask("GET", repository, f"blobs/{digest}", stream=True)
-        self._expect(request, answer, 200)
+        answer, request = self._exchange.ask("GET", repository, f"blobs/{digest}", stream=True)
+        self._exchange.expect(request, answer, 200)
         found = hashlib.sha256()
         try:
             for chunk in answer.stream(CHUNK):
@@ -163,75 +185,14 @@ class Registry:
         if f"sha256:{found.hexdigest()}" != digest:
             raise self._fault(request, f"gave bytes of sha256:{found.hexdigest()}", "do not use it; push it again")
 
-    def mount(self, repository: str, digest: str, source: str) -> bool:
-        """Take a blob over from the repository `source` of this registry; returns whether that was possible."""
-        query = urlencode({"mount": digest, "from": source})
-        answer, request = self._ask("POST", repository, f"blobs/uploads/?{query}")
-        self._expect(request, answer, 201, 202)
-        if answer.status == 202:
-            self._transport.send(Request("DELETE", self._location(request, answer), scope=request.scope))
-        return answer.status == 201
-
-    def upload(self, repository: str, digest: str, size: int, chunks: Callable[[], Iterable[bytes]]) -> None:
-        """Stream a blob of `size` bytes; where a try is cut off a new upload starts `chunks` again."""
-        # A registry keeps what it got of the old upload and refuses to take it from the start.
-        self._transport.again(lambda: self._upload(repository, digest, size, chunks))
-
-    def _upload(self, repository: str, digest: str, size: int, chunks: Callable[[], Iterable[bytes]]) -> None:
-        answer, request = self._ask("POST", repository, "blobs/uploads/")
-        self._expect(request, answer, 202)
-        place = self._location(request, answer)
-        url = f"{place}{'&' if '?' in place else '?'}{urlencode({'digest': digest})}"
-        headers = {"Content-Type": "application/octet-stream"}
-        sent = Request("PUT", url, headers, body=chunks, size=size, scope=request.scope)
-        self._expect(sent, self._transport.once(sent), 201)
-
-    def _location(self, request: Request, answer: urllib3.BaseHTTPResponse) -> str:
-        return self._transport.followed(request, request.url, answer.headers.get("Location", ""))
-
     def referrers(self, repository: str, digest: str) -> dict[str, Any] | None:
         """Return the index of what refers to `digest`; None where the registry has no referrers API."""
-        answer, request = self._ask("GET", repository, f"referrers/{digest}")
+        answer, request = self._exchange.ask("GET", repository, f"referrers/{digest}")
         if answer.status == 404:
             return None
-        self._expect(request, answer, 200)
+        self._exchange.expect(request, answer, 200)
         found: dict[str, Any] = answer.json()
         return found
 
-    def _ask(
-        self,
-        method: str,
-        repository: str,
-        path: str,
-        headers: dict[str, str] | None = None,
-        *,
-        body: bytes = b"",
-        size: int = 0,
-        stream: bool = False,
-    ) -> tuple[urllib3.BaseHTTPResponse, Request]:
-        actions = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(method, "pull,push")
-        request = Request(
-            method,
-            f"{self._transport.root}/v2/{repository}/{path}",
-            headers or {},
-            body=body,
-            size=size,
-            stream=stream,
-            scope=f"repository:{repository}:{actions}",
-        )
-        return self._transport.send(request), request
-
-    def _expect(self, request: Request, answer: urllib3.BaseHTTPResponse, *statuses: int) -> None:
-        if answer.status in statuses:
-            return
-        said = answer.data[:300].decode(errors="replace").strip()
-        remedy = {
-            401: f"run docker login {self.host}",
-            403: "ask for the right to do this",
-            404: "name a repository that is there",
-            405: "allow deleting in the registry's configuration",
-        }.get(answer.status, "see the registry's log")
-        raise self._fault(request, f"was answered with {answer.status} {said}", remedy)
-
     def _fault(self, request: Request, what: str, remedy: str) -> RegistryError:
-        return self._transport.fault(request, what, remedy)
+        return self._exchange.fault(request, what, remedy)

@@ -12,6 +12,8 @@ from urllib3.exceptions import HTTPError
 
 from model_build.errors import RegistryError
 from model_build.oci.auth import Challenge, Credentials, is_loopback, may_see, origin
+from model_build.oci.hosts import Address, address
+from model_build.oci.pools import Pools
 
 # The one place that says how often and how long a registry is asked.
 TRIES = 4
@@ -20,10 +22,11 @@ LONGEST_PAUSE_SECONDS = 5.0
 # urllib3 holds each write of a body to the time to connect too, so it must outlast a registry busy with its disk.
 TIMEOUT = urllib3.Timeout(connect=30.0, read=120.0)
 REDIRECTS = 5
+# Layers on their way at the same time, each on a connection of its own.
+AT_ONCE = 4
 PASSING = frozenset({429, 500, 502, 503, 504})
 
 LARGEST_ANSWER = 8 * 1024 * 1024
-_HUB = {"docker.io": "registry-1.docker.io"}
 
 T = TypeVar("T")
 Body = bytes | Callable[[], Iterable[bytes]]
@@ -53,29 +56,33 @@ class PassingError(RegistryError):
 class Transport:
     """Speaks with one registry; keeps its connections and tokens."""
 
-    def __init__(self, host: str, credentials: Credentials | None) -> None:
+    def __init__(self, host: str, credentials: Credentials | None, reached: Address | None = None) -> None:
         self.host = host
-        self.root = f"{'http' if is_loopback(host) else 'https'}://{_HUB.get(host, host)}"
+        reached = reached or address(host, ())
+        self.root = reached.root
         self._credentials = credentials
         self._authorization: dict[str, str] = {}
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+        self._pools = Pools(reached, TIMEOUT, AT_ONCE)
 
     def send(self, request: Request) -> urllib3.BaseHTTPResponse:
         """Return the answer, tried again within bounds; raises RegistryError where none can be had."""
         return self.again(lambda: self.once(request))
 
-    def again(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, tried again after each PassingError; the last one ends as RegistryError."""
-        for attempt in range(TRIES - 1):
+    def again(self, work: Callable[[], T], reached: Callable[[], int] = lambda: 0) -> T:
+        """Return what `work` returns, tried again after each PassingError; the last one ends as RegistryError.
+
+        A try that got further than the one before, by `reached`, is counted as the first.
+        """
+        attempt, before = 0, reached()
+        while True:
             try:
                 return work()
             except PassingError as fault:
-                time.sleep(PAUSE_SECONDS * 2**attempt if fault.pause is None else fault.pause)
-        try:
-            return work()
-        except PassingError as fault:
-            # Tried often enough: a caller that tries again as well must not multiply the tries.
-            raise RegistryError(str(fault)) from fault
+                attempt, before = (1, reached()) if reached() > before else (attempt + 1, before)
+                if attempt == TRIES:
+                    # Tried often enough: a caller that tries again as well must not multiply the tries.
+                    raise RegistryError(str(fault)) from fault
+                time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1) if fault.pause is None else fault.pause)
 
     def once(self, request: Request) -> urllib3.BaseHTTPResponse:
         """Return the answer of one try; raises PassingError where another try may do better."""
@@ -119,11 +126,8 @@ class Transport:
             raise self.fault(request, f"names the token service {realm!r} without TLS", "correct its realm")
         if self._credentials is not None and not may_see(realm, self.root):
             raise self.fault(request, f"sends credentials to {realm!r}, another host", "correct its realm or use TLS")
-        wanted = {"service": challenge.parameters.get("service", "")}
-        scope = challenge.parameters.get("scope") or request.scope
-        query = urlencode({**wanted, "scope": scope})
-        headers = {"Authorization": self._credentials.basic} if self._credentials else {}
-        answer = self._pool.request("GET", f"{realm}?{query}", headers=headers, redirect=False)
+        scopes = (challenge.parameters.get("scope") or request.scope).split()
+        answer = self._ask_for_token(realm, challenge.parameters.get("service", ""), scopes)
         if answer.status != 200:
             raise self.fault(request, f"is refused by {realm} ({answer.status})", f"run docker login {self.host}")
         try:
@@ -131,6 +135,19 @@ class Transport:
             return f"Bearer {told.get('token') or told['access_token']}"
         except (ValueError, KeyError, AttributeError) as error:
             raise self.fault(request, f"got no token from {realm}", "correct its realm") from error
+
+    def _ask_for_token(self, realm: str, service: str, scopes: list[str]) -> urllib3.BaseHTTPResponse:
+        """Ask as distribution's token specification says, with an identity token as its OAuth 2 one does."""
+        own = self._credentials
+        if own is not None and own.is_identity_token:
+            form = {"grant_type": "refresh_token", "refresh_token": own.password, "client_id": "modelstack"}
+            body = urlencode({**form, "service": service, "scope": " ".join(scopes)})
+            kind = {"Content-Type": "application/x-www-form-urlencoded"}
+            return self._pools.of(realm).request("POST", realm, headers=kind, body=body, redirect=False)
+        query = urlencode([("service", service), *(("scope", one) for one in scopes)])
+        headers = {"Authorization": own.basic} if own else {}
+        joined = f"{realm}{'&' if '?' in realm else '?'}{query}"
+        return self._pools.of(realm).request("GET", joined, headers=headers, redirect=False)
 
     def _exchange(self, request: Request) -> urllib3.BaseHTTPResponse:
         url = request.url
@@ -147,7 +164,7 @@ class Transport:
         """Return where `target` (a Location) leads; raises RegistryError where it would leave TLS."""
         found = urljoin(url, target)
         # A registry elsewhere must not point at this machine's own services.
-        plain = is_loopback(self.host) and origin(found)[0] == "http" and is_loopback(urlsplit(found).netloc)
+        plain = self.root.startswith("http:") and origin(found)[0] == "http" and is_loopback(urlsplit(found).netloc)
         if origin(found)[0] != "https" and not plain:
             raise self.fault(
                 request, f"leads to {found.split('?', 1)[0]} without TLS", "correct the registry's address"
@@ -159,9 +176,9 @@ class Transport:
         if request.scope in self._authorization and origin(url) == origin(self.root):
             headers["Authorization"] = self._authorization[request.scope]
         body = request.body
-        if request.method in ("PUT", "POST"):
+        if request.method in ("PUT", "POST", "PATCH"):
             headers["Content-Length"] = str(request.size or (len(body) if isinstance(body, bytes) else 0))
-        return self._pool.request(
+        return self._pools.of(url).request(
             request.method,
             url,
             headers=headers,

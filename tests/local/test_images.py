@@ -12,7 +12,7 @@ from local import build, images
 from local.errors import PlatformError
 from local.roots import place
 from local.steps import Steps
-from model_build.oci.push import pull_base
+from model_build.oci.pull import pull_base
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
 from tests.registry import running_registry

@@ -1,6 +1,5 @@
 """A running platform: its status, its names, its supervision."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from local import health, node
 from local.instance import Instance, locate
 from local.parts import parts
 from model_build.oci.registry import Registry
+from model_build.oci.upload import put_blob
 from tests.conftest import PROJECT, Platform
 from tests.local.inside import in_node, kubectl
 from tests.waiting import until
@@ -206,9 +206,7 @@ def test_collect_drops_blobs_that_no_manifest_names_and_keeps_the_images(
     platform: Platform, instance: Instance
 ) -> None:
     registry = Registry(instance.registry)
-    unused = b"named by no manifest"
-    digest = f"sha256:{hashlib.sha256(unused).hexdigest()}"
-    registry.upload("modelstack/unused", digest, len(unused), lambda: [unused])
+    digest = put_blob(registry, "modelstack/unused", b"named by no manifest").digest
     assert _local(platform, "collect").returncode == 0
     assert not registry.has_blob("modelstack/unused", digest)
     for reference in platform.connection.images.values():

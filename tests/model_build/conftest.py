@@ -1,5 +1,6 @@
 """Repositories of the tests' registry, and small recipes."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ def registry(host: str) -> Registry:
 @pytest.fixture
 def repository(request: pytest.FixtureRequest) -> str:
     """A repository that no other test uses."""
-    return f"tests/{request.node.name[:100].replace('_', '-').lower().strip('-')}"
+    return f"tests/{re.sub('[^a-z0-9]+', '-', request.node.name.lower())[:100].strip('-')}"
 
 
 @pytest.fixture

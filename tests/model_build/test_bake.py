@@ -13,7 +13,7 @@ import pytest
 
 from model_build import dependencies
 from model_build import inputs as build_inputs
-from model_build.bake import Parts, bake, server_layer
+from model_build.bake import Parts, bake, server
 from model_build.cache import StepStore
 from model_build.dependencies import PYTHON, lay_out
 from model_build.errors import EnvironmentFault
@@ -55,7 +55,7 @@ def artifact(folder: Path, weights: bytes = b"weights", modified: int = 1) -> Pa
 
 def baked(folder: Path, inputs: Inputs, store: StepStore) -> Image:
     parts = Parts("digits", folder, inputs)
-    return bake(parts, PLATFORM, BASE, store, Reporter.start(Lines(io.StringIO()), "bake"))
+    return bake(parts, PLATFORM, BASE, store, Reporter.start(Lines(io.StringIO()), "bake")).read()
 
 
 def names(layer: Layer) -> list[str]:
@@ -81,9 +81,9 @@ def test_other_weights_change_the_last_layer_alone(tmp_path: Path, inputs: Input
 def test_dependencies_server_and_weights_lie_in_this_order_at_their_places(
     tmp_path: Path, inputs: Inputs, store: StepStore
 ) -> None:
-    wheels, server, weights = baked(artifact(tmp_path / "one"), inputs, store).layers
+    wheels, code, weights = baked(artifact(tmp_path / "one"), inputs, store).layers
     assert "opt/modelstack/deps/onnxruntime/__init__.py" in names(wheels)
-    assert "opt/modelstack/server/model_server/__main__.py" in names(server)
+    assert "opt/modelstack/server/model_server/__main__.py" in names(code)
     assert names(weights) == ["models/digits", "models/digits/model.json", "models/digits/model.onnx"]
 
 
@@ -159,13 +159,13 @@ def test_the_server_layer_holds_the_sources_and_nothing_beside_them(tmp_path: Pa
     (sources / "__pycache__" / "app.cpython-311.pyc").write_bytes(b"")
     (sources / ".app.py.swp").write_bytes(b"")
     (sources / "app.py").write_text("")
-    assert names(server_layer(sources)) == [
+    assert names(server(sources).read()) == [
         "opt/modelstack/server/model_server",
         "opt/modelstack/server/model_server/app.py",
     ]
 
 
 def test_every_source_of_the_server_is_in_its_layer() -> None:
-    found = names(server_layer(ROOT / "model_server"))
+    found = names(server(ROOT / "model_server").read())
     wanted = [path.relative_to(ROOT).as_posix() for path in source_files(ROOT / "model_server")]
     assert set(wanted) <= {name.removeprefix("opt/modelstack/server/") for name in found}

@@ -13,9 +13,10 @@ import pytest
 
 from model_build.environment import build_interpreter
 from model_build.oci.image import Image, ImageConfig
-from model_build.oci.layer import Entry, entries_layer
+from model_build.oci.layer import entries_layer
 from model_build.oci.push import push
 from model_build.oci.registry import Registry
+from model_build.oci.tar import Entry
 from model_build.places import ROOT
 from model_build.publish import read_report
 

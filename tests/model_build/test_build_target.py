@@ -11,9 +11,10 @@ from model_build.errors import RecipeError, RegistryError
 from model_build.events import JsonLines
 from model_build.inputs import compute
 from model_build.oci.image import Image, ImageConfig
-from model_build.oci.layer import Entry, entries_layer
+from model_build.oci.layer import entries_layer
 from model_build.oci.push import push
 from model_build.oci.registry import Registry
+from model_build.oci.tar import Entry
 from tests.model_build.conftest import replaced
 from tests.registry import free_port
 

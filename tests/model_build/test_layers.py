@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from model_build.errors import DataError
 from model_build.oci import layer as layers
+from model_build.oci import tar
 from model_build.oci.descriptor import digest_of
-from model_build.oci.layer import Entry, Layer, entries_layer, folder_layers, tree_layer
+from model_build.oci.layer import Layer, entries_layer, folder_contents, tree_layer
+from model_build.oci.tar import Entry
 
 
 def members(layer: Layer) -> dict[str, tarfile.TarInfo]:
@@ -17,8 +20,8 @@ def members(layer: Layer) -> dict[str, tarfile.TarInfo]:
 
 
 def folder_layer(folder: Path, at: str) -> Layer:
-    (one,) = folder_layers(folder, at)
-    return one
+    (one,) = folder_contents(folder, at)
+    return one.read()
 
 
 def filled(folder: Path, names: list[str]) -> Path:
@@ -59,7 +62,7 @@ def test_a_name_over_the_limit_of_ustar_survives() -> None:
 def test_a_big_file_is_a_layer_of_its_own(tmp_path: Path) -> None:
     filled(tmp_path, ["small", "other"])
     (tmp_path / "weights.bin").write_bytes(b"w" * 5000)
-    bundle, weights = folder_layers(tmp_path, "models/x", own_layer_bytes=5000)
+    bundle, weights = (one.read() for one in folder_contents(tmp_path, "models/x", own_layer_bytes=5000))
     assert "models/x/weights.bin" not in members(bundle)
     assert list(members(weights)) == ["models/x/weights.bin"]
 
@@ -68,13 +71,13 @@ def test_the_limit_for_a_layer_of_its_own_is_64_mebibytes(tmp_path: Path) -> Non
     for name, size in (("below", layers.OWN_LAYER_BYTES - 1), ("at", layers.OWN_LAYER_BYTES)):
         with (tmp_path / name).open("wb") as stream:
             stream.truncate(size)
-    assert [list(members(one)) for one in folder_layers(tmp_path, "x")] == [["x", "x/below"], ["x/at"]]
+    assert [list(members(one.read())) for one in folder_contents(tmp_path, "x")] == [["x", "x/below"], ["x/at"]]
 
 
 def test_a_big_file_is_streamed_in_chunks(tmp_path: Path) -> None:
     with (tmp_path / "big").open("wb") as stream:
-        stream.truncate(20 * layers.CHUNK)
-    assert max(len(chunk) for chunk in folder_layer(tmp_path, "x").open()) <= 3 * layers.CHUNK
+        stream.truncate(20 * tar.CHUNK)
+    assert max(len(chunk) for chunk in folder_layer(tmp_path, "x").open()) <= 3 * tar.CHUNK
 
 
 def test_a_root_tree_keeps_modes_and_links_and_belongs_to_root(tmp_path: Path) -> None:
@@ -106,4 +109,22 @@ def test_a_file_that_changes_while_it_is_pushed_is_noticed(tmp_path: Path) -> No
     path = filled(tmp_path, ["a"]) / "a"
     layer = folder_layer(tmp_path, "x")
     path.write_bytes(b"another size than before")
-    assert digest_of(b"".join(layer.open())) != layer.digest
+    with pytest.raises(DataError, match="was written to; leave them alone and run again"):
+        b"".join(layer.open())
+
+
+def test_a_file_that_is_written_again_with_as_many_bytes_is_noticed_by_its_time(tmp_path: Path) -> None:
+    path = filled(tmp_path, ["a"]) / "a"
+    layer = folder_layer(tmp_path, "x")
+    path.write_text("Content of a")
+    os.utime(path, (1, 1))
+    with pytest.raises(DataError, match="was written to"):
+        b"".join(layer.open())
+
+
+@pytest.mark.parametrize("start", [0, 1, 511, 512, 1023, 1024, 5000, 3_000_000, 3_004_416, 3_005_440])
+def test_a_stream_read_from_a_byte_on_is_the_rest_of_the_whole(tmp_path: Path, start: int) -> None:
+    filled(tmp_path, ["a", "n" * 150])
+    (tmp_path / "big").write_bytes(os.urandom(3_000_000))
+    layer = folder_layer(tmp_path, "x")
+    assert b"".join(layer.open(start)) == b"".join(layer.open())[start:]

@@ -4,9 +4,11 @@ import pytest
 
 from model_build.errors import RegistryError
 from model_build.oci.image import Image
-from model_build.oci.layer import Entry, entries_layer
+from model_build.oci.layer import entries_layer
+from model_build.oci.mirrors import Source
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
+from model_build.oci.tar import Entry
 from model_build.publish import REPORT_TYPE, Destination, publish, read_report
 
 TAG = "inputs-" + "0" * 64
@@ -19,7 +21,7 @@ def image_of(text: str, platform: str = "linux/amd64") -> Image:
 
 @pytest.fixture
 def to(registry: Registry, repository: str) -> Destination:
-    return Destination(registry, repository, registry, Reference(registry.host, "none"))
+    return Destination(registry, repository, Source((registry,)), Reference(registry.host, "none"))
 
 
 def untold(_done: int, _whole: int) -> None:
@@ -28,7 +30,7 @@ def untold(_done: int, _whole: int) -> None:
 
 def test_a_published_image_carries_its_inputs_tag_and_its_report(to: Destination) -> None:
     image = image_of("one")
-    assert publish([image], to, TAG, {REPORT_TYPE: REPORT}, untold) == (image.digest, True)
+    assert publish([image.draft], to, TAG, {REPORT_TYPE: REPORT}, untold) == (image.digest, True)
     found = to.registry.head(to.repository, TAG)
     assert found is not None
     assert found.digest == image.digest
@@ -37,8 +39,8 @@ def test_a_published_image_carries_its_inputs_tag_and_its_report(to: Destination
 
 def test_of_two_images_of_the_same_inputs_the_first_one_stays(to: Destination) -> None:
     first, second = image_of("first"), image_of("second")
-    publish([first], to, TAG, {REPORT_TYPE: REPORT}, untold)
-    assert publish([second], to, TAG, {REPORT_TYPE: REPORT}, untold) == (first.digest, False)
+    publish([first.draft], to, TAG, {REPORT_TYPE: REPORT}, untold)
+    assert publish([second.draft], to, TAG, {REPORT_TYPE: REPORT}, untold) == (first.digest, False)
     found = to.registry.head(to.repository, TAG)
     assert found is not None
     assert found.digest == first.digest
@@ -46,14 +48,14 @@ def test_of_two_images_of_the_same_inputs_the_first_one_stays(to: Destination) -
 
 def test_publishing_the_same_image_again_keeps_one_report(to: Destination) -> None:
     image = image_of("one")
-    publish([image], to, TAG, {REPORT_TYPE: REPORT}, untold)
-    publish([image], to, TAG, {REPORT_TYPE: b'{"later": true}'}, untold)
+    publish([image.draft], to, TAG, {REPORT_TYPE: REPORT}, untold)
+    publish([image.draft], to, TAG, {REPORT_TYPE: b'{"later": true}'}, untold)
     assert read_report(to.registry, to.repository, image.digest) == json.loads(REPORT)
 
 
 def test_images_of_two_platforms_share_one_tag(to: Destination) -> None:
     images = [image_of("amd"), image_of("arm", "linux/arm64")]
-    digest, _ = publish(images, to, TAG, {REPORT_TYPE: REPORT}, untold)
+    digest, _ = publish([one.draft for one in images], to, TAG, {REPORT_TYPE: REPORT}, untold)
     manifest = to.registry.get(to.repository, TAG)
     assert manifest is not None
     assert manifest.digest == digest
@@ -67,7 +69,7 @@ def test_the_tag_comes_after_the_report(to: Destination, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(to.registry, "put_referrer", refuse)
     with pytest.raises(RegistryError, match="no referrers today"):
-        publish([image_of("one")], to, TAG, {REPORT_TYPE: REPORT}, untold)
+        publish([image_of("one").draft], to, TAG, {REPORT_TYPE: REPORT}, untold)
     assert to.registry.head(to.repository, TAG) is None
 
 

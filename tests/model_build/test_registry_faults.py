@@ -13,8 +13,10 @@ import pytest
 
 from model_build.errors import RegistryError
 from model_build.oci import transport
-from model_build.oci.auth import Credentials, docker_credentials, may_see
+from model_build.oci.auth import Credentials, may_see
+from model_build.oci.credentials import docker_credentials
 from model_build.oci.registry import Registry
+from model_build.oci.upload import Bytes, Upload
 from tests.registry import free_port
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -182,7 +184,7 @@ def test_an_upload_location_on_another_host_gets_no_credentials() -> None:
             return 202, {"Location": f"http://{elsewhere}/upload"}, b""
 
         with server(script) as (host, _):
-            Registry(host, SECRET).upload("a", DIGEST, len(BODY), lambda: iter((BODY,)))
+            Upload(Registry(host, SECRET), "a", Bytes(BODY), DIGEST).run()
         assert [one.headers["Authorization"] for one in seen] == [None]
 
 

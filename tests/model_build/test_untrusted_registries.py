@@ -5,11 +5,12 @@ import json
 import pytest
 
 from model_build.errors import RegistryError
-from model_build.oci.descriptor import CONFIG, MANIFEST, Descriptor, digest_of
-from model_build.oci.push import pull_base
+from model_build.oci.descriptor import MANIFEST, digest_of
+from model_build.oci.pull import pull_base
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
 from model_build.oci.transport import Request, Transport
+from model_build.oci.upload import put_blob
 
 PLATFORM = "linux/amd64"
 REMOTE = Request("GET", "https://registry.example/v2/a/blobs/b")
@@ -17,8 +18,7 @@ REMOTE = Request("GET", "https://registry.example/v2/a/blobs/b")
 
 def put_manifest(registry: Registry, repository: str, config: bytes, **fields: object) -> Reference:
     """Store a manifest over `config`; `fields` replace its own."""
-    described = Descriptor.of(config, CONFIG)
-    registry.upload(repository, described.digest, described.size, lambda: iter((config,)))
+    described = put_blob(registry, repository, config)
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": described.json(), "layers": [], **fields}
     body = json.dumps(manifest).encode()
     return Reference(registry.host, repository, digest=registry.put(repository, digest_of(body), body))

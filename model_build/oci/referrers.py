@@ -1,0 +1,84 @@
+"""What is attached to an image: manifests of their own that name it as their subject."""
+
+import contextlib
+import json
+from typing import Any
+
+from model_build.errors import RegistryError
+from model_build.oci.descriptor import EMPTY, INDEX, MANIFEST, Descriptor, digest_of
+from model_build.oci.registry import Registry
+from model_build.oci.upload import put_blob
+
+_EMPTY_BODY = b"{}"
+
+
+def attach(
+    registry: Registry,
+    repository: str,
+    subject: Descriptor,
+    artifact_type: str,
+    content: bytes,
+    *,
+    media_type: str = "application/json",
+) -> str:
+    """Attach `content` to the image `subject` and return the digest of the manifest that holds it.
+
+    Where the registry has no referrers API it is listed under the fallback tag; of two that attach to one image
+    in the same moment there, one may be lost.
+    """
+    put_blob(registry, repository, _EMPTY_BODY)
+    blob = put_blob(registry, repository, content)
+    told = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": artifact_type,
+        "config": Descriptor.of(_EMPTY_BODY, EMPTY).json(),
+        "layers": [Descriptor(media_type, blob.digest, blob.size).json()],
+        "subject": subject.json(),
+    }
+    body = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+    if not registry.put_referrer(repository, body):
+        found = Descriptor.of(body, MANIFEST)
+        listed = Descriptor(MANIFEST, found.digest, found.size, {"artifactType": artifact_type})
+        _list_under_fallback(registry, repository, subject, listed)
+    return Descriptor.of(body, MANIFEST).digest
+
+
+def referrers(
+    registry: Registry, repository: str, digest: str, artifact_type: str | None = None
+) -> tuple[Descriptor, ...]:
+    """Return the manifests attached to `digest`, oldest first, of one type or all."""
+    index = registry.referrers(repository, digest) or _fallback(registry, repository, digest)
+    found = (Descriptor.parse(one) for one in index.get("manifests") or ())
+    return tuple(one for one in found if artifact_type in (None, one.further.get("artifactType")))
+
+
+def attached(registry: Registry, repository: str, referrer: str) -> bytes:
+    """Return the content that the referrer with this digest holds."""
+    manifest = registry.get(repository, referrer)
+    if manifest is None:
+        raise RegistryError(f"registry {registry.host}: {repository}@{referrer} is not there; attach it again")
+    return registry.blob(repository, manifest.parsed["layers"][0]["digest"])
+
+
+def fallback_tag(digest: str) -> str:
+    """Return the tag that lists the referrers of `digest` where a registry does not."""
+    return digest.replace(":", "-")
+
+
+def _fallback(registry: Registry, repository: str, digest: str) -> dict[str, Any]:
+    manifest = registry.get(repository, fallback_tag(digest))
+    return manifest.parsed if manifest else {}
+
+
+def _list_under_fallback(registry: Registry, repository: str, subject: Descriptor, listed: Descriptor) -> None:
+    replaced = registry.head(repository, fallback_tag(subject.digest))
+    before = _fallback(registry, repository, subject.digest).get("manifests") or []
+    kept = [one for one in before if one["digest"] != listed.digest]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, listed.json()]}
+    body = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
+    registry.put(repository, fallback_tag(subject.digest), body, INDEX)
+    if replaced is not None and replaced.digest != digest_of(body):
+        # No tag names the earlier list any more, so that nothing else would ever remove it; some registries cannot.
+        with contextlib.suppress(RegistryError):
+            registry.delete(repository, replaced.digest)

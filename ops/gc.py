@@ -1,0 +1,144 @@
+"""`python -m ops gc`: removes images that no stack holds from the registries of the project's stacks; shows them first.
+
+Kept is what a stack's tag holds, what the state of any stack names, and what carries a tag that is not ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model_build.errors import RegistryError
+from model_build.oci.reference import Reference
+from ops.engine import Engine, EngineError, environment, resources
+from ops.holders import holders
+from provider.registry import Repository
+
+REFUSED = 3
+IMAGE = "modelstack:index:ModelImage"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# Names the inputs of an image, or lists what is attached to one: such a tag holds nothing.
+_NAMES = re.compile(r"inputs-[0-9a-f]{64}|sha256-[0-9a-f]{64}(\.[a-z]+)?")
+
+
+class RefusedError(Exception):
+    """To remove anything would not be safe; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Unheld:
+    """An image that no stack holds: where it lies, the tags that name it, and bytes of its own layers."""
+
+    registry: str
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    size: int
+
+    def __str__(self) -> str:
+        named = ", ".join(self.tags)
+        return f"{self.registry}/{self.repository}@{self.digest}  {self.size / 1e6:.1f} MB  ({named})"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("--stack", default="dev", help="a stack of the backend to look in (default: dev)")
+    parser.add_argument(
+        *("--repository", "-r"),
+        metavar="HOST/NAME",
+        action="append",
+        default=[],
+        help="a repository that no stack uses any more, besides those that stacks use",
+    )
+    parser.add_argument("--yes", action="store_true", help="remove what is shown; without it nothing is removed")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show what no stack holds, and with --yes remove it; returns the exit code."""
+    project = Path.cwd()
+    try:
+        engine = Engine(project, arguments.stack, environment(project, arguments.stack))
+        states = list(_states(engine))
+        further = [Reference.parse(one) for one in arguments.repository]
+        places = _repositories(states, further, project)
+        unheld = [one for place in places for one in find(place, _named(states))]
+        if arguments.yes:
+            _remove(places, unheld)
+    except RefusedError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return REFUSED
+    except (EngineError, RegistryError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    _tell(unheld, removed=arguments.yes, as_json=arguments.json)
+    return 0
+
+
+def find(place: Repository, named: frozenset[str]) -> list[Unheld]:
+    """Return the images of a repository that nothing holds; `named` are digests that states name."""
+    tags: dict[str, list[str]] = {}
+    for tag in place.tags():
+        digest = place.digest(tag)
+        if digest is not None:
+            tags.setdefault(digest, []).append(tag)
+    held = named | {digest for digest, names in tags.items() if not all(map(_NAMES.fullmatch, names))}
+    held |= {child for digest in held & set(tags) for child in place.children(digest)}
+    free = {digest: names for digest, names in tags.items() if digest not in held and _inputs(names)}
+    return [
+        Unheld(place.host, place.name, digest, tuple(sorted(names)), place.size(digest))
+        for digest, names in sorted(free.items())
+    ]
+
+
+def _inputs(tags: Iterable[str]) -> bool:
+    return any(tag.startswith("inputs-") for tag in tags)
+
+
+def _states(engine: Engine) -> Iterator[dict[str, Any]]:
+    """Yield the state of every stack of the project; raises RefusedError while one of them is worked on."""
+    for one in json.loads(engine.run("stack", "ls", "--json")):
+        name = one["name"].rpartition("/")[2]
+        living = [holder for holder in holders(engine.backend(), engine.project_name, name) if holder.may_live()]
+        if living or one.get("updateInProgress"):
+            by = f" by {living[0]}" if living else ""
+            raise RefusedError(
+                f"stack {name}: is worked on{by}; its image may not be held yet: run this again after it"
+            )
+        yield Engine(engine.project, one["name"], engine.environment).export()
+
+
+def _named(states: Iterable[dict[str, Any]]) -> frozenset[str]:
+    return frozenset(digest for state in states for digest in _DIGEST.findall(json.dumps(state)))
+
+
+def _repositories(states: Iterable[dict[str, Any]], further: Iterable[Reference], project: Path) -> list[Repository]:
+    found = {(one.host, one.repository): Repository(one.host, one.repository, None, project) for one in further}
+    for one in (one for state in states for one in resources(state) if one["type"] == IMAGE):
+        given = one.get("inputs") or {}
+        place = (str(given["push"]), str(given["repository"]))
+        found[place] = Repository(*place, given.get("dockerConfig"), project)
+    return [found[place] for place in sorted(found)]
+
+
+def _remove(places: Iterable[Repository], unheld: Iterable[Unheld]) -> None:
+    by_name = {(place.host, place.name): place for place in places}
+    for one in unheld:
+        by_name[one.registry, one.repository].delete(one.digest)
+
+
+def _tell(unheld: list[Unheld], *, removed: bool, as_json: bool) -> None:
+    size = sum(one.size for one in unheld)
+    if as_json:
+        print(json.dumps({"removed": removed, "bytes": size, "images": [asdict(one) for one in unheld]}))
+        return
+    for one in unheld:
+        print(one)
+    what = "removed; the registry's own collection frees the bytes" if removed else "would be removed; add --yes"
+    print(f"{len(unheld)} images, {size / 1e6:.1f} MB {what if unheld else 'are held by no stack'}")

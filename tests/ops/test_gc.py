@@ -1,0 +1,93 @@
+"""What `ops gc` takes for held and for free, in a real registry."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from model_build.oci.descriptor import INDEX, digest_of
+from model_build.oci.image import Image, ImageConfig
+from model_build.oci.push import push as push_image
+from model_build.oci.referrers import attach, referrers
+from model_build.oci.registry import Registry
+from ops.gc import find
+from provider.naming import STACK_PREFIX
+from provider.registry import Repository
+from tests.registry import push
+
+INPUTS = f"inputs-{'0' * 64}"
+NONE: frozenset[str] = frozenset()
+
+
+@pytest.fixture
+def place(host: str, request: pytest.FixtureRequest) -> Repository:
+    """A repository of its own for each test."""
+    return Repository(host, f"gc/{re.sub('[^a-z0-9]+', '-', request.node.name)[:90].strip('-')}", None, Path.cwd())
+
+
+def test_an_image_that_only_its_inputs_name_is_free(place: Repository) -> None:
+    digest = push(place.host, place.name, "one", INPUTS)
+    found = find(place, NONE)
+    assert [(one.digest, one.tags) for one in found] == [(digest, (INPUTS,))]
+    assert found[0].size > 0
+
+
+def test_an_image_that_a_stack_holds_stays(place: Repository) -> None:
+    push(place.host, place.name, "one", INPUTS, f"{STACK_PREFIX}shop-dev-digits-12345678-previous-2")
+    assert find(place, NONE) == []
+
+
+def test_an_image_that_a_state_names_stays_although_its_tag_is_gone(place: Repository) -> None:
+    digest = push(place.host, place.name, "one", INPUTS)
+    assert find(place, frozenset({digest})) == []
+
+
+def test_an_image_with_a_tag_of_somebody_elses_stays(place: Repository) -> None:
+    push(place.host, place.name, "one", INPUTS, "v1.2")
+    assert find(place, NONE) == []
+
+
+def test_what_never_was_an_image_of_a_build_stays(place: Repository) -> None:
+    push(place.host, place.name, "one", "latest")
+    push(place.host, place.name, "two")
+    assert find(place, NONE) == []
+
+
+def indexed(place: Repository, tag: str, *contents: str) -> tuple[str, list[str]]:
+    """Push an index of images under a tag; returns its digest and theirs."""
+    registry = Registry(place.host)
+    listed = [(one, push(place.host, place.name, one)) for one in contents]
+    manifests = [
+        {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 1} for _, digest in listed
+    ]
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
+    registry.put(place.name, tag, body, INDEX)
+    return digest_of(body), [digest for _, digest in listed]
+
+
+def test_an_image_inside_an_index_that_a_stack_holds_stays(place: Repository) -> None:
+    _, children = indexed(place, f"{STACK_PREFIX}shop-dev", "amd", "arm")
+    Repository(place.host, place.name, None, place.project).tag(children[0], INPUTS)
+    assert find(place, NONE) == []
+
+
+def test_a_removed_index_takes_its_images_along_but_those_that_another_names(place: Repository) -> None:
+    free, alone = indexed(place, INPUTS, "amd", "arm")
+    _, shared = indexed(place, f"{STACK_PREFIX}shop-dev", "amd")
+    assert [one.digest for one in find(place, NONE)] == [free]
+    place.delete(free)
+    assert place.digest(shared[0]) == alone[0]
+    assert place.digest(alone[1]) is None
+
+
+def test_a_removed_image_takes_what_is_attached_to_it_along(place: Repository) -> None:
+    registry = Registry(place.host)
+    image = Image("linux/amd64", (), ImageConfig(labels={"content": "attached"}))
+    push_image(image, registry, place.name, [INPUTS])
+    attach(registry, place.name, image.descriptor, "application/vnd.example.report", b"{}")
+    attachment = referrers(registry, place.name, image.digest)[0].digest
+    assert [one.digest for one in find(place, NONE)] == [image.digest]
+    place.delete(image.digest)
+    assert place.tags() == []
+    assert place.digest(attachment) is None
