@@ -60,7 +60,12 @@ class Uploads:
         Returns None where that was done, else the place that the registry opened for the bytes instead.
         """
         scope = f"{scope_of(repository, 'POST')} {scope_of(source, 'GET')}"
-        return self._opened(repository, f"blobs/uploads/?{urlencode({'mount': digest, 'from': source})}", scope)
+        path = f"blobs/uploads/?{urlencode({'mount': digest, 'from': source})}"
+        try:
+            return self._opened(repository, path, scope)
+        except RegistryError:
+            # Whoever may push here need not be allowed to read there; what else is wrong a new upload tells.
+            return self.begin(repository)
 
     def begin(self, repository: str) -> Place:
         """Open a place for a new blob."""

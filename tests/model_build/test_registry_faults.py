@@ -188,6 +188,19 @@ def test_an_upload_location_on_another_host_gets_no_credentials() -> None:
         assert [one.headers["Authorization"] for one in seen] == [None]
 
 
+def test_a_registry_that_refuses_to_mount_opens_a_new_upload() -> None:
+    def script(request: BaseHTTPRequestHandler) -> Answer:
+        if "mount=" in request.path:
+            return 403, {}, b"not yours"
+        return 202, {"Location": "/upload"}, b""
+
+    with server(script) as (host, seen):
+        place = Registry(host).uploads.mount("a", DIGEST, "b")
+        assert place is not None
+        assert place.url == f"http://{host}/upload"
+    assert len(seen) == 2
+
+
 def test_a_redirect_that_leaves_tls_for_the_network_is_refused() -> None:
     away = {"Location": "http://registry.example/blob"}
     with server(lambda _: (307, away, b"")) as (host, _), pytest.raises(RegistryError, match="without TLS"):
