@@ -20,7 +20,7 @@ from model_build.recipe import Recipe
 from model_build.tasks import TASKS, Task
 
 # The one that leaves the choice among int8 and a distilled student to the search.
-RECIPES = {"mnist": "mnist/recipe-searched.yaml"}
+RECIPES = {"digits": "digits/recipe-searched.yaml", "mnist": "mnist/recipe-searched.yaml"}
 SHARED = ("data", "train", "load", "source", "reference", "gates", "artifact")
 
 
