@@ -67,6 +67,7 @@ def properties() -> str:
         "metrics_address": f"http://0.0.0.0:{METRICS}",
         "metrics_mode": "prometheus",
         "enable_model_api": "false",
+        "allowed_urls": f"file://{ROOT}/.*",
         "install_py_dep_per_model": "false",
         "model_store": ROOT,
     }

@@ -1,11 +1,15 @@
 """A recipe and an artifact for each server of the table."""
 
+import io
 import json
+import tarfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_build import recipe as recipes
 from model_build import runtimes
+from model_build.oci.layer import Layer
 from model_build.recipe import Recipe
 from model_build.runtimes.runtime import Runtime
 
@@ -101,3 +105,10 @@ def artifact(folder: Path, case: Case) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return folder
+
+
+def extracted(layers: Iterable[Layer], root: Path) -> None:
+    """Lay the layers out below `root`, as a container runtime does."""
+    for layer in layers:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(layer.open()))) as archive:
+            archive.extractall(root, filter="data")

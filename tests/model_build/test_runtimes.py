@@ -9,8 +9,10 @@ from tritonclient.grpc import model_config_pb2
 
 from model_build.bake import packed
 from model_build.oci.layer import Entry
+from model_build.places import ROOT
 from model_build.recipe_runtimes import Triton
 from model_build.runtimes import triton
+from model_build.runtimes.runtime import Runtime
 from tests.model_build.served import CASES, CONTRACT, Case, artifact
 
 MANY = [pytest.param(case, id=case.name) for case in CASES]
@@ -104,3 +106,22 @@ def test_the_layers_of_a_server_are_the_same_bytes_from_another_folder(tmp_path:
     for case in CASES:
         one, other = (packed(case.made.layout(artifact(tmp_path / name / case.name, case))) for name in ("a", "b"))
         assert [layer.digest for layer in one] == [layer.digest for layer in other], case.name
+
+
+@pytest.mark.parametrize("case", MANY)
+def test_the_documented_table_says_what_the_table_is(case: Case) -> None:
+    made = case.made
+    rows = (line.split(" | ") for line in (ROOT / "docs" / "runtimes.md").read_text().splitlines())
+    (row,) = [one for one in rows if one[0] == f"| `{made.name}`" and len(one) > 8]
+    _, _, _, starts, ports, health, metrics, *_ = row
+    assert set(starts.strip("`").split()) - {"…", "N", "<name>"} <= spelled(made)
+    assert ports == ", ".join(f"{name} {number}" for name, number in made.ports.items())
+    wanted = ["`triton`"] if made.name == "kserve" else [f"`{made.health.ready.path}`", f"`{made.health.live.path}`"]
+    assert all(one.replace("digits", "<name>") in health or one in health for one in wanted)
+    assert metrics == "`{}` `{}`".format(*made.metrics)
+
+
+def spelled(made: Runtime) -> set[str]:
+    """Return the words that a document may spell a command with."""
+    words = {word.replace("digits", "<name>") for word in made.command}
+    return words | {Path(made.command[0]).name, "--tensor-parallel-size=N", "vllm"}

@@ -2,12 +2,10 @@
 
 import contextlib
 import ctypes.util
-import io
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from onnx import TensorProto, helper
 
 from model_build import wheels
 from model_build.bake import packed
-from tests.model_build.served import CASES, Case, artifact
+from tests.model_build.served import CASES, Case, artifact, extracted
 from tests.registry import free_port
 from tests.waiting import until
 
@@ -77,9 +75,7 @@ def triton(
     folder = artifact(tmp_path_factory.mktemp("artifact"), case)
     onnx.save(linear(), folder / "model.onnx")
     root = tmp_path_factory.mktemp("root")
-    for layer in packed(case.made.layout(folder)):
-        with tarfile.open(fileobj=io.BytesIO(b"".join(layer.open()))) as archive:
-            archive.extractall(root, filter="data")
+    extracted(packed(case.made.layout(folder)), root)
     with started(case, program, root) as running:
         yield running
 
