@@ -44,11 +44,12 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
     image, runtime_image, rows = None, None, made.rows
     if place is not None:
         parts = Parts(parsed.name, made.artifact, inputs, runtimes.of(parsed), parsed.packaging)
-        image, further = _pushed(order, place, parts, made.attachments(store), sink)
-        runtime_image = place.runtime_image(image) if parts.packaging == "volume" else None
+        digest, further = _pushed(order, place, parts, made.attachments(store), store=store, sink=sink)
+        image = place.destination.image(digest)
+        runtime_image = place.runtime_image(digest) if parts.packaging == "volume" else None
         rows += further
     return {
-        "image": None if place is None or image is None else place.destination.image(image),
+        "image": image,
         "runtime_image": runtime_image,
         "artifact": None if image else str(made.artifact),
         "inputs": inputs.hash,
@@ -106,7 +107,7 @@ def _place(order: Order, parsed: Recipe, inputs: Inputs) -> Place | None:
 
 
 def _pushed(
-    order: Order, place: Place, parts: Parts, attachments: Mapping[str, bytes], sink: Sink
+    order: Order, place: Place, parts: Parts, attachments: Mapping[str, bytes], *, store: StepStore, sink: Sink
 ) -> tuple[str, list[dict[str, Any]]]:
     """Bake and push; returns the digest that the inputs' tag names."""
     baking = Reporter.start(sink, "bake")
@@ -115,7 +116,6 @@ def _pushed(
     def require_unchanged() -> None:
         _require_unchanged(order, parts.inputs)
 
-    store = StepStore(cache_root())
     images = packaging.images(parts, place, store, baking, require_unchanged=require_unchanged)
     size = sum({layer.digest: layer.size for image in images for layer in image.layers}.values())
     baking.tell("done", 1.0, f"{size / 1e6:.1f} MB")

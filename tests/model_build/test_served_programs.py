@@ -1,15 +1,21 @@
 """What other servers run in place of ONNX, made by whole builds: TorchScript and its handler, folders of weights."""
 
+import io
 import json
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model_build.bake import RUNTIME_LABEL
+from model_build.oci.labels import read_labels
+from model_build.oci.registry import Registry
 from model_build.places import ROOT
 from tests.model_build.builder import Builder
 from tests.model_build.houses import House, open_house
+from tests.registry import push_base
 
 pytestmark = pytest.mark.build
 # The handler on the artifact as TorchServe calls it: requests in a batch, one of them misshapen.
@@ -139,6 +145,23 @@ def test_weights_are_looked_through_and_served_from_where_they_lie(words: House)
     assert result["artifact"] == str(words.folder / "weights")
     assert result["metrics"] | {"size": 0} == {"files": 5, "size": 0, "tensors": 3, "parameters": 41}
     assert json.loads((words.cache / result["report"]).read_bytes())["metrics"] == result["metrics"]
+
+
+def test_weights_are_pushed_as_an_image_of_themselves_for_the_servers_own_image(words: House, host: str) -> None:
+    base, to = push_base(host), f"{host}/tests/words"
+    command = ["build", "--json", "--recipe", words.folder / "recipe.yaml", "--push", to, "--base", base]
+    done = words.python("-m", "model_build", *command)
+    assert done.returncode == 0, done.stdout
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["runtime_image"] == base
+    registry, digest = Registry(host), result["image"].partition("@")[2]
+    assert read_labels(registry, "tests/words", digest, "linux/amd64")[RUNTIME_LABEL] == base.partition("@")[2]
+    manifest = registry.get("tests/words", digest)
+    assert manifest is not None
+    (layer,) = manifest.parsed["layers"]
+    with tarfile.open(fileobj=io.BytesIO(registry.blob("tests/words", layer["digest"]))) as archive:
+        files = {one.name for one in archive.getmembers() if one.isfile()}
+    assert files == {f"models/words/{path.name}" for path in (words.folder / "weights").iterdir()}
 
 
 @pytest.mark.parametrize(
