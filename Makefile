@@ -101,7 +101,13 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    --python-platform x86_64-unknown-linux-gnu requirements-image.in -o requirements-image.txt
 	@$(UV) pip compile --quiet $(COMPILED) \
+	    --python-platform x86_64-manylinux_2_34 requirements-image-gpu.in -o requirements-image-gpu.txt
+	@$(UV) pip compile --quiet $(COMPILED) \
 	    local/plugins/requirements.in -o local/plugins/requirements.txt
+	@for server in triton torchserve; do \
+	    $(UV) pip compile --quiet --no-deps $(COMPILED) \
+	        tests/model_build/$$server/requirements.in -o tests/model_build/$$server/requirements.txt; \
+	done
 
 clean-venv: ## Remove .venv and the other environments
 	@rm -rf $(VENV) .venv-build .venv-tensorflow .venv-olive .venv-nncf .venv-uv

@@ -37,13 +37,16 @@ registry = Registry("registry", RegistryArgs(push=here.push, pull=here.pull, doc
 base = registry.by_digest("base", here.base)
 
 images = {
-    name: ModelImage(name, registry.model_image(name, model.recipe, base)) for name, model in chosen.models.items()
+    name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base))
+    for name, model in chosen.models.items()
 }
 services = {
     name: InferenceService(
         name,
         InferenceServiceArgs(
             image=images[name].image,
+            runtime_image=images[name].runtime_image,
+            runtime=images[name].runtime,
             inputs_hash=images[name].inputs_hash,
             namespace=cluster.namespace,
             stack=stack,
@@ -60,7 +63,7 @@ if chosen.monitoring.enabled:
         image=registry.by_digest("prometheus", here.prometheus),
         namespace=cluster.namespace,
         stack=stack,
-        servers={name: service.pods for name, service in services.items()},
+        servers={name: service.scraped for name, service in services.items()},
         settings=chosen.monitoring,
         exposure=here.exposure,
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 PREFIX = "modelstack:"
+OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$")]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
 
@@ -38,6 +39,7 @@ class ModelSettings(_Frozen):
     """One model: its recipe and how it is served."""
 
     recipe: str = Field(min_length=1)
+    base: str | None = Field(default=None, min_length=1, description="image of the server that the recipe names")
     replicas: int = Field(default=1, ge=1, le=100)
     rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
     resources: Resources = Resources()
@@ -189,12 +191,23 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
             f"{key}.recipe: {model.recipe!r} names no file below the project's folder; "
             "write the recipe or correct the path"
         )
-    named = _name_in(path)
-    if named not in (None, name):
-        raise SettingsError(f"{key}: is not {named!r}, the name in {model.recipe} that the server answers to; use that")
+    said = _said_in(path)
+    if said.get("name") not in (None, name):
+        raise SettingsError(
+            f"{key}: is not {said['name']!r}, the name in {model.recipe} that the server answers to; use that"
+        )
+    runtime = said.get("runtime")
+    server = runtime.get("name") if isinstance(runtime, Mapping) else None
+    if model.base is None and server not in (None, OWN_SERVER):
+        raise SettingsError(
+            f"{key}.base: is missing; {model.recipe} is served by {server}, name that server's image by digest or tag"
+        )
 
 
-def _name_in(recipe: Path) -> str | None:
+def _said_in(recipe: Path) -> Mapping[str, Any]:
     # What else is wrong with a recipe the provider says, with every key of it.
-    found = re.search(r"^name: *([^ #\n]+)", recipe.read_text(encoding="utf-8"), re.MULTILINE)
-    return found.group(1).strip("'\"") if found else None
+    try:
+        found = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, Mapping) else {}

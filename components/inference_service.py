@@ -1,18 +1,22 @@
-"""InferenceService: an image by digest, served by a Deployment behind a Service."""
+"""InferenceService: a model's image by digest, served by a Deployment behind a Service."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components import runtime
 from components.labels import APP, OWN, Labels
-from components.pods import container_security, http_probe, pod_security, quantities
+from components.pods import container_security, pod_security
+from components.runtime import Scraped
 from components.service import expose, sources
 from settings import ExposureSettings, ModelSettings
 
-PORT = 8080
+Part = TypeVar("Part")
 # Endpoints are told of the end of a pod while it still answers; the server then drains what is left.
 PRE_STOP_SECONDS = 5
 GRACE_SECONDS = 45
@@ -23,7 +27,11 @@ class InferenceServiceArgs:
     """What to serve, and where."""
 
     image: pulumi.Input[str]
-    """Reference by digest."""
+    """Reference by digest: of the whole image, or of one of weights alone."""
+    runtime_image: pulumi.Input[str]
+    """Reference by digest of the image that weights alone are mounted into."""
+    runtime: pulumi.Input[runtime.Told]
+    """What a ModelImage tells of the server."""
     inputs_hash: pulumi.Input[str]
     """64 hex digits."""
     namespace: pulumi.Input[str]
@@ -33,23 +41,24 @@ class InferenceServiceArgs:
 
 
 class InferenceService(pulumi.ComponentResource):
-    """Pods of one model: never fewer than asked during a rollout, restricted, and reachable on one port alone."""
+    """Pods of one model: never fewer than asked during a rollout, restricted, reachable on its ports alone."""
 
     url: pulumi.Output[str]
-    pods: str
-    """The headless Service that names every pod, ready or not."""
+    scraped: Scraped
+    """The headless Service that names every pod, ready or not, with the port and path of its metrics."""
 
     def __init__(self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:InferenceService", name, None, opts)
         self._labels = Labels(name, args.stack, model=name)
         self._args = args
+        self._runtime = pulumi.Output.from_input(args.runtime)
         self._create_network_policy()
         deployment = self._create_deployment()
         self._create_disruption_budget()
         # A Service waits for ready pods: behind the Deployment it waits for no build, and fails with nothing to serve.
         after = pulumi.ResourceOptions(parent=self, depends_on=[deployment])
-        self.url = expose(self._labels, args.namespace, PORT, args.exposure, after)
-        self.pods = self._create_headless_service()
+        self.url = expose(self._labels, args.namespace, self._told(runtime.port), args.exposure, after)
+        self.scraped = self._create_headless_service()
         self.register_outputs({"url": self.url})
 
     def _create_deployment(self) -> k8s.apps.v1.Deployment:
@@ -90,24 +99,31 @@ class InferenceService(pulumi.ComponentResource):
             "security_context": pod_security(),
             "termination_grace_period_seconds": GRACE_SECONDS,
             "containers": [self._container()],
-            "volumes": [{"name": "tmp", "empty_dir": {"size_limit": "64Mi"}}],
+            "volumes": self._told(lambda told: runtime.volumes(told, self._args.image)),
         }
 
     def _container(self) -> k8s.core.v1.ContainerArgsDict:
+        args = self._args
         return {
             "name": "server",
-            "image": self._args.image,
-            "ports": [{"name": "http", "container_port": PORT}],
-            "resources": quantities(self._args.model.resources),
+            "image": self._told(lambda told: args.runtime_image if runtime.is_volume(told) else args.image),
+            "command": self._told(runtime.command),
+            "env": self._told(runtime.env),
+            "ports": self._told(runtime.container_ports),
+            "resources": self._told(lambda told: runtime.resources(told, args.model.resources)),
             "security_context": container_security(),
-            "volume_mounts": [{"name": "tmp", "mount_path": "/tmp"}],  # noqa: S108 (a volume of the pod's own)
-            "startup_probe": http_probe("/v2/health/ready", period=1, failures=120),
-            "readiness_probe": http_probe("/v2/health/ready", period=5, failures=2),
-            "liveness_probe": http_probe("/v2/health/live", period=10, failures=3),
+            "volume_mounts": self._told(runtime.mounts),
+            "startup_probe": self._told(lambda told: runtime.probe(told, "startup")),
+            "readiness_probe": self._told(lambda told: runtime.probe(told, "ready")),
+            "liveness_probe": self._told(lambda told: runtime.probe(told, "live")),
             "lifecycle": {"pre_stop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         }
 
-    def _create_headless_service(self) -> str:
+    def _told(self, part: Callable[[runtime.Told], pulumi.Input[Part]]) -> pulumi.Output[Part]:
+        """Return what follows from the server alone, which a preview knows before the image exists."""
+        return self._runtime.apply(part)
+
+    def _create_headless_service(self) -> Scraped:
         name = f"{self._labels.name}-pods"
         k8s.core.v1.Service(
             name,
@@ -116,11 +132,11 @@ class InferenceService(pulumi.ComponentResource):
                 "cluster_ip": "None",
                 "publish_not_ready_addresses": True,
                 "selector": self._labels.selector,
-                "ports": [{"name": "http", "port": PORT, "target_port": "http"}],
+                "ports": self._told(_each_port),
             },
             opts=pulumi.ResourceOptions(parent=self),
         )
-        return name
+        return Scraped(name, self._told(lambda told: told["metrics"]))
 
     def _create_disruption_budget(self) -> None:
         k8s.policy.v1.PodDisruptionBudget(
@@ -133,7 +149,7 @@ class InferenceService(pulumi.ComponentResource):
     def _create_network_policy(self) -> None:
         allowed: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
             "from_": sources(self._args.exposure),
-            "ports": [{"port": "http", "protocol": "TCP"}],
+            "ports": self._told(runtime.allowed_ports),
         }
         k8s.networking.v1.NetworkPolicy(
             self._labels.name,
@@ -149,3 +165,7 @@ class InferenceService(pulumi.ComponentResource):
     def _metadata(self, more: dict[str, pulumi.Output[str]] | None = None) -> k8s.meta.v1.ObjectMetaArgsDict:
         labels: dict[str, pulumi.Input[str]] = {**self._labels.metadata, **(more or {})}
         return {"name": self._labels.name, "namespace": self._args.namespace, "labels": labels}
+
+
+def _each_port(told: runtime.Told) -> list[k8s.core.v1.ServicePortArgsDict]:
+    return [{"name": name, "port": runtime.port(told, name), "target_port": name} for name in sorted(told["ports"])]

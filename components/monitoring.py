@@ -12,6 +12,7 @@ import yaml
 
 from components.labels import Labels
 from components.pods import container_security, http_probe, pod_security, quantities
+from components.runtime import Scraped, Told
 from components.service import expose, sources
 from settings import ExposureSettings, MonitoringSettings, Resources
 
@@ -29,8 +30,8 @@ class MonitoringArgs:
     """Prometheus, by digest."""
     namespace: pulumi.Input[str]
     stack: str
-    servers: Mapping[str, str]
-    """Model → its headless Service in the namespace."""
+    servers: Mapping[str, Scraped]
+    """Model → its headless Service in the namespace, with the metrics' port and path."""
     settings: MonitoringSettings
     exposure: ExposureSettings
 
@@ -45,7 +46,10 @@ class Monitoring(pulumi.ComponentResource):
         self._args = args
         self._labels = Labels(NAME, args.stack)
         self._own = pulumi.ResourceOptions(parent=self)
-        config = scrape_config(args.stack, args.servers)
+        metrics = {name: one.metrics for name, one in args.servers.items()}
+        self._metrics: pulumi.Output[Mapping[str, Told]] = pulumi.Output.all(**metrics)
+        services = {name: one.service for name, one in args.servers.items()}
+        config = self._metrics.apply(lambda found: scrape_config(args.stack, services, found))
         configured = self._create_config(config)
         self._create_network_policy()
         running = self._create_stateful_set(config, configured)
@@ -53,7 +57,7 @@ class Monitoring(pulumi.ComponentResource):
         self.url = expose(self._labels, args.namespace, PORT, args.exposure, after)
         self.register_outputs({"url": self.url})
 
-    def _create_config(self, config: str) -> pulumi.Resource:
+    def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
         return k8s.core.v1.ConfigMap(NAME, metadata=self._metadata(), data={"prometheus.yml": config}, opts=self._own)
 
     def _create_network_policy(self) -> None:
@@ -67,7 +71,7 @@ class Monitoring(pulumi.ComponentResource):
         models = [Labels(name, self._args.stack).selector for name in sorted(self._args.servers)]
         servers: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
             "to": [{"pod_selector": {"match_labels": selector}} for selector in models],
-            "ports": [{"port": "http", "protocol": "TCP"}],
+            "ports": self._metrics.apply(_ports),
         }
         k8s.networking.v1.NetworkPolicy(
             NAME,
@@ -81,7 +85,7 @@ class Monitoring(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _create_stateful_set(self, config: str, configured: pulumi.Resource) -> pulumi.Resource:
+    def _create_stateful_set(self, config: pulumi.Output[str], configured: pulumi.Resource) -> pulumi.Resource:
         size = self._args.settings.storage
         return k8s.apps.v1.StatefulSet(
             NAME,
@@ -93,7 +97,7 @@ class Monitoring(pulumi.ComponentResource):
                 "template": {
                     "metadata": {
                         "labels": self._labels.metadata,
-                        "annotations": {"modelstack.dev/config": hashlib.sha256(config.encode()).hexdigest()[:16]},
+                        "annotations": {"modelstack.dev/config": config.apply(_fingerprint)},
                     },
                     "spec": self._pod(),
                 },
@@ -141,25 +145,34 @@ class Monitoring(pulumi.ComponentResource):
         return {"name": NAME, "namespace": self._args.namespace, "labels": self._labels.metadata}
 
 
-def scrape_config(stack: str, servers: Mapping[str, str]) -> str:
+def scrape_config(stack: str, servers: Mapping[str, str], metrics: Mapping[str, Told]) -> str:
     """Return prometheus.yml: every pod of every server, found by the SRV records of its headless Service."""
     document = {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "external_labels": {"stack": stack}},
         "scrape_configs": [
-            *(_job(model, servers[model]) for model in sorted(servers)),
+            *(_job(model, servers[model], metrics[model]) for model in sorted(servers)),
             {"job_name": NAME, "static_configs": [{"targets": [f"127.0.0.1:{PORT}"]}]},
         ],
     }
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _job(model: str, service: str) -> dict[str, object]:
+def _fingerprint(config: str) -> str:
+    return hashlib.sha256(config.encode()).hexdigest()[:16]
+
+
+def _ports(metrics: Mapping[str, Told]) -> list[k8s.networking.v1.NetworkPolicyPortArgsDict]:
+    return [{"port": name, "protocol": "TCP"} for name in sorted({one["port"] for one in metrics.values()})]
+
+
+def _job(model: str, service: str, metrics: Told) -> dict[str, object]:
     # The names are relative: a pod's search list completes them, whatever the cluster's domain is.
-    found = {"names": [f"_http._tcp.{service}"], "type": "SRV", "refresh_interval": f"{SCRAPE_SECONDS}s"}
+    found = {"names": [f"_{metrics['port']}._tcp.{service}"], "type": "SRV", "refresh_interval": f"{SCRAPE_SECONDS}s"}
     return {
         "job_name": model,
         # The server's own `model` label says which model a series is of; this one fills in where a series has none.
         "honor_labels": True,
+        "metrics_path": metrics["path"],
         "dns_sd_configs": [found],
         "relabel_configs": [{"target_label": "model", "replacement": model}],
     }

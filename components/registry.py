@@ -29,8 +29,9 @@ class Registry(pulumi.ComponentResource):
         self._args = args
         self.register_outputs({"push": args.push, "pull": args.pull})
 
-    def model_image(self, name: str, recipe: str, base: pulumi.Input[str]) -> ModelImageArgs:
-        """Return what makes a model's image of `recipe` on `base`; no stack's name is part of it."""
+    def model_image(self, name: str, recipe: str, base: pulumi.Input[str], own: str | None = None) -> ModelImageArgs:
+        """Return what makes a model's image of `recipe`, on `base` or one of its own; no stack's name is part of it."""
+        base = base if own is None else self.by_digest(f"{name}-base", own)
         return ModelImageArgs(
             recipe=recipe,
             push=self._args.push,

@@ -14,7 +14,7 @@ from settings import ExposureSettings
 def expose(
     labels: Labels,
     namespace: pulumi.Input[str],
-    port: int,
+    port: pulumi.Input[int],
     exposure: ExposureSettings,
     opts: pulumi.ResourceOptions,
 ) -> pulumi.Output[str]:
@@ -42,7 +42,7 @@ def _url(
     service: k8s.core.v1.Service,
     name: str,
     namespace: pulumi.Input[str],
-    port: int,
+    port: pulumi.Input[int],
     exposure: ExposureSettings,
 ) -> pulumi.Output[str]:
     if exposure.type == "NodePort":
@@ -50,9 +50,10 @@ def _url(
         made = pulumi.Output.all(service.spec, service.id)
         return made.apply(lambda both: f"http://{exposure.host}:{_node_port(both[0])}")
     if exposure.type == "LoadBalancer":
-        made = pulumi.Output.all(service.status, service.id)
-        return made.apply(lambda both: f"http://{_address(both[0])}:{port}")
-    return pulumi.Output.concat("http://", name, ".", namespace, ".svc:", str(port))
+        made = pulumi.Output.all(service.status, service.id, port)
+        return made.apply(lambda all_of: f"http://{_address(all_of[0])}:{all_of[2]}")
+    number = pulumi.Output.from_input(port).apply(str)
+    return pulumi.Output.concat("http://", name, ".", namespace, ".svc:", number)
 
 
 # Output.all gives mappings in place of the kinds' classes.

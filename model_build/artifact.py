@@ -28,12 +28,14 @@ BINS = 10
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Write model.onnx (large weights in files beside it), model.json, golden.npz and baseline.json."""
+    """Write model.onnx (large weights beside it), model.json, golden.npz, baseline.json; what runs in its place."""
     # The exporter needs the names above, neither onnxruntime nor onnx.
     from model_build.graph.split import place  # noqa: PLC0415
     from model_build.measure import Artifact  # noqa: PLC0415
 
     place(job.inputs["model"] / MODEL, job.out / MODEL)
+    if "program" in job.inputs:
+        shutil.copytree(job.inputs["program"], job.out, dirs_exist_ok=True)
     test = data.read(job.inputs["data"], "test")
     names = data.read_names(job.inputs["data"])
     tokenizer = data.read_tokenizer(job.inputs["data"])
@@ -43,7 +45,7 @@ def run(job: Job) -> dict[str, Any]:
     tensors = _tensors(test.inputs, answers, job.params) if tokenizer is None else _of_text(answers, tokenizer, job)
     _write(job.out / "model.json", {**_named(job.params), **tensors, **({"labels": list(names)} if names else {})})
     _write(job.out / "baseline.json", baseline(data.read(job.inputs["data"], "train"), names))
-    return {"size": sum(path.stat().st_size for path in job.out.iterdir())}
+    return {"size": sum(path.stat().st_size for path in job.out.rglob("*") if path.is_file())}
 
 
 def _golden(test: data.Split, tokenizer: data.Tokenizer | None) -> tuple[NDArray[Any], data.Inputs]:

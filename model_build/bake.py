@@ -1,54 +1,100 @@
-"""Makes the image of a build: base, dependencies, server and weights, each a reproducible layer."""
+"""Makes the images of a build: base, dependencies, server and weights, each a reproducible layer.
 
+`baked` is one image of all of them. `volume` is two: the runtime image, which no model changes, and an image of weights
+alone, which a pod mounts.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_build.cache import StepStore
-from model_build.dependencies import PYTHON, lay_out
+from model_build.dependencies import lay_out
 from model_build.events import Reporter
 from model_build.hashing import source_files
 from model_build.inputs import Inputs
 from model_build.oci.image import Base, Draft, ImageConfig
-from model_build.oci.layer import Contents, folder_contents
+from model_build.oci.layer import OWN_LAYER_BYTES, Contents, folder_contents
 from model_build.oci.tar import NOBODY, Entry
 from model_build.places import ROOT
+from model_build.runtimes.onnxruntime import HOME
+from model_build.runtimes.runtime import Runtime
 
-HOME = "opt/modelstack"
-PORT = 8080
+USER = f"{NOBODY}:{NOBODY}"
+MODEL_LABEL, INPUTS_LABEL = "modelstack.dev/model", "modelstack.dev/inputs"
+# In an image of weights: the digest of the runtime image that they are mounted into.
+RUNTIME_LABEL = "modelstack.dev/runtime-image"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What goes into the image of one model: its name, the artifact's folder and the inputs it was made from."""
+    """What goes into the image of one model: its name, the artifact's folder, what it was made from, its server."""
 
     name: str
     artifact: Path
     inputs: Inputs
+    runtime: Runtime
+    packaging: str = "baked"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What an image says it is."""
+        return {MODEL_LABEL: self.name, INPUTS_LABEL: self.inputs.hash}
 
 
 def bake(parts: Parts, platform: str, base: Base, store: StepStore, reporter: Reporter) -> Draft:
-    """Return the image for `platform` on `base`; raises EnvironmentFault where the wheels cannot be had."""
-    reporter.tell("running", 0.0, f"wheels for {platform}")
-    wheels = lay_out(platform, store, lambda: reporter.tell("running", 0.0, "waiting for another build"))
+    """Return the image of server and weights for `platform`; raises EnvironmentFault where wheels cannot be had."""
+    on_base = server_contents(parts.runtime, platform, store, reporter)
     reporter.tell("running", 0.5, f"layers for {platform}")
-    contents = (
-        *folder_contents(wheels, f"{HOME}/deps"),
-        server(ROOT / "model_server"),
-        *folder_contents(parts.artifact, f"models/{parts.name}"),
-    )
-    return Draft(platform, contents, config(parts), base)
+    contents = (*on_base, *weights_contents(parts))
+    return Draft(platform, contents, config(parts.runtime, parts.labels), base)
 
 
-def config(parts: Parts) -> ImageConfig:
-    """Return how the server starts in the image."""
+def bake_runtime(runtime: Runtime, platform: str, base: Base, store: StepStore, reporter: Reporter) -> Draft:
+    """Return the runtime image, as `bake` does."""
+    return Draft(platform, server_contents(runtime, platform, store, reporter), config(runtime, {}), base)
+
+
+def bake_weights(parts: Parts, platform: str, runtime_digest: str) -> Draft:
+    """Return the image of weights alone; of two platforms it differs by that word, not by a layer."""
+    labels = {**parts.labels, RUNTIME_LABEL: runtime_digest}
+    return Draft(platform, weights_contents(parts), ImageConfig(user=USER, labels=labels))
+
+
+def config(runtime: Runtime, labels: Mapping[str, str]) -> ImageConfig:
+    """Return how the server starts in its image."""
     return ImageConfig(
-        user=f"{NOBODY}:{NOBODY}",
-        env={"PYTHONPATH": f"/{HOME}/deps:/{HOME}/server", "PYTHONDONTWRITEBYTECODE": "1"},
-        entrypoint=(f"/usr/bin/python{PYTHON}", "-m", "model_server"),
+        user=USER,
+        env=runtime.env,
+        entrypoint=runtime.command,
         workdir="/",
-        ports=(PORT,),
-        labels={"modelstack.dev/model": parts.name, "modelstack.dev/inputs": parts.inputs.hash},
+        ports=tuple(runtime.ports.values()),
+        labels=labels,
     )
+
+
+def server_contents(runtime: Runtime, platform: str, store: StepStore, reporter: Reporter) -> tuple[Contents, ...]:
+    """Return what is laid on the base, which has nothing to add where it is the server's own image."""
+    if runtime.wheels is None:
+        return ()
+    reporter.tell("running", 0.0, f"wheels for {platform}")
+    waiting = "waiting for another build"
+    wheels = lay_out(runtime.wheels, platform, store, lambda: reporter.tell("running", 0.0, waiting))
+    return (*folder_contents(wheels, f"{HOME}/deps"), server(ROOT / "model_server"))
+
+
+def weights_contents(parts: Parts) -> tuple[Contents, ...]:
+    """Return the artifact as the server wants it: a bundle of small files, and each large one by itself."""
+    return packed(parts.runtime.layout(parts.artifact))
+
+
+def packed(entries: Iterable[Entry], own_layer_bytes: int = OWN_LAYER_BYTES) -> tuple[Contents, ...]:
+    """Return a bundle of the small entries, then each of `own_layer_bytes` or more by itself."""
+    small: list[Entry] = []
+    large: list[Entry] = []
+    for entry in sorted(entries, key=lambda one: one.name):
+        (large if entry.size >= own_layer_bytes else small).append(entry)
+    return (Contents.of(small), *(Contents.of([entry]) for entry in large))
 
 
 def server(sources: Path) -> Contents:

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_build import data, npz, pipeline, recipe, report
+from model_build import data, npz, packaging, pipeline, recipe, report, runtimes, weights
 from model_build import inputs as build_inputs
 from model_build.artifact import OUTPUTS
-from model_build.bake import Parts, bake
+from model_build.bake import Parts
 from model_build.cache import StepStore
 from model_build.errors import RecipeError
 from model_build.events import Reporter, Sink
 from model_build.inputs import Inputs
-from model_build.oci.image import Base
 from model_build.oci.memory import Memory
+from model_build.packaging import Place
 from model_build.places import cache_root
 from model_build.publish import PAGE_TYPE, REPORT_TYPE, Destination, publish
-from model_build.recipe import Recipe
+from model_build.recipe import GENERATION, Recipe
+from model_build.recipe_runtimes import Vllm
 
 
 @dataclass(frozen=True)
@@ -39,68 +40,96 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
     store = StepStore(cache_root())
     store.sweep()
     # Asked before the work, so that a registry that is down costs no training.
-    target = _Target.of(order, parsed, inputs)
-    with pipeline.Pipeline(order.recipe, parsed, inputs, store, sink) as steps:
-        built = steps.build()
-    written = report.write(built, inputs, store.root)
-    rows = report.rows(built)
-    image = None
-    if target is not None:
-        image, further = _image(target, Parts(parsed.name, built.artifact.path, inputs), store, written, sink)
+    place = _place(order, parsed, inputs)
+    made = _made(order, parsed, inputs, store, sink)
+    image, runtime_image, rows = None, None, made.rows
+    if place is not None:
+        parts = Parts(parsed.name, made.artifact, inputs, runtimes.of(parsed), parsed.packaging)
+        digest, further = _pushed(order, place, parts, made.attachments(store), store=store, sink=sink)
+        image = place.destination.image(digest)
+        runtime_image = place.runtime_image(digest) if parts.packaging == "volume" else None
         rows += further
     return {
         "image": image,
-        "artifact": None if image else str(built.artifact.path),
+        "runtime_image": runtime_image,
+        "artifact": None if image else str(made.artifact),
         "inputs": inputs.hash,
         "steps": rows,
-        "metrics": built.step("gates").stored.facts,
-        "report": written.figures,
-        "page": written.page,
+        "metrics": made.metrics,
+        "report": made.written.figures,
+        "page": made.written.page,
     }
 
 
 @dataclass(frozen=True)
-class _Target:
-    """Where the image of an order goes, with the base of each platform."""
+class _Made:
+    """What a build made before any image: the artifact's folder, a row a step, figures and report."""
 
-    order: Order
-    destination: Destination
-    bases: Mapping[str, Base]
+    artifact: Path
+    rows: list[dict[str, Any]]
+    metrics: Mapping[str, Any]
+    written: report.Written
 
-    @classmethod
-    def of(cls, order: Order, parsed: Recipe, inputs: Inputs) -> "_Target | None":
-        if order.push is None:
-            return None
-        if order.base is None:
-            raise RecipeError("--base: is missing beside --push; name the base image as NAME@sha256:<64 hex digits>")
-        destination = Destination.of(order.push, order.base, Memory(cache_root() / "pushes"))
-        destination.check(inputs.tag)
-        return cls(order, destination, {platform: destination.base_for(platform) for platform in parsed.platforms})
+    def attachments(self, store: StepStore) -> dict[str, bytes]:
+        """Return what is attached to the image, by type."""
+        files = {REPORT_TYPE: self.written.figures, PAGE_TYPE: self.written.page}
+        return {kind: (store.root / file).read_bytes() for kind, file in files.items() if file}
 
 
-def _image(
-    target: _Target, parts: Parts, store: StepStore, written: report.Written, sink: Sink
+def _made(order: Order, parsed: Recipe, inputs: Inputs, store: StepStore, sink: Sink) -> _Made:
+    if parsed.task == GENERATION:
+        return _looked_through(order, parsed, inputs, store, sink)
+    with pipeline.Pipeline(order.recipe, parsed, inputs, store, sink) as steps:
+        built = steps.build()
+    written = report.write(built, inputs, store.root)
+    return _Made(built.artifact.path, report.rows(built), built.step("gates").stored.facts, written)
+
+
+def _looked_through(order: Order, parsed: Recipe, inputs: Inputs, store: StepStore, sink: Sink) -> _Made:
+    """Look through weights that are served as they are; nothing is copied, the image is baked from where they lie."""
+    assert isinstance(parsed.runtime, Vllm)  # noqa: S101 (no recipe of this task has another)
+    folder = order.recipe.resolve().parent / str(parsed.steps[0].values["file"])
+    looking = Reporter.start(sink, "load")
+    looking.tell("started")
+    facts = weights.inspect(folder, parsed.runtime.tensor_parallel)
+    looking.tell("done", 1.0, f"{facts['parameters'] / 1e6:.1f} million parameters")
+    rows = [_row("load", looking, facts["size"])]
+    return _Made(folder, rows, facts, report.write_plain(inputs, rows, facts, store.root))
+
+
+def _place(order: Order, parsed: Recipe, inputs: Inputs) -> Place | None:
+    if order.push is None:
+        return None
+    if order.base is None:
+        raise RecipeError("--base: is missing beside --push; name the base image as NAME@sha256:<64 hex digits>")
+    destination = Destination.of(order.push, order.base, Memory(cache_root() / "pushes"))
+    destination.check(inputs.tag)
+    return Place(destination, order.base, {one: destination.base_for(one) for one in parsed.platforms})
+
+
+def _pushed(
+    order: Order, place: Place, parts: Parts, attachments: Mapping[str, bytes], *, store: StepStore, sink: Sink
 ) -> tuple[str, list[dict[str, Any]]]:
+    """Bake and push; returns the digest that the inputs' tag names."""
     baking = Reporter.start(sink, "bake")
     baking.tell("started")
-    drafts = [bake(parts, platform, base, store, baking) for platform, base in target.bases.items()]
-    size = sum(one.size for draft in drafts for one in draft.contents)
+
+    def require_unchanged() -> None:
+        _require_unchanged(order, parts.inputs)
+
+    drafts = packaging.drafts(parts, place, store, baking, require_unchanged=require_unchanged)
+    size = sum({one.identity: one.size for draft in drafts for one in draft.contents}.values())
     baking.tell("done", 1.0, f"{size / 1e6:.1f} MB")
-    _require_unchanged(target.order, parts.inputs)
+    require_unchanged()
     pushing = Reporter.start(sink, "push")
     pushing.tell("started")
 
     def told(done: int, whole: int) -> None:
         pushing.tell("running", done / max(whole, 1), f"{done / 1e6:.0f} of {whole / 1e6:.0f} MB")
 
-    attached = {
-        REPORT_TYPE: (store.root / written.figures).read_bytes(),
-        PAGE_TYPE: (store.root / written.page).read_bytes(),
-    }
-    digest, own = publish(drafts, target.destination, parts.inputs.tag, attached, told)
+    digest, own = publish(drafts, place.destination, parts.inputs.tag, attachments, told)
     pushing.tell("done", 1.0, "" if own else "an image of the same inputs was pushed before; it stays")
-    rows = [_row("bake", baking, size), _row("push", pushing, None)]
-    return target.destination.image(digest), rows
+    return digest, [_row("bake", baking, size), _row("push", pushing, None)]
 
 
 def _require_unchanged(order: Order, inputs: Inputs) -> None:
@@ -122,6 +151,8 @@ def held_out(path: Path, sink: Sink) -> Mapping[str, NDArray[Any]]:
     That is a label each (`labels`), or where nothing is labelled what the fp32 source answers (`wanted`).
     """
     parsed = recipe.load(path)
+    if parsed.task == GENERATION:
+        raise RecipeError(f"{path}: task: generation has no held-out split; name a recipe with gates")
     store = StepStore(cache_root())
     store.sweep()
     with pipeline.Pipeline(path, parsed, build_inputs.compute(path, None), store, sink) as steps:

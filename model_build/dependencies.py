@@ -9,20 +9,19 @@ from model_build.cache import StepStore
 from model_build.code_version import code_version
 from model_build.errors import EnvironmentFault
 from model_build.hashing import hash_file, hash_value
-from model_build.inputs import IMAGE_REQUIREMENTS
 from model_build.places import ROOT
+from model_build.runtimes.onnxruntime import PYTHON
 
-PYTHON = "3.11"
-# Debian 12 has glibc 2.36; wheels for an older one run on it too.
-TARGETS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
+# Debian 12 has glibc 2.36; wheels for an older one run on it too. 2.34 is what onnxruntime for GPUs on arm64 needs.
+TARGETS = {"linux/amd64": "x86_64-manylinux_2_34", "linux/arm64": "aarch64-manylinux_2_34"}
 # Scripts name this machine's interpreter, RECORD names the scripts, the rest tells how and from where was installed.
 PRUNED_FOLDERS = ("bin", "__pycache__")
 PRUNED_FILES = ("RECORD", "REQUESTED", "INSTALLER", "direct_url.json", "uv_cache.json", ".lock")
 
 
-def lay_out(platform: str, store: StepStore, waiting: Callable[[], None]) -> Path:
-    """Return the folder of wheels for `platform`; raises EnvironmentFault."""
-    requirements = ROOT / IMAGE_REQUIREMENTS
+def lay_out(lock: str, platform: str, store: StepStore, waiting: Callable[[], None]) -> Path:
+    """Return the folder of what `lock` names, for `platform`; raises EnvironmentFault."""
+    requirements = ROOT / lock
     key = hash_value([hash_file(requirements), platform, PYTHON, code_version("model_build.dependencies")])
     found = store.get(key)
     if found is not None:
@@ -57,6 +56,5 @@ def _install(requirements: Path, platform: str, out: Path) -> None:
     fault = wheels.lay_out(requirements, out, ["--python-version", PYTHON, "--python-platform", TARGETS[platform]])
     if fault:
         raise EnvironmentFault(
-            f"{IMAGE_REQUIREMENTS}: uv cannot lay the wheels out for {platform}: {fault}; "
-            "check the network and the lock"
+            f"{requirements.name}: uv cannot lay the wheels out for {platform}: {fault}; check the network and the lock"
         )

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from model_build import recipe as recipes
+from model_build import runtimes
 from model_build.errors import EnvironmentFault, RecipeError
 from model_build.hashing import hash_folder, hash_value
 from model_build.places import ROOT
 from model_build.recipe import InstalledSource, Recipe, Source
 
 BUILD_REQUIREMENTS = "requirements-build.txt"
-IMAGE_REQUIREMENTS = "requirements-image.txt"
 TENSORFLOW_REQUIREMENTS = "requirements-tensorflow.txt"
 RECIPES = "recipe*.yaml"  # another recipe of the same model is no part of this one
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
@@ -72,7 +72,7 @@ def compute(recipe: Path, base: str | None, *, root: Path = ROOT) -> Inputs:
         "model sources": hash_folder(recipe.parent, leave_out=[recipe, *recipe.parent.glob(RECIPES)]),
         "data": hash_value([_version_of(source, recipe, root) for source in parsed.sources]),
         "build requirements": _of_requirements(parsed, root),
-        "image requirements": _of_file(root / IMAGE_REQUIREMENTS),
+        "image requirements": _of_wheels(parsed, root),
         "model_build": _of_folder(root / "model_build"),
         "model_server": _of_folder(root / "model_server"),
         "base image": hash_value(_digest_of(base)),
@@ -128,6 +128,11 @@ def _of_requirements(recipe: Recipe, root: Path) -> str:
     if recipe.load is None or recipe.load.format != "tensorflow":
         return own
     return hash_value([own, _of_file(root / TENSORFLOW_REQUIREMENTS)])
+
+
+def _of_wheels(recipe: Recipe, root: Path) -> str:
+    wheels = runtimes.of(recipe).wheels
+    return hash_value("") if wheels is None else _of_file(root / wheels)
 
 
 def _read(path: Path) -> bytes:

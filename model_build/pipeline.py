@@ -15,6 +15,7 @@ from model_build.graph import TENSORFLOW_PROGRAM
 from model_build.hashing import hash_file
 from model_build.inputs import Inputs
 from model_build.recipe import Candidate, Recipe
+from model_build.recipe_runtimes import TensorFlowServing, TorchServe
 from model_build.recipe_steps import Distill, Step
 from model_build.runner import Runner, StepRun
 
@@ -79,8 +80,19 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         chosen = self._chosen(splits, tried)
         self._judge(splits, plain, tried[chosen])
         named = {"name": recipe.name, "inputs_hash": self._inputs.hash, **self._task}
-        artifact = self._runner.run("artifact", {"data": splits, "model": tried[chosen].final}, named)
+        served = {"data": splits, "model": tried[chosen].final, **self._program(splits, tried[chosen])}
+        artifact = self._runner.run("artifact", served, named)
         return Built(artifact, tuple(self._runner.runs), chosen)
+
+    def _program(self, splits: Stored, made: Made) -> dict[str, Stored]:
+        """Return what the server runs in place of ONNX, if that is something else; parity held it to ONNX already."""
+        if isinstance(self._recipe.runtime, TensorFlowServing):
+            return {"program": self._runner.run("saved-model", {}, self._of_source)}
+        if isinstance(self._recipe.runtime, TorchServe):
+            parity = self._gates["parity"]
+            told = {"seed": self._recipe.seed, "batches": parity["batches"], "atol": parity["atol"]}
+            return {"program": self._runner.run("program", {"data": splits, "model": made.model}, told)}
+        return {}
 
     def reference(self, splits: Stored) -> Stored:
         """Return what the source answers on the held-out split."""

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from model_build import recipe_order, recipe_yaml
+from model_build import recipe_order, recipe_runtimes, recipe_yaml
 from model_build.errors import RecipeError
 from model_build.recipe_errors import explain
+from model_build.recipe_runtimes import OnnxRuntime, Packaging, Runtime
 from model_build.recipe_steps import GRAPH, OF_FACTORY, EntryPoint, Frozen, Load, Name, Share, Step
 
 MAX_STEPS = 12
@@ -21,6 +22,7 @@ TASK_GATES = {
     "classification": ("min_accuracy", ("min_cosine", "min_agreement")),
     "embedding": ("min_cosine", ("min_accuracy", "max_drop")),
 }
+GENERATION = "generation"
 RESHAPING = ("prune", "separable", "distill")
 
 
@@ -121,26 +123,21 @@ class Candidate:
         return cls(name, reshaping, next((step for step in steps if step.quantize), None))
 
 
-class Runtime(Frozen):
-    """What answers inside the image."""
-
-    name: Literal["onnxruntime"] = "onnxruntime"
-
-
 class Recipe(Frozen):
     """A whole recipe, version 1."""
 
     version: Literal[1]
     name: Name
-    task: Literal["classification", "embedding"] = "classification"
+    task: Literal["classification", "embedding", "generation"] = "classification"
     model: EntryPoint | None = None
-    data: EntryPoint
+    data: EntryPoint | None = None
     sources: tuple[Source, ...] = Field(default=(), max_length=16)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     steps: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS)
     search: Search | None = None
     gates: Gates
-    runtime: Runtime = Runtime()
+    runtime: Runtime = OnnxRuntime(name="onnxruntime")
+    packaging: Packaging = "baked"
     platforms: tuple[Literal["linux/amd64", "linux/arm64"], ...] = Field(default=("linux/amd64",), min_length=1)
 
     @model_validator(mode="after")
@@ -161,6 +158,26 @@ class Recipe(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _fits_its_runtime(self) -> Self:
+        recipe_runtimes.require_source(self.runtime, [step for _, step in self._keyed_steps()])
+        recipe_runtimes.require_packaging(self.runtime, self.packaging)
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_its_task_needs(self) -> Self:
+        weights = self.load is not None and self.load.format == "huggingface"
+        if weights != (self.task == GENERATION):
+            wanted = "write `task: generation`" if weights else "load a folder of format huggingface"
+            raise ValueError(f"has task {self.task} and {self.steps[0].name}, which do not go together; {wanted}")
+        if self.task == GENERATION:
+            named = [name for name in ("data", "sources", "search") if getattr(self, name)]
+            if named or self.gates != Gates():
+                raise ValueError(f"has {(*named, 'gates')[0]}, which nothing measures text by here; remove it")
+            return self
+        if self.data is None:
+            raise ValueError("has no data; name its loader as `data: data.py:load`")
+        return self._has_the_gates_of_its_task()
+
     def _has_the_gates_of_its_task(self) -> Self:
         wanted, foreign = TASK_GATES[self.task]
         if getattr(self.gates, wanted) is None:
@@ -185,7 +202,8 @@ class Recipe(Frozen):
         """Yield each entry point with its key."""
         if self.model:
             yield "model", self.model
-        yield "data", self.data
+        if self.data:
+            yield "data", self.data
         for key, step in self._keyed_steps():
             if step.distill and step.distill.student:
                 yield f"{key}.distill.student", step.distill.student

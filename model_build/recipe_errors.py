@@ -16,13 +16,14 @@ _LIMITS = {
     "string_too_long": ("max_length", "holds at most {} characters", "shorten it"),
     "literal_error": ("expected", "must be {}", "write that"),
     "string_pattern_mismatch": ("pattern", "must match {}", "rewrite it"),
-    "union_tag_invalid": ("expected_tags", "must have a client of {}", "write one of them"),
+    "union_tag_invalid": ("expected_tags", "must be one of {}", "write one of them"),
 }
+# What tells the members of a union apart, and what it may be where it is missing.
+_TAGS = {"'client'": "`client: npm`, `client: pypi` or `client: installed`", "'name'": "`name: onnxruntime`"}
 _PLAIN = {
     "missing": "is missing; add it",
     "extra_forbidden": "is no key a recipe knows; remove it or correct its spelling",
     "finite_number": "must be a finite number; write one",
-    "union_tag_not_found": "has no client; write `client: npm`, `client: pypi` or `client: installed`",
 }
 
 
@@ -48,6 +49,9 @@ def _finding(one: Mapping[str, Any], document: object) -> str:
     value = _short(one["input"])
     if kind in _PLAIN:
         return f"{path}: {value} {_PLAIN[kind]}"
+    if kind == "union_tag_not_found":
+        tag = one["ctx"]["discriminator"]
+        return f"{path}: {value} has no {tag.strip(chr(39))}; write {_TAGS[tag]}"
     if kind in _LIMITS:
         name, limit, remedy = _LIMITS[kind]
         return f"{path}: {value} {limit.format(one['ctx'][name])}; {remedy}"

@@ -11,6 +11,7 @@ OF_STEPS = {
     "torch": re.compile(rf"(train|load) {RESHAPED}export (quantize )?"),
     "fixed": re.compile(r"load export (quantize )?"),
     "onnx": re.compile(r"load (quantize )?"),
+    "weights": re.compile(r"load "),
 }
 OF_SEARCH = {
     "torch": re.compile(r"(train|load) export "),
@@ -26,14 +27,17 @@ WANTED = {
     "torch": "train or load, then prune, distill or separable followed by distill, export, quantize",
     "fixed": "load, export, quantize: {} has no layers for another step to change; give it as a state_dict for that",
     "onnx": "load, quantize: {} needs no export, and has no layers for another step to change",
+    "weights": "load alone: {} is served as it is",
 }
 
 
 def kind_of(steps: Sequence[Step]) -> str:
-    """Return what the first step makes: a model of torch, a fixed graph of torch, or onnx."""
+    """Return what the first step makes: a model of torch, a fixed graph of torch, onnx, or weights as they are."""
     load = steps[0].load
     if load is None:
         return "torch"
+    if load.format == "huggingface":
+        return "weights"
     return "fixed" if load.format in FIXED_GRAPH else "onnx" if load.format in GRAPH else "torch"
 
 
@@ -47,6 +51,8 @@ def require(steps: Sequence[Step]) -> None:
 def require_search(steps: Sequence[Step], candidates: Mapping[str, tuple[Step, ...]]) -> None:
     """Raise ValueError where steps or candidates of a recipe with a search stand in no such order."""
     kind = kind_of(steps)
+    if kind == "weights":
+        raise ValueError("has a search, which has nothing to choose in weights served as they are; remove it")
     beside = "load" if kind == "onnx" else "train or load, export"
     _require(steps, OF_SEARCH[kind], "steps beside search ", beside)
     for name, own in candidates.items():

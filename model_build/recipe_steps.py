@@ -41,6 +41,7 @@ class Train(Frozen):
 OF_FACTORY = ("module", "state-dict", "safetensors")
 FIXED_GRAPH = ("torch-export", "torchscript")
 GRAPH = ("onnx", "tensorflow")
+BESIDE_THE_RECIPE = ("module", "torch-export", "torchscript", "pickle", "huggingface")
 _DANGER = {
     "pickle": "runs whatever code its writer put into it as it is opened",
     "torchscript": "is deprecated by torch and runs operators of whoever wrote it",
@@ -50,10 +51,21 @@ _DANGER = {
 
 
 class Load(Frozen):
-    """A model that is trained already: what a factory returns, or a file (TensorFlow: or folder) beside the recipe."""
+    """A model that is trained already: what a factory returns, or a file beside the recipe.
+
+    TensorFlow may be a folder, and huggingface is one: safetensors, config.json and a tokenizer.
+    """
 
     format: Literal[
-        "module", "state-dict", "safetensors", "torch-export", "torchscript", "pickle", "onnx", "tensorflow"
+        "module",
+        "state-dict",
+        "safetensors",
+        "torch-export",
+        "torchscript",
+        "pickle",
+        "onnx",
+        "tensorflow",
+        "huggingface",
     ]
     file: Annotated[str, Field(pattern=FILE, max_length=200)] | None = None
     source: Annotated[str, Field(max_length=214)] | None = Field(
@@ -67,7 +79,7 @@ class Load(Frozen):
         if (self.file is None) != (self.format == "module"):
             wanted = "has a file, which a module does not read; remove it" if self.file else "has no file; name it"
             raise ValueError(f"of format {self.format} {wanted}")
-        if self.source is not None and self.format in ("module", "torch-export", "torchscript", "pickle"):
+        if self.source is not None and self.format in BESIDE_THE_RECIPE:
             raise ValueError(f"of format {self.format} has a source; keep its file beside the recipe")
         if self.format in _DANGER and self.trust != self.format:
             safe = "save it as ONNX" if self.format in GRAPH else "save a state_dict as safetensors"

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def _size(run: StepRun) -> int | None:
 
 @dataclass(frozen=True)
 class Written:
-    """Where a build's report lies below the cache: JSON for programs, a page for people."""
+    """Where a build's report lies below the cache: JSON for programs, a page for people or no page."""
 
     figures: str
     page: str
@@ -69,6 +70,15 @@ def write(built: Built, inputs: Inputs, cache: Path) -> Written:
 
         _replace(page, render(report))
         _replace(figures, text)
+    return written
+
+
+def write_plain(inputs: Inputs, rows: list[dict[str, Any]], metrics: Mapping[str, Any], cache: Path) -> Written:
+    """Write the report of a build that ran no step and has nothing to plot."""
+    written = Written(f"reports/{inputs.hash}.json", "")
+    told = {"version": 1, "inputs": inputs.hash, "parts": dict(inputs.parts), "recipe": inputs.recipe}
+    report = {**told, "steps": [{**row, "seconds": 0.0} for row in rows], "metrics": dict(metrics)}
+    _replace(cache / written.figures, json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return written
 
 

@@ -34,13 +34,15 @@ MODULES = {
     "reference-tensorflow": "model_build.graph.from_tensorflow",
     "quantize": "model_build.optimize.quantize",
     "qat": "model_build.optimize.qat",
+    "program": "model_build.optimize.program",
+    "saved-model": "model_build.graph.saved_model",
     "search": "model_build.search",
     "gates": "model_build.gates",
     "artifact": "model_build.artifact",
 }
 # These run the model's own code; the others get a process in which it never ran.
-RUNS_MODEL_CODE = {"data", "train", "load", "prune", "separable", "distill", "export", "qat", "reference"}
-READS_MODEL_FOLDER = RUNS_MODEL_CODE | {"load-graph", "reference-tensorflow"}
+RUNS_MODEL_CODE = {"data", "train", "load", "prune", "separable", "distill", "export", "qat", "reference", "program"}
+READS_MODEL_FOLDER = RUNS_MODEL_CODE | {"load-graph", "reference-tensorflow", "saved-model"}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Config:
     drain: float
     threads: int | None
     arena: bool
+    device: str
     log_level: str
 
 
@@ -40,6 +41,7 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         drain=_seconds(environment, "MODELSTACK_DRAIN_SECONDS", 3.0, 0.0, 3600.0),
         threads=threads or None,
         arena=_switch(environment, "MODELSTACK_ARENA", default=True),
+        device=_device(environment),
         log_level=_level(environment),
     )
 
@@ -67,6 +69,13 @@ def _switch(environment: Mapping[str, str], key: str, *, default: bool) -> bool:
     if text not in {"0", "1"}:
         raise ConfigError(f"{key}: {text[:40]!r} is neither 0 nor 1; correct or unset it")
     return text == "1"
+
+
+def _device(environment: Mapping[str, str]) -> str:
+    text = environment.get("MODELSTACK_DEVICE") or "cpu"
+    if text not in {"cpu", "cuda"}:
+        raise ConfigError(f"MODELSTACK_DEVICE: {text[:40]!r} is neither cpu nor cuda; correct or unset it")
+    return text
 
 
 def _level(environment: Mapping[str, str]) -> str:

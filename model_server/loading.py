@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass
 
 from model_server.errors import ConfigError, RunError
 from model_server.logs import LOGGER, write
@@ -9,11 +10,20 @@ from model_server.metrics import Metrics
 from model_server.state import Served, State
 
 
-def load_models(state: State, metrics: Metrics, threads: int, *, arena: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How models are run: threads of one session, whether it keeps its memory, and `cpu` or `cuda`."""
+
+    threads: int
+    arena: bool
+    device: str
+
+
+def load_models(state: State, metrics: Metrics, settings: Settings) -> None:
     """Load and check every model; a file that cannot be loaded stops the server, a golden mismatch one model."""
     try:
         for served in state.models.values():
-            _load(served, threads, arena=arena)
+            _load(served, settings)
             metrics.set_ready(served.contract.name, ready=served.ready)
     except ConfigError as error:
         state.fail(str(error))
@@ -22,14 +32,14 @@ def load_models(state: State, metrics: Metrics, threads: int, *, arena: bool) ->
         state.fail(f"a model could not be loaded: {type(error).__name__}; the line above says where")
 
 
-def _load(served: Served, threads: int, *, arena: bool) -> None:
+def _load(served: Served, settings: Settings) -> None:
     # onnxruntime takes most of the start; the port listens before it is imported.
     from model_server.golden import warm_up  # noqa: PLC0415
     from model_server.runtime import Session  # noqa: PLC0415
 
     begun = time.perf_counter()
     contract = served.contract
-    session = Session(contract, threads, arena=arena)
+    session = Session(contract, settings.threads, arena=settings.arena, device=settings.device)
     try:
         mismatch = warm_up(session)
     except RunError as error:

@@ -21,6 +21,9 @@ ONNX_TYPES = {
 } | {name: f"tensor({name.lower()})" for name in NUMPY_TYPES if "INT" in name}
 
 
+PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+
+
 class Run:
     """One run that can be stopped while it computes."""
 
@@ -34,12 +37,12 @@ class Run:
 
 
 class Session:
-    """A model loaded into onnxruntime on the CPU; safe to run from several threads at once."""
+    """A model loaded into onnxruntime on `cpu` or `cuda`; safe to run from several threads at once."""
 
-    def __init__(self, contract: ModelContract, threads: int, *, arena: bool) -> None:
+    def __init__(self, contract: ModelContract, threads: int, *, arena: bool, device: str = "cpu") -> None:
         self.contract = contract
         self._tokens = None if contract.tokens is None else _tokens(contract.tokens)
-        self._session = _open(contract, threads, arena=arena)
+        self._session = _open(contract, threads, arena=arena, device=device)
         _check_signature(contract, "inputs", contract.graph_inputs, self._session.get_inputs())
         _check_signature(contract, "outputs", contract.outputs, self._session.get_outputs())
 
@@ -78,7 +81,7 @@ def _reason(error: Exception) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
-def _open(contract: ModelContract, threads: int, *, arena: bool) -> Any:
+def _open(contract: ModelContract, threads: int, *, arena: bool, device: str) -> Any:
     # Below fatal, onnxruntime writes to standard error in a form of its own; what matters comes as an exception.
     ort.set_default_logger_severity(4)
     options = ort.SessionOptions()
@@ -89,12 +92,31 @@ def _open(contract: ModelContract, threads: int, *, arena: bool) -> Any:
     # Threads that spin while they wait eat the quota that the next request needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    _prepare(device)
     try:
-        return ort.InferenceSession(str(contract.file), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(contract.file), options, providers=PROVIDERS[device])
     except Exception as error:  # onnxruntime's own classes are not public
         raise ConfigError(
             f"{contract.file}: onnxruntime {ort.__version__} cannot load it ({_reason(error)}); bake it again"
         ) from error
+    _require_device(device, session.get_providers())
+    return session
+
+
+def _prepare(device: str) -> None:
+    """Load CUDA from the wheels that lie beside onnxruntime's own; raises ConfigError for an onnxruntime without it."""
+    _require_device(device, ort.get_available_providers())
+    if device == "cuda":
+        ort.preload_dlls(directory="")
+
+
+def _require_device(device: str, found: list[str]) -> None:
+    # Without a GPU or its driver onnxruntime would go on with the CPU alone, and say nothing.
+    if PROVIDERS[device][0] not in found:
+        raise ConfigError(
+            f"MODELSTACK_DEVICE: {device!r}, but onnxruntime {ort.__version__} has only {', '.join(found)}; "
+            "give the pod a GPU and its driver, or bake the image with `device: cpu`"
+        )
 
 
 def _check_signature(contract: ModelContract, part: str, specs: tuple[TensorSpec, ...], found: list[Any]) -> None:

@@ -15,7 +15,7 @@ from model_server.bodies import BodyReader
 from model_server.config import Config
 from model_server.contract import discover
 from model_server.errors import ConfigError
-from model_server.loading import load_models
+from model_server.loading import Settings, load_models
 from model_server.logs import write
 from model_server.metrics import Metrics
 from model_server.scheduler import Scheduler
@@ -54,9 +54,8 @@ def serve(config: Config) -> None:
     address = {"host": config.host, "port": listener.getsockname()[1]}
     names = [one.name for one in contracts]
     write(logging.INFO, "listening", version=VERSION, **address, threads=threads, cpu_quota=quota, models=names)
-    loading = threading.Thread(
-        target=load_models, args=(state, metrics, threads), kwargs={"arena": config.arena}, daemon=True, name="loading"
-    )
+    settings = Settings(threads, arena=config.arena, device=config.device)
+    loading = threading.Thread(target=load_models, args=(state, metrics, settings), daemon=True, name="loading")
     loading.start()
     DrainingServer(_uvicorn(endpoints.application(), config), state).run(sockets=[listener])
     scheduler.close()

@@ -29,21 +29,22 @@ from provider.build import Builder, Order
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
-from provider.naming import image_id, split_image_id, stack_tag
+from provider.naming import image_id, runtime_tag, split_image_id, stack_tag
 from provider.registry import Repository
 from provider.values import Fields, Properties, unknown, wrap
 from provider.wanted import DERIVED, OPTIONAL, REQUIRED, Wanted, derive, failure_of, failures
 
-RESULTS = ("image", "digest", "steps", "metrics", "report")
+RESULTS = ("image", "runtimeImage", "digest", "steps", "metrics", "report")
 REPLACING = ("push", "repository")
 
 
 @dataclass(frozen=True)
 class Made:
-    """An image that exists, and what its build told."""
+    """An image that exists, what its build told, and the runtime image that it is mounted into, by digest."""
 
     digest: str
     told: dict[str, Any]
+    runtime: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class ModelImageType:
         if wanted is None:
             raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
         made = await self._have(request.urn, wanted)
-        await asyncio.to_thread(holding.hold, self._repository(wanted), tag, made.digest, None)
+        await asyncio.to_thread(_hold, self._repository(wanted), tag, wanted, made, Fields({}))
         outputs = _outputs(request.properties, wanted, made, tag)
         return CreateResponse(image_id(wanted.push, wanted.repository, tag), outputs)
 
@@ -98,11 +99,11 @@ class ModelImageType:
         if wanted is None:
             raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
         repository = self._repository(wanted)
-        if kept is None or await asyncio.to_thread(repository.digest, kept.digest) is None:
+        if kept is None or not await asyncio.to_thread(_is_there, repository, wanted, kept):
             kept = await self._have(request.urn, wanted)
-        await asyncio.to_thread(holding.hold, repository, tag, kept.digest, olds.text("digest"))
+        await asyncio.to_thread(_hold, repository, tag, wanted, kept, olds)
         if (former := olds.text("tag")) and former != tag:
-            await asyncio.to_thread(holding.let_go, repository, former, None)
+            await asyncio.to_thread(_let_go, repository, former, None)
         return UpdateResponse(_outputs(request.news, wanted, kept, tag))
 
     async def read(self, request: ReadRequest) -> ReadResponse:
@@ -132,7 +133,7 @@ class ModelImageType:
         push, name, tag = split_image_id(request.resource_id)
         fields = Fields(request.properties)
         repository = Repository(push, name, fields.text("dockerConfig"), self.project)
-        await asyncio.to_thread(holding.let_go, repository, fields.text("tag") or tag, fields.text("digest"))
+        await asyncio.to_thread(_let_go, repository, fields.text("tag") or tag, fields.text("digest"))
 
     async def _foretold(self, urn: str, inputs: Properties, wanted: Wanted | None) -> Properties:
         reason = Fields(inputs).text("reason") or "an input is known during `up` only"
@@ -169,8 +170,7 @@ class ModelImageType:
 
     async def _read_anew(self, inputs: Properties, repository: Repository, digest: str, tag: str) -> Properties:
         wanted = Wanted.of(inputs) or Wanted("", "", repository.host, repository.host, repository.name, None, "")
-        told = await asyncio.to_thread(repository.report, digest) or {}
-        return _outputs(inputs, wanted, Made(digest, told), tag)
+        return _outputs(inputs, wanted, await asyncio.to_thread(_made_of, repository, wanted, digest), tag)
 
     def _repository(self, wanted: Wanted) -> Repository:
         return Repository(wanted.push, wanted.repository, wanted.docker_config, self.project)
@@ -182,7 +182,38 @@ def _find(repository: Repository, wanted: Wanted) -> Made | None:
     if not is_loopback(wanted.push):
         return None
     digest = repository.digest(wanted.inputs_tag)
-    return None if digest is None else Made(digest, repository.report(digest) or {})
+    if digest is None:
+        return None
+    found = _made_of(repository, wanted, digest)
+    return found if _is_there(repository, wanted, found) else None
+
+
+def _made_of(repository: Repository, wanted: Wanted, digest: str) -> Made:
+    # What is mounted where stands in the image itself: whoever trusts its digest need trust nothing beside it.
+    runtime = repository.runtime_digest(digest, wanted.platform) if wanted.packaging == "volume" else None
+    return Made(digest, repository.report(digest) or {}, runtime)
+
+
+def _is_there(repository: Repository, wanted: Wanted, made: Made) -> bool:
+    """Return whether the image is there, and the runtime image where that lies beside it."""
+    beside = [] if made.runtime is None or wanted.is_base(made.runtime) else [made.runtime]
+    return all(repository.digest(one) is not None for one in (made.digest, *beside))
+
+
+def _hold(repository: Repository, tag: str, wanted: Wanted, made: Made, olds: Fields) -> None:
+    # The runtime image first: whoever finds the model's finds what it is mounted into.
+    if made.runtime is not None and not wanted.is_base(made.runtime):
+        holding.hold(repository, runtime_tag(tag), made.runtime, _digest_in(olds.text("runtimeImage")))
+    holding.hold(repository, tag, made.digest, olds.text("digest"))
+
+
+def _let_go(repository: Repository, tag: str, digest: str | None) -> None:
+    holding.let_go(repository, tag, digest)
+    holding.let_go(repository, runtime_tag(tag), None)
+
+
+def _digest_in(reference: str | None) -> str | None:
+    return reference.partition("@")[2] or None if reference else None
 
 
 def _kept(olds: Properties, wanted: Wanted | None) -> Made | None:
@@ -194,7 +225,8 @@ def _kept(olds: Properties, wanted: Wanted | None) -> Made | None:
     before = (fields.text("inputsHash"), fields.text("push"), fields.text("repository"))
     if before != (wanted.inputs_hash, wanted.push, wanted.repository):
         return None
-    return Made(digest, {key: olds[key] for key in ("steps", "metrics", "report") if key in olds})
+    told: dict[str, Any] = {key: olds[key] for key in ("steps", "metrics", "report") if key in olds}
+    return Made(digest, told, _digest_in(fields.text("runtimeImage")))
 
 
 def _made(result: dict[str, Any], wanted: Wanted) -> Made:
@@ -206,13 +238,14 @@ def _made(result: dict[str, Any], wanted: Wanted) -> Made:
             f"{wanted.recipe}: its sources changed while they were built (inputs {wanted.inputs_hash[:12]} became "
             f"{str(result.get('inputs'))[:12]}); run `pulumi up` again"
         )
-    return Made(digest.group(1), result)
+    return Made(digest.group(1), result, _digest_in(result.get("runtime_image")))
 
 
 def _outputs(inputs: Properties, wanted: Wanted, made: Made, tag: str) -> Properties:
     told = made.told
     outputs = {
         "image": wanted.image(made.digest),
+        "runtimeImage": wanted.runtime_image(made.runtime),
         "digest": made.digest,
         "tag": tag,
         "steps": told.get("steps") or [],

@@ -6,8 +6,8 @@ import hashlib
 import re
 
 STACK_PREFIX = "stack-"
-# A tag holds 128 characters; the hash and `-previous-3` take 20 of them.
-READABLE = 100
+# A tag holds 128 characters; the prefix, the hash, `-runtime` and `-previous-3` take 34 of them.
+READABLE = 94
 
 
 def stack_tag(urn: str) -> str:
@@ -15,6 +15,11 @@ def stack_tag(urn: str) -> str:
     stack, project, _, name = urn.removeprefix("urn:pulumi:").split("::", 3)
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{project}-{stack}-{name}")
     return f"{STACK_PREFIX}{readable[:READABLE]}-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
+
+
+def runtime_tag(tag: str) -> str:
+    """Return the tag by which a stack holds the runtime image beside the one it holds by `tag`."""
+    return f"{tag}-runtime"
 
 
 def previous_tag(tag: str, age: int = 1) -> str:

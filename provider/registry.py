@@ -7,8 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from model_build.bake import RUNTIME_LABEL
 from model_build.errors import RegistryError
 from model_build.oci.credentials import docker_folder
+from model_build.oci.labels import read_labels
 from model_build.oci.referrers import fallback_tag, referrers
 from model_build.oci.registry import Registry
 from model_build.publish import read_report
@@ -80,6 +82,10 @@ class Repository:
     def report(self, digest: str) -> dict[str, Any] | None:
         """Return the report attached to an image."""
         return read_report(self._registry, self.name, digest)
+
+    def runtime_digest(self, digest: str, platform: str) -> str | None:
+        """Return the digest of the runtime image that an image of weights names."""
+        return read_labels(self._registry, self.name, digest, platform).get(RUNTIME_LABEL)
 
     @cached_property
     def _registry(self) -> Registry:

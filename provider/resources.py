@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 
-_WIRE = {"docker_config": "dockerConfig", "inputs_hash": "inputsHash"}
+_WIRE = {"docker_config": "dockerConfig", "inputs_hash": "inputsHash", "runtime_image": "runtimeImage"}
 _PYTHON = {wire: python for python, wire in _WIRE.items()}
 
 
@@ -33,6 +33,10 @@ class ModelImage(pulumi.CustomResource):
     """A model trained, optimized, gated and pushed as an image; nothing is built where its inputs' image exists."""
 
     image: pulumi.Output[str]
+    runtime_image: pulumi.Output[str]
+    """What weights alone are mounted into; empty where `image` holds everything."""
+    runtime: pulumi.Output[dict[str, Any]]
+    """What a pod has to know of the server."""
     digest: pulumi.Output[str]
     inputs_hash: pulumi.Output[str]
     parts: pulumi.Output[dict[str, str]]
@@ -51,7 +55,10 @@ class ModelImage(pulumi.CustomResource):
             "repository": args.repository,
             "docker_config": args.docker_config,
         }
-        outputs = ("image", "digest", "inputs_hash", "parts", "parsed", "reason", "steps", "metrics", "report")
+        outputs = (
+            *("image", "runtime_image", "runtime", "digest", "inputs_hash", "parts", "parsed", "reason"),
+            *("steps", "metrics", "report"),
+        )
         super().__init__("modelstack:index:ModelImage", name, {**dict.fromkeys(outputs), **inputs}, opts)
 
     @property

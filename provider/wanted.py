@@ -8,13 +8,15 @@ from pathlib import Path
 from pulumi.provider.experimental.provider import CheckFailure
 
 from model_build import inputs as build_inputs
+from model_build import recipe as recipes
+from model_build import runtimes
 from model_build.errors import BuildError
 from model_build.oci.reference import HOST, REPOSITORY
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
 REQUIRED = ("recipe", "base", "push", "repository")
 OPTIONAL = ("pull", "dockerConfig")
-DERIVED = ("inputsHash", "parts", "parsed", "reason")
+DERIVED = ("inputsHash", "parts", "parsed", "reason", "runtime")
 DECIDING = ("recipe", "base")
 FIRST = "first build"
 
@@ -36,6 +38,9 @@ class Wanted:
     repository: str
     docker_config: str | None
     inputs_hash: str
+    # What a resource that was read anew does not know, and never needs: its image is there.
+    packaging: str = "baked"
+    platform: str = "linux/amd64"
 
     @classmethod
     def of(cls, properties: Properties) -> Wanted | None:
@@ -52,6 +57,8 @@ class Wanted:
             repository=fields.text("repository") or "",
             docker_config=fields.text("dockerConfig"),
             inputs_hash=fields.text("inputsHash") or "",
+            packaging=fields.mapping("runtime").get("packaging", "baked"),
+            platform=next(iter(fields.mapping("parsed").get("platforms", ())), "linux/amd64"),
         )
 
     @property
@@ -62,6 +69,16 @@ class Wanted:
     def image(self, digest: str) -> str:
         """Return the reference nodes pull."""
         return f"{self.pull}/{self.repository}@{digest}"
+
+    def runtime_image(self, digest: str | None) -> str:
+        """Return the reference of a runtime image, which may be the base itself; nothing where there is none."""
+        if digest is None:
+            return ""
+        return self.base if self.is_base(digest) else self.image(digest)
+
+    def is_base(self, digest: str) -> bool:
+        """Return whether that is the base, which lies in a place of its own."""
+        return self.base.endswith(f"@{digest}")
 
 
 def failures(properties: Properties) -> list[CheckFailure]:
@@ -94,12 +111,14 @@ def _misshapen(key: str, properties: Properties) -> str | None:
 
 
 def derive(properties: Properties, previous: Properties, project: Path) -> Properties:
-    """Return the inputs' hash, its parts, the recipe and what changed since `previous`; raises BuildError."""
+    """Return the inputs' hash and parts, the recipe, what changed since `previous`, the server; raises BuildError."""
     if any(is_unknown(properties[key]) for key in DECIDING if key in properties):
         return dict.fromkeys(DERIVED, unknown())
     fields, before = Fields(properties), Fields(previous)
     recipe = Path(fields.text("recipe") or "")
-    found = build_inputs.compute(_located(recipe, project), fields.text("base"))
+    located = _located(recipe, project)
+    found = build_inputs.compute(located, fields.text("base"))
+    parsed = recipes.load(located)
     if found.hash == before.text("inputsHash"):
         reason = before.text("reason") or FIRST
     elif before.text("inputsHash"):
@@ -107,6 +126,7 @@ def derive(properties: Properties, previous: Properties, project: Path) -> Prope
     else:
         reason = FIRST
     derived = {"inputsHash": found.hash, "parts": found.parts, "parsed": found.recipe, "reason": reason}
+    derived["runtime"] = runtimes.of(parsed).told(parsed.packaging)
     return {key: wrap(value) for key, value in derived.items()}
 
 

@@ -177,3 +177,14 @@ def test_the_default_instance_lies_below_the_systems_data() -> None:
 def test_a_kubeconfig_that_is_no_file_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"modelstack:cluster\.kubeconfig: '~/kubeconfig' is no file"):
         place.find(load(**OWN_CLUSTER), {"HOME": "/nonexistent"})
+
+
+@pytest.mark.parametrize("spelled", ["runtime: {name: triton}", "runtime:\n  max_batch_size: 4\n  name: 'triton'"])
+def test_a_recipe_of_another_server_needs_that_servers_image(tmp_path: Path, spelled: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"name: digits\n{spelled}\n")
+    said = refused(models=model(recipe=str(recipe)))
+    assert said.startswith("modelstack:models.digits.base: is missing;")
+    assert "is served by triton, name that server's image" in said
+    named = load(models=model(recipe=str(recipe), base="registry.example/server:1")).models["digits"]
+    assert named.base == "registry.example/server:1"

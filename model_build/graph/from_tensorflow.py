@@ -14,6 +14,7 @@ from model_build.probes import probes
 OPSET = 17
 REMEDIES = {
     "convert": "save it as a SavedModel or .keras by the TensorFlow of requirements-tensorflow.txt",
+    "save": "save it as a SavedModel by the TensorFlow of requirements-tensorflow.txt",
     "answer": "make model and data agree, and check memory",
 }
 SECONDS = 1800
@@ -22,7 +23,7 @@ SECONDS = 1800
 def convert(job: Job, out: Path) -> None:
     """Write the recipe's model (a SavedModel's folder, .keras or .h5) as ONNX; raises RecipeError."""
     job.progress(0.0, "converting by tf2onnx")
-    _run(job, "convert", loaded_file(job), out, str(OPSET))
+    ask(job, "convert", loaded_file(job), out, str(OPSET))
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -31,12 +32,13 @@ def run(job: Job) -> dict[str, Any]:
     asked = {"test": inputs, **probes(inputs, job.params["batches"], job.params["dynamic_axes"])}
     questions = job.out / "questions.npz"
     npz.save(questions, asked)
-    _run(job, "answer", loaded_file(job), questions, str(job.out / OUTPUTS))
+    ask(job, "answer", loaded_file(job), questions, str(job.out / OUTPUTS))
     questions.unlink()
     return {"samples": len(inputs)}
 
 
-def _run(job: Job, what: str, *arguments: Path | str) -> None:
+def ask(job: Job, what: str, *arguments: Path | str) -> None:
+    """Run TensorFlow's program; raises RecipeError saying what it said."""
     command = [job.params["interpreter"], "-P", str(TENSORFLOW_PROGRAM), what, *map(str, arguments)]
     try:
         done = subprocess.run(

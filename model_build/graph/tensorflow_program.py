@@ -1,6 +1,10 @@
-"""Runs in TensorFlow's environment, a file by itself: `convert MODEL OUT OPSET` or `answer MODEL QUESTIONS OUT`."""
+"""Runs in TensorFlow's environment, a file by itself.
+
+`convert MODEL OUT OPSET`, `save MODEL OUT` or `answer MODEL QUESTIONS OUT`.
+"""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +19,12 @@ AT_ONCE = 256
 
 
 def main(what: str, model: str, *arguments: str) -> int:
-    """Convert or answer."""
+    """Convert, save or answer."""
     if what == "convert":
         _convert(Path(model), *arguments)
+        return 0
+    if what == "save":
+        _save(Path(model), *arguments)
         return 0
     function = _function(Path(model))
     with np.load(arguments[0], allow_pickle=False) as questions:
@@ -38,6 +45,15 @@ def _convert(path: Path, out: str, opset: str) -> None:
     (given,) = model.inputs
     signature = [tf.TensorSpec(given.shape, given.dtype, "input")]
     tf2onnx.convert.from_function(tf.function(_inferring(model)), signature, opset=int(opset), output_path=out)
+
+
+def _save(path: Path, out: str) -> None:
+    if path.is_dir():
+        shutil.copytree(path, out)
+        return
+    _keras(path).export(out, verbose=False)
+    # A random number, which nothing that serves reads.
+    Path(out, "fingerprint.pb").unlink(missing_ok=True)
 
 
 def _function(path: Path) -> Any:

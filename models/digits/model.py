@@ -19,17 +19,3 @@ def build() -> nn.Module:
         nn.ReLU(),
         nn.Linear(64, 10),
     )
-
-
-def student() -> nn.Module:
-    """Return a network with a fourteenth of the weights, whose normalization becomes part of its convolutions."""
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3),
-        nn.BatchNorm2d(16),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(32 * 2 * 2, 10),
-    )

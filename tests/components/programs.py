@@ -19,6 +19,9 @@ import pytest
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 from pulumi.runtime.settings import get_engine, get_root_resource, set_root_resource
 
+from model_build import recipe as recipes
+from model_build import runtimes
+
 PROJECT = Path(__file__).resolve().parents[2]
 NODE_PORT = 7555
 CONNECTION = {
@@ -97,7 +100,16 @@ class Engine(pulumi.runtime.Mocks):
         hashed = self._inputs.get(name) or hexadecimal(name)
         digest = f"sha256:{hexadecimal(hashed)}"
         image = f"{inputs.get('pull') or inputs['push']}/{inputs['repository']}@{digest}"
-        return {"image": image, "digest": digest, "inputsHash": hashed, "metrics": {"accuracy": 0.98}, "report": "r"}
+        told = {"metrics": {"accuracy": 0.98}, "report": "r"}
+        return {"image": image, "digest": digest, "inputsHash": hashed, **self._runtime(image, inputs), **told}
+
+    def _runtime(self, image: str, inputs: Object) -> Object:
+        """Return what the provider tells of the recipe's server, and the image that weights alone are mounted into."""
+        parsed = recipes.load(PROJECT / inputs["recipe"])
+        made = runtimes.of(parsed)
+        beside = inputs["base"] if made.wheels is None else f"{image.partition('@')[0]}@sha256:{hexadecimal('runtime')}"
+        volume = parsed.packaging == "volume"
+        return {"runtime": made.told(parsed.packaging), "runtimeImage": beside if volume else ""}
 
 
 def hexadecimal(text: str) -> str:

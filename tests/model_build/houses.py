@@ -66,6 +66,15 @@ class House:
         with self.changed("recipe.yaml", r"  - export", text):
             return self.build()
 
+    def built_for_torchserve(self) -> tuple[int, Events]:
+        """Build without quantization, to be served by TorchServe."""
+        with (
+            self.changed("recipe.yaml", r"\n  - quantize.*", ""),
+            self.changed("recipe.yaml", r"runtime: .*", "runtime: {name: torchserve}"),
+            self.changed("recipe.yaml", r"max_size_ratio: [\d.]+", "max_size_ratio: 1.0"),
+        ):
+            return self.build()
+
     def report(self, events: Events) -> dict[str, Any]:
         """Return the report of a build that passed."""
         assert events[-1]["event"] == "result", events[-1]

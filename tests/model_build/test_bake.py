@@ -11,21 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from model_build import dependencies
+from model_build import dependencies, runtimes
 from model_build import inputs as build_inputs
+from model_build import recipe as recipes
 from model_build.bake import Parts, bake, server
 from model_build.cache import StepStore
-from model_build.dependencies import PYTHON, lay_out
+from model_build.dependencies import lay_out
 from model_build.errors import EnvironmentFault
 from model_build.events import Lines, Reporter
 from model_build.hashing import source_files
-from model_build.inputs import IMAGE_REQUIREMENTS, Inputs
+from model_build.inputs import Inputs
 from model_build.oci.image import Base, Image
 from model_build.oci.layer import OWN_LAYER_BYTES, Layer
 from model_build.oci.reference import Reference
 from model_build.places import ROOT
+from model_build.runtimes.onnxruntime import LOCKS, PYTHON
 
 PLATFORM = "linux/amd64"
+LOCK = LOCKS["cpu"]
 BASE = Base(
     Reference("127.0.0.1:1", "base", digest=f"sha256:{'b' * 64}"),
     (),
@@ -44,6 +47,9 @@ def inputs(recipe: Path) -> Inputs:
     return build_inputs.compute(recipe, str(BASE.reference))
 
 
+DIGITS = runtimes.of(recipes.load(ROOT / "models" / "digits" / "recipe.yaml"))
+
+
 def artifact(folder: Path, weights: bytes = b"weights", modified: int = 1) -> Path:
     """Write an artifact's folder, last modified at `modified` (seconds)."""
     folder.mkdir(parents=True)
@@ -54,7 +60,7 @@ def artifact(folder: Path, weights: bytes = b"weights", modified: int = 1) -> Pa
 
 
 def baked(folder: Path, inputs: Inputs, store: StepStore) -> Image:
-    parts = Parts("digits", folder, inputs)
+    parts = Parts("digits", folder, inputs, DIGITS)
     return bake(parts, PLATFORM, BASE, store, Reporter.start(Lines(io.StringIO()), "bake")).read()
 
 
@@ -118,7 +124,7 @@ def test_the_image_starts_the_server_without_root_rights(tmp_path: Path, inputs:
 
 def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
     assert sys.version_info[:2] == tuple(map(int, PYTHON.split(".")))
-    wheels = lay_out(PLATFORM, store, lambda: None)
+    wheels = lay_out(LOCK, PLATFORM, store, lambda: None)
     code = f"import sys; sys.path[:0] = [{str(wheels)!r}, {str(ROOT)!r}]; import model_server.server, httptools, uvloop"
     # -S keeps this environment's own packages out.
     done = subprocess.run([sys.executable, "-E", "-S", "-c", code], capture_output=True, text=True, check=False)
@@ -126,7 +132,7 @@ def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
 
 
 def test_nothing_in_the_wheels_names_this_machine(store: StepStore) -> None:
-    wheels = lay_out(PLATFORM, store, lambda: None)
+    wheels = lay_out(LOCK, PLATFORM, store, lambda: None)
     files = [path for path in wheels.rglob("*") if path.is_file()]
     assert not [
         path for path in files if path.name in ("RECORD", "INSTALLER", "direct_url.json") or path.suffix == ".pyc"
@@ -140,17 +146,17 @@ def test_wheels_damaged_in_the_cache_are_laid_out_again(tmp_path: Path, inputs: 
     damaged = StepStore(tmp_path / "cache")
     shutil.copytree(store.root, damaged.root)
     whole = baked(artifact(tmp_path / "one"), inputs, damaged)
-    wheels = lay_out(PLATFORM, damaged, lambda: None)
+    wheels = lay_out(LOCK, PLATFORM, damaged, lambda: None)
     (wheels / "typing_extensions.py").write_text("broken")
     assert baked(tmp_path / "one", inputs, damaged).digest == whole.digest
 
 
 def test_a_wheel_that_is_not_its_hash_stops_the_bake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pinned = f"typing-extensions==4.16.0 --hash=sha256:{'0' * 64}\n"
-    (tmp_path / IMAGE_REQUIREMENTS).write_text(pinned)
+    (tmp_path / LOCK).write_text(pinned)
     monkeypatch.setattr(dependencies, "ROOT", tmp_path)
-    with pytest.raises(EnvironmentFault, match=rf"{IMAGE_REQUIREMENTS}: uv cannot lay .* check the network and the"):
-        lay_out(PLATFORM, StepStore(tmp_path / "cache"), lambda: None)
+    with pytest.raises(EnvironmentFault, match=rf"{LOCK}: uv cannot lay .* check the network and the"):
+        lay_out(LOCK, PLATFORM, StepStore(tmp_path / "cache"), lambda: None)
 
 
 def test_the_server_layer_holds_the_sources_and_nothing_beside_them(tmp_path: Path) -> None:

@@ -174,3 +174,25 @@ def test_an_image_holds_nothing_of_the_folder_it_was_built_in(
     for layer in manifest.parsed["layers"]:
         for chunk in registry.stream("digits", layer["digest"]):
             assert str(made.root.parent).encode() not in chunk
+
+
+def test_a_model_as_a_volume_runs_no_step_again_and_comes_with_its_runtime_image(
+    built: tuple[Checkout, dict[str, Any]], host: str, base: str, registry: Registry
+) -> None:
+    made, first = built
+    made.change(r"(?m)^runtime: .*$", "runtime: {name: onnxruntime}\npackaging: volume")
+    code, events = made.build(host, base, "digits-volume")
+    made.change(r"\npackaging: volume", "")
+    assert code == 0, events[-1]
+    result = events[-1]
+    assert {name for name, state in states(result).items() if state != "cached"} == {"artifact", "bake", "push"}
+    weights, runtime = (
+        registry.get("digits-volume", result[key].partition("@")[2]) for key in ("image", "runtime_image")
+    )
+    assert weights is not None
+    assert runtime is not None
+    whole = registry.get("digits", first["image"].partition("@")[2])
+    assert whole is not None
+    # What a baked image holds below its weights is the runtime image, layer for layer.
+    assert [one["digest"] for one in runtime.parsed["layers"]] == [one["digest"] for one in whole.parsed["layers"][:-1]]
+    assert len(weights.parsed["layers"]) == 1

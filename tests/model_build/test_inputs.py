@@ -17,7 +17,7 @@ def checkout(tmp_path: Path) -> Path:
     for folder in ("model_build", "model_server"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "code.py").write_text("code = 1\n")
-    for name in ("requirements-build.txt", "requirements-image.txt"):
+    for name in ("requirements-build.txt", "requirements-image.txt", "requirements-image-gpu.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "models" / "digits", tmp_path / "models" / "digits")
     return tmp_path
@@ -108,3 +108,32 @@ def test_a_checkout_without_its_requirements_is_named(checkout: Path) -> None:
     (checkout / "requirements-image.txt").unlink()
     with pytest.raises(EnvironmentFault, match=r"requirements-image\.txt: cannot be read"):
         of(checkout)
+
+
+def test_what_a_recipe_always_was_may_be_named_without_another_hash(checkout: Path) -> None:
+    before = of(checkout)
+    recipe = checkout / "models" / "digits" / "recipe.yaml"
+    replaced(recipe, "{name: onnxruntime}", "{name: onnxruntime, device: cpu}\npackaging: baked")
+    assert of(checkout).hash == before.hash
+
+
+def test_an_image_with_the_wheels_of_gpus_does_not_hang_on_those_of_the_cpu(checkout: Path) -> None:
+    recipe = checkout / "models" / "digits" / "recipe.yaml"
+    replaced(recipe, "{name: onnxruntime}", "{name: onnxruntime, device: gpu}")
+    before = of(checkout)
+    with (checkout / "requirements-image.txt").open("a") as stream:
+        stream.write("# changed\n")
+    assert of(checkout).hash == before.hash
+    with (checkout / "requirements-image-gpu.txt").open("a") as stream:
+        stream.write("# changed\n")
+    assert of(checkout).reason(before.parts, before.recipe) == "image requirements changed"
+
+
+def test_packaging_and_server_are_told_by_key_where_they_change(checkout: Path) -> None:
+    before = of(checkout)
+    recipe = checkout / "models" / "digits" / "recipe.yaml"
+    replaced(recipe, "{name: onnxruntime}", "{name: triton, max_batch_size: 4}\npackaging: volume")
+    said = of(checkout).reason(before.parts, before.recipe)
+    assert "runtime.name: onnxruntime → triton" in said
+    assert "packaging: absent → volume" in said
+    assert "image requirements changed" in said

@@ -43,6 +43,17 @@ def test_the_recipes_of_this_project_are_sound(path: Path) -> None:
             "- distill: {student: nowhere.py:net, train: {epochs: 1}}\n  - export: {opset: 20}",
             "steps[1].distill.student: 'nowhere.py:net' names no file",
         ),
+        ("{name: onnxruntime}", "{name: nginx}", "runtime: {'name': 'nginx'} must be one of 'onnxruntime', 'triton'"),
+        ("{name: onnxruntime}", "{device: gpu}", "runtime: {'device': 'gpu'} has no name; write `name: onnxruntime`"),
+        ("{name: onnxruntime}", "{name: onnxruntime, device: tpu}", "runtime.device: 'tpu'"),
+        ("{name: onnxruntime}", "{name: triton, max_batch_size: 0}", "runtime.max_batch_size: 0"),
+        ("{name: onnxruntime}", "{name: kserve}", "kserve, whose model is a volume; write `packaging: volume`"),
+        ("{name: onnxruntime}", "{name: vllm}", "vllm, which serves a folder of safetensors alone; write `load:"),
+        ("{name: onnxruntime}", "{name: tensorflow-serving}", "tensorflow-serving, which serves a SavedModel alone"),
+        ("{name: onnxruntime}", "{name: torchserve}", "torchserve, which serves the model before it is quantized"),
+        ("seed: 7", "seed: 7\npackaging: oci", "packaging: 'oci'"),
+        ("data: data.py:load\n", "", "has no data; name its loader as `data: data.py:load`"),
+        ("seed: 7", "seed: 7\ntask: generation", "has task generation and train, which do not go together"),
         ("version: 1", "version: 1\nversion: 1", "version"),
         ("seed: 7", "seed: !!python/object/apply:os.system ['true']", "line 7"),
     ],
@@ -85,3 +96,33 @@ def test_a_recipe_with_an_unknown_key_names_the_key(recipe: Path) -> None:
     replaced(recipe, "seed: 7", "seed: 7\nsede: 8")
     with pytest.raises(RecipeError, match="sede"):
         recipes.load(recipe)
+
+
+@pytest.mark.parametrize("name", ["triton", "onnxruntime, device: gpu"])
+def test_every_recipe_of_onnx_may_be_served_by_another_server(recipe: Path, name: str) -> None:
+    replaced(recipe, "{name: onnxruntime}", f"{{name: {name}}}\npackaging: volume")
+    assert recipes.load(recipe).packaging == "volume"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: vllm", "name: onnxruntime", "has runtime onnxruntime, which no folder of weights runs on"),
+        ("packaging: volume", "packaging: baked", "has runtime vllm, whose model is a volume"),
+        ("task: generation\n", "", "do not go together; write `task: generation`"),
+        ("gates: {}", "gates: {max_latency_ms: 5}", "has gates, which nothing measures text by here; remove it"),
+        ("gates: {}", "gates: {}\ndata: data.py:load", "has data, which nothing measures text by here; remove it"),
+        ("weights}}", "weights}}, {quantize: {method: float16}}", "load alone: huggingface is served as it is"),
+        ("file: weights", "file: weights, source: words", "keep its file beside the recipe"),
+    ],
+)
+def test_a_recipe_of_weights_holds_what_can_be_done_with_them(old: str, new: str, said: str) -> None:
+    text = (
+        "version: 1\nname: words\ntask: generation\nsteps: [{load: {format: huggingface, file: weights}}]\n"
+        "gates: {}\nruntime: {name: vllm}\npackaging: volume\n"
+    )
+    assert recipes.parse(text.encode(), "recipe.yaml").task == "generation"
+    assert old in text
+    with pytest.raises(RecipeError) as caught:
+        recipes.parse(text.replace(old, new).encode(), "recipe.yaml")
+    assert said in str(caught.value)

@@ -45,6 +45,18 @@ model.save(f"{folder}/model.h5")
 model.export(f"{folder}/saved", verbose=False)
 """
 
+# The signature that TensorFlow Serving answers by, on the golden set.
+ASK = """
+import sys
+import numpy as np
+import tensorflow as tf
+golden = np.load(f"{sys.argv[1]}/golden.npz")
+serving = tf.saved_model.load(f"{sys.argv[1]}/saved_model").signatures["serving_default"]
+((name, _),) = serving.structured_input_signature[1].items()
+(answer,) = serving(**{name: tf.constant(golden["inputs"])}).values()
+print(float(np.abs(answer.numpy() - golden["outputs"]).max()))
+"""
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, builder: Builder) -> House:
@@ -77,6 +89,20 @@ def test_a_model_of_keras_is_served_as_tensorflow_answers(house: House, file: st
     metrics = events[-1]["metrics"]
     assert metrics["source_accuracy"] > 0.9
     assert max(metrics["parity"].values()) < 1e-4
+
+
+@pytest.mark.parametrize("file", ["model.keras", "saved"])
+def test_tensorflow_serving_is_given_the_model_that_the_gates_judged(house: House, file: str) -> None:
+    text = RECIPE.format(file=file).replace("  - quantize: {method: static-int8}\n", "")
+    code, events = house.of("nets", f"{text}runtime: {{name: tensorflow-serving}}\n").build()
+    assert code == 0, events[-1]
+    artifact = Path(events[-1]["artifact"])
+    assert (artifact / "saved_model" / "variables" / "variables.index").is_file()
+    assert (artifact / "saved_model" / "fingerprint.pb").is_file() == (file == "saved")
+    python = environment.interpreter(environment.TENSORFLOW, print)
+    done = subprocess.run([python, "-c", ASK, artifact], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1]) < 1e-4
 
 
 def test_a_file_that_is_no_model_is_refused(house: House) -> None:

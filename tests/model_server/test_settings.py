@@ -42,6 +42,7 @@ def test_settings_are_read() -> None:
         ("MODELSTACK_DRAIN_SECONDS", "3s"),
         ("MODELSTACK_ARENA", "yes"),
         ("MODELSTACK_THREADS", "1.5"),
+        ("MODELSTACK_DEVICE", "tpu"),
         ("MODELSTACK_LOG_LEVEL", "LOUD"),
     ],
 )

@@ -100,6 +100,11 @@ def test_golden_answers_that_are_nan_leave_the_model_not_ready(tmp_path: Path) -
         assert "golden answers differ" in server.wait_for("model not ready")["error"]
 
 
+def test_a_server_for_a_gpu_that_is_not_there_stops_instead_of_answering_from_the_cpu(tmp_path: Path) -> None:
+    running.write_linear(tmp_path)
+    assert "give the pod a GPU and its driver" in refused(tmp_path, MODELSTACK_DEVICE="cuda")
+
+
 def test_a_file_that_is_no_model_stops_the_server(tmp_path: Path) -> None:
     folder = running.write_linear(tmp_path)
     (folder / "model.onnx").write_bytes(b"\x08\x08not a model")
