@@ -12,6 +12,7 @@ from tests.e2e.checkout import ROOT, Checkout
 from tests.e2e.cluster import Cluster
 from tests.waiting import until
 
+OWN = "{name: onnxruntime}"
 pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(1500)]
 
 
@@ -19,6 +20,11 @@ def query(url: str, expression: str) -> list[dict[str, Any]]:
     answer = urllib3.request("GET", f"{url}/api/v1/query", fields={"query": expression}, timeout=10)
     result: list[dict[str, Any]] = answer.json()["data"]["result"]
     return result
+
+
+def is_of(pod: dict[str, Any], model: str) -> bool:
+    labels = pod["metadata"]["labels"]
+    return labels.get("modelstack.dev/model") == model and "deletionTimestamp" not in pod["metadata"]
 
 
 def counts(url: str, expression: str) -> dict[str, int]:
@@ -93,6 +99,18 @@ def test_a_changed_parameter_is_named_and_touches_only_its_model(dev: Checkout) 
     }
     said = " ".join(one["message"] for one in plan["diagnostics"])
     assert "steps.quantize.calibration_samples: 400 → 300" in said
+
+
+def test_weights_packaged_as_a_volume_are_mounted_beside_the_runtime_image(dev: Checkout, cluster: Cluster) -> None:
+    with dev.edited("models/mnist/recipe.yaml", "runtime: {name: onnxruntime}", f"runtime: {OWN}\npackaging: volume"):
+        dev.must("up")
+        (pod,) = [one for one in cluster.items("pods", dev.outputs()["namespace"]) if is_of(one, "mnist")]
+        said = dev.must("predict")
+    image = dev.outputs()["models"]["mnist"]["image"]
+    assert [one["image"]["reference"] for one in pod["spec"]["volumes"] if "image" in one] == [image]
+    assert [one["image"] for one in pod["spec"]["containers"]] != [image]
+    assert re.search(r"^mnist: 19\d\d/2000 correct over HTTP", said, re.MULTILINE), said
+    dev.must("up")
 
 
 def test_the_stacks_salt_stays_out_of_the_checkout(dev: Checkout) -> None:
