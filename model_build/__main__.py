@@ -1,7 +1,8 @@
-"""`python -m model_build new|build|inspect|diff|export|held-out|gc`: the command line of docs/recipes.md."""
+"""`python -m model_build COMMAND`: the command line of docs/recipes.md and docs/supply-chain.md."""
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -44,6 +45,7 @@ def _run(options: argparse.Namespace, sink: Sink) -> int:
         "export": _export,
         "held-out": _held_out,
         "gc": _gc,
+        "keys": _keys,
     }
     return run[options.command](options, sink)
 
@@ -112,6 +114,21 @@ def _gc(options: argparse.Namespace, _: Sink) -> int:
         return 0
     would = "would be removed" if options.dry_run else "removed"
     print(f"{removed.entries} entries, {removed.size / 1e6:.1f} MB {would}")
+    return 0
+
+
+def _keys(options: argparse.Namespace, _: Sink) -> int:
+    from model_build.supply import keys  # noqa: PLC0415
+
+    passphrase = os.environ.get(keys.PASSPHRASE, "")
+    made = keys.make_pair(options.prefix, passphrase)
+    if options.json:
+        told = {"private": str(made.private), "public": str(made.public), "fingerprint": made.fingerprint}
+        print(json.dumps({**told, "passphrase": bool(passphrase)}))
+        return 0
+    print(f"private  {made.private}\npublic   {made.public}\nkey      {made.fingerprint}")
+    if not passphrase:
+        print(f"the private key has no passphrase: whoever reads the file can sign; {keys.PASSPHRASE} gives it one")
     return 0
 
 

@@ -20,14 +20,17 @@ examples:
   .venv-build/bin/python -m model_build export --recipe models/digits/recipe.yaml --out edge --format ort
   python -m model_build diff 8d37c1 f20a11       two builds by the first digits of their inputs
   python -m model_build gc --days 30
+  COSIGN_PASSWORD=… python -m model_build keys release    release.key, which signs, and release.pub, which verifies
 
 A step whose input, parameters and code did not change is never run again; its artifact lies in the cache.
 
 environment:
   MODELSTACK_CACHE   artifacts, packages, reports and logs (default /var/cache/modelstack)
+  COSIGN_PASSWORD    the passphrase of a private key (default: none)
 
 exit codes:
-  0 done, 2 usage, 3 recipe, 4 data, 5 gate, 6 registry, 7 environment, 130 cancelled, 1 anything else
+  0 done, 2 usage, 3 recipe, 4 data, 5 gate, 6 registry, 7 environment,
+  8 signature (an image that is not signed as it must be, or a key that cannot be used), 130 cancelled, 1 anything else
 """
 
 
@@ -53,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE.npz", type=Path, required=True, help="numpy archive of `inputs` and `labels`"
     )
     _gc(commands)
+    _keys(commands)
     for one in (making, showing):
         one.add_argument("--base", metavar="REF", help="base image, NAME@sha256:<64 hex digits>")
     for one in (making, showing, exporting, holding):
@@ -84,6 +88,11 @@ def _gc(commands: _Commands) -> None:
     made = _command(commands, "gc", "remove from the cache what no build has used for some days")
     made.add_argument("--days", metavar="N", type=_days, default=30.0, help="at least 1; default: 30")
     made.add_argument("--dry-run", action="store_true", help="tell what would go, and remove nothing")
+
+
+def _keys(commands: _Commands) -> None:
+    made = _command(commands, "keys", "make a key pair that signs images; its files are never overwritten")
+    made.add_argument("prefix", metavar="PREFIX", type=Path, help="PREFIX.key and PREFIX.pub are written")
 
 
 def _days(text: str) -> float:
