@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (it has no other name)
 
 ABOUT = "Turns a recipe into a model that passed its gates and, with --push, into an image by digest."
+KEY_FORMS = "a PEM file, or env://NAME of a variable that holds it"
 MORE = """\
 examples:
   python -m model_build.environment              make the build environment, print its interpreter
@@ -34,6 +37,15 @@ exit codes:
 """
 
 
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments of one command; ends the program with 2 where they are wrong."""
+    made = parser()
+    options = made.parse_args(arguments)
+    if options.command == "verify" and (options.base is None) != (options.recipe is None):
+        made.error("verify takes --recipe and --base together: the base image is one of the inputs")
+    return options
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     made = argparse.ArgumentParser(
@@ -48,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     making.add_argument(
         "--push", metavar="HOST/REPOSITORY", help="where the image goes; without it the artifact's folder is the end"
     )
+    making.add_argument("--key", metavar="KEY", help=f"private key that signs the image: {KEY_FORMS}")
     showing = _command(commands, "inspect", "print the inputs' hash and the parts it is made of; builds nothing")
     _diff(commands)
     exporting = _export(commands)
@@ -57,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     )
     _gc(commands)
     _keys(commands)
+    _verify(commands)
+    _sign(commands)
     for one in (making, showing):
         one.add_argument("--base", metavar="REF", help="base image, NAME@sha256:<64 hex digits>")
     for one in (making, showing, exporting, holding):
@@ -93,6 +108,34 @@ def _gc(commands: _Commands) -> None:
 def _keys(commands: _Commands) -> None:
     made = _command(commands, "keys", "make a key pair that signs images; its files are never overwritten")
     made.add_argument("prefix", metavar="PREFIX", type=Path, help="PREFIX.key and PREFIX.pub are written")
+
+
+def _verify(commands: _Commands) -> None:
+    made = _command(commands, "verify", "refuse an image that no key of ours signed, or for other inputs")
+    made.add_argument("image", metavar="IMAGE", help="HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:<64 hex digits>")
+    _trusted(made, "--key")
+    wanted = made.add_mutually_exclusive_group()
+    wanted.add_argument("--inputs", metavar="HASH", type=_hash, help="the inputs hash that it must be signed for")
+    wanted.add_argument("--recipe", metavar="PATH", type=Path, help="the same, computed of a recipe and --base")
+    made.add_argument("--base", metavar="REF", help="base image of --recipe, NAME@sha256:<64 hex digits>")
+
+
+def _sign(commands: _Commands) -> None:
+    made = _command(commands, "sign", "sign an image again, with the key that takes over from another")
+    made.add_argument("image", metavar="IMAGE", help="HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:<64 hex digits>")
+    made.add_argument("--key", metavar="KEY", required=True, help=f"private key that signs: {KEY_FORMS}")
+    _trusted(made, "--signed-by")
+
+
+def _trusted(made: argparse.ArgumentParser, option: str) -> None:
+    about = "public key that counts; may be repeated, and one of them is enough"
+    made.add_argument(option, metavar="PUB", action="append", required=True, dest="trusted", help=about)
+
+
+def _hash(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no inputs hash; give the 64 hex digits that `inspect` prints")
+    return text
 
 
 def _days(text: str) -> float:

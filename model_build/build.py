@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from model_build import inputs as build_inputs
 from model_build.artifact import OUTPUTS
 from model_build.bake import Parts, bake
 from model_build.cache import StepStore
-from model_build.errors import RecipeError
+from model_build.dependencies import lay_out
+from model_build.errors import RecipeError, SignatureError
 from model_build.events import Reporter, Sink
 from model_build.inputs import Inputs
 from model_build.oci.image import Base
@@ -21,15 +23,19 @@ from model_build.oci.memory import Memory
 from model_build.places import cache_root
 from model_build.publish import PAGE_TYPE, REPORT_TYPE, Destination, publish
 from model_build.recipe import Recipe
+from model_build.supply.attestations import Attestations
+from model_build.supply.contents import Contents
+from model_build.supply.keys import PrivateKey, private_key
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to build; without `push` the build ends with the artifact's folder."""
+    """What to build; without `push` the build ends with the artifact's folder, without `key` nothing is signed."""
 
     recipe: Path
     push: str | None
     base: str | None
+    key: str | None = None
 
 
 def build(order: Order, sink: Sink) -> dict[str, Any]:
@@ -38,7 +44,7 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
     inputs = build_inputs.compute(order.recipe, order.base)
     store = StepStore(cache_root())
     store.sweep()
-    # Asked before the work, so that a registry that is down costs no training.
+    # Asked before the work, so that a registry that is down or a key that does not open costs no training.
     target = _Target.of(order, parsed, inputs)
     with pipeline.Pipeline(order.recipe, parsed, inputs, store, sink) as steps:
         built = steps.build()
@@ -61,21 +67,34 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Target:
-    """Where the image of an order goes, with the base of each platform."""
+    """Where the image of an order goes, with the base of each platform and the key that signs."""
 
     order: Order
+    recipe: Recipe
     destination: Destination
     bases: Mapping[str, Base]
+    key: PrivateKey | None
+    began: datetime
 
     @classmethod
     def of(cls, order: Order, parsed: Recipe, inputs: Inputs) -> "_Target | None":
+        if order.push is None and order.key is not None:
+            raise SignatureError("--key: is given without --push, and only what is pushed is signed; add --push")
         if order.push is None:
             return None
         if order.base is None:
             raise RecipeError("--base: is missing beside --push; name the base image as NAME@sha256:<64 hex digits>")
+        key = private_key(order.key) if order.key is not None else None
         destination = Destination.of(order.push, order.base, Memory(cache_root() / "pushes"))
         destination.check(inputs.tag)
-        return cls(order, destination, {platform: destination.base_for(platform) for platform in parsed.platforms})
+        bases: dict[str, Base] = {platform: destination.base_for(platform) for platform in parsed.platforms}
+        return cls(order, parsed, destination, bases, key, datetime.now(UTC))
+
+    def attestations(self, parts: Parts, store: StepStore) -> Attestations:
+        """Return what goes beside the image of `parts`, whose wheels `store` holds."""
+        wheels = {platform: lay_out(platform, store, lambda: None) for platform in self.bases}
+        base = self.destination.base
+        return Attestations(Contents(self.recipe, parts.inputs, base, parts.artifact, wheels, self.began), self.key)
 
 
 def _image(
@@ -97,7 +116,8 @@ def _image(
         REPORT_TYPE: (store.root / written.figures).read_bytes(),
         PAGE_TYPE: (store.root / written.page).read_bytes(),
     }
-    digest, own = publish(drafts, target.destination, parts.inputs.tag, attached, told)
+    attestations = target.attestations(parts, store)
+    digest, own = publish(drafts, target.destination, parts.inputs.tag, attached, told, attestations=attestations)
     pushing.tell("done", 1.0, "" if own else "an image of the same inputs was pushed before; it stays")
     rows = [_row("bake", baking, size), _row("push", pushing, None)]
     return target.destination.image(digest), rows
