@@ -73,3 +73,25 @@ def test_a_wrong_passphrase_is_one_clear_error_and_nothing_is_built(house: House
     assert errors, done.said
     assert all("\n" not in error for error in errors)
     assert done.messages(ephemeral=True) == []
+
+
+def test_a_stack_that_trusts_a_new_key_alone_signs_the_same_digest_anew(house: House, built: Stack) -> None:
+    make_pair(house.project.folder / "new", "")
+    taking_over = {"SIGNING_KEY": "new.key", "PUBLIC_KEYS": "new.pub", PASSPHRASE: ""}
+    done = built.having(**taking_over).run("preview")
+    assert any("is signed by another key" in message for message in done.messages()), done.said
+    stack = house.stack("renewed", REPOSITORY).having(**taking_over)
+    done = stack.run("up")
+    assert done.code == 0, done.said
+    assert stack.outputs()["image"] == built.outputs()["image"]
+    assert verified(stack.outputs()["image"], [str(house.project.folder / "new.pub")], None).provenance is not None
+
+
+def test_destroy_of_the_last_holder_leaves_nothing_of_a_signed_image(house: House, built: Stack) -> None:
+    keys = {"SIGNING_KEY": "release.key", "PUBLIC_KEYS": "release.pub", PASSPHRASE: PHRASE}
+    stack = house.stack("gone", "gone/tiny").having(**keys)
+    done = stack.run("up")
+    assert done.code == 0, done.said
+    assert [tag for tag in house.images("gone/tiny").tags() if tag.endswith((".sig", ".att"))] != []
+    assert stack.run("destroy").code == 0
+    assert house.images("gone/tiny").tags() == []
