@@ -25,7 +25,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built test test-unit test-e2e bench-optimize bench-bake check lint typecheck shell-lint go-vet secrets lock clean-venv venv
+.PHONY: help up preview destroy predict built test test-unit test-e2e bench-optimize bench-bake check-cosign check lint typecheck shell-lint go-vet secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ bench-optimize: $(READY) ## Models of this project against onnxruntime fp32, tor
 
 bench-bake: $(READY) ## 1 GiB of fresh weights into a local registry, beside curl, docker, buildah and crane
 	@$(PY) -m benchmarks.bake $(ARGS)
+
+check-cosign: $(READY) ## This project and a real cosign (COSIGN=path) about each other's signatures
+	@$(PY) -m tests.cosign $(COSIGN)
 
 check: lint typecheck shell-lint go-vet secrets ## ruff, mypy --strict, shellcheck, go vet, secrets
 

@@ -10,7 +10,7 @@ from components import place
 from components.cluster import Cluster, ClusterArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.monitoring import Monitoring, MonitoringArgs
-from components.registry import Registry, RegistryArgs
+from components.registry import Registry
 from provider.resources import ModelImage
 
 PROJECT = Path(__file__).resolve().parent
@@ -33,7 +33,7 @@ cluster = Cluster(
     ),
 )
 in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
-registry = Registry("registry", RegistryArgs(push=here.push, pull=here.pull, docker_config=here.docker_config))
+registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
 
 images = {

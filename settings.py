@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 PREFIX = "modelstack:"
@@ -64,6 +64,24 @@ class RegistrySettings(_Frozen):
     push: str = Field(min_length=1)
     pull: str | None = None
     docker_config: str | None = None
+    prefix: str = Field(default="modelstack", pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$", max_length=200)
+    signing_key: str | None = Field(default=None, min_length=1, description="a file, or env://NAME")
+    public_keys: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=8)
+
+    @field_validator("signing_key", "public_keys")
+    @classmethod
+    def _is_no_key(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if "PRIVATE KEY" in str(value):
+            raise ValueError("is a private key itself, which everyone could read here; name its file, or env://NAME")
+        return value
+
+    @model_validator(mode="after")
+    def _signing_needs_public_keys(self) -> Self:
+        if self.signing_key and not self.public_keys:
+            raise ValueError(
+                "names a signingKey without publicKeys; add `publicKeys`, a list that holds its public half"
+            )
+        return self
 
 
 class ExposureSettings(_Frozen):

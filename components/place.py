@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.registry import RegistryArgs
 from settings import ExposureSettings, RegistrySettings, Settings, SettingsError
 
 VERSION = 1
@@ -21,9 +22,7 @@ class Place:
 
     kubeconfig: str
     context: str | None
-    push: str
-    pull: str
-    docker_config: str | None
+    registry: RegistryArgs
     base: str
     prometheus: str
     exposure: ExposureSettings
@@ -45,13 +44,26 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
     return Place(
         kubeconfig=str(path),
         context=settings.cluster.context,
-        push=settings.registry.push,
-        pull=settings.registry.pull or settings.registry.push,
-        docker_config=_docker_folder(settings.registry),
+        registry=_registry(settings.registry),
         base=settings.base,
         prometheus=settings.monitoring.image or DEFAULT_PROMETHEUS,
         exposure=settings.exposure or ExposureSettings(),
     )
+
+
+def _registry(registry: RegistrySettings) -> RegistryArgs:
+    return RegistryArgs(
+        push=registry.push,
+        pull=registry.pull or registry.push,
+        docker_config=_docker_folder(registry),
+        prefix=registry.prefix,
+        signing_key=registry.signing_key,
+        public_keys=registry.public_keys,
+    )
+
+
+def _embedded_registry(told: Mapping[str, str]) -> RegistryArgs:
+    return RegistryArgs(push=told["push"], pull=told["pull"])
 
 
 def _docker_folder(registry: RegistrySettings) -> str | None:
@@ -74,13 +86,10 @@ def connection_file(environ: Mapping[str, str]) -> Path:
 
 def _embedded(settings: Settings, path: Path) -> Place:
     connection = _read(path)
-    registry = settings.registry
     return Place(
         kubeconfig=connection["kubeconfig"],
         context=None,
-        push=registry.push if registry else connection["registry"]["push"],
-        pull=(registry.pull or registry.push) if registry else connection["registry"]["pull"],
-        docker_config=_docker_folder(registry) if registry else None,
+        registry=_registry(settings.registry) if settings.registry else _embedded_registry(connection["registry"]),
         base=settings.base or connection["images"]["base"],
         prometheus=settings.monitoring.image or connection["images"]["prometheus"],
         exposure=settings.exposure or ExposureSettings(type="NodePort", host=connection["node_ports"]["host"]),

@@ -19,6 +19,12 @@ class RegistryArgs:
     """HOST[:PORT] that nodes pull from."""
     docker_config: str | None = None
     """Folder with a docker `config.json` that holds the registry's credentials."""
+    prefix: str = "modelstack"
+    """What the models' repositories begin with; review stacks push below one of their own."""
+    signing_key: str | None = None
+    """Private key that signs what is built: a file, or `env://NAME` of a variable."""
+    public_keys: tuple[str, ...] = ()
+    """Files of public keys; an image that none of them verifies is not used."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -36,9 +42,11 @@ class Registry(pulumi.ComponentResource):
             recipe=recipe,
             push=self._args.push,
             pull=self._args.pull,
-            repository=f"modelstack/{name}",
+            repository=f"{self._args.prefix}/{name}",
             base=base,
             docker_config=self._args.docker_config,
+            signing_key=self._args.signing_key,
+            public_keys=list(self._args.public_keys) or None,
         )
 
     def by_digest(self, name: str, reference: str) -> pulumi.Input[str]:

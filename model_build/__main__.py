@@ -1,7 +1,8 @@
-"""`python -m model_build new|build|inspect|diff|export|held-out|gc`: the command line of docs/recipes.md."""
+"""`python -m model_build COMMAND`: the command line of docs/recipes.md and docs/supply-chain.md."""
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -11,7 +12,7 @@ from types import FrameType
 
 from model_build import collect, compare, scaffold
 from model_build import inputs as build_inputs
-from model_build.arguments import parser
+from model_build.arguments import parse
 from model_build.errors import BuildError, CancelledError, DataError, one_line
 from model_build.events import Sink, sink_for
 from model_build.places import cache_root
@@ -19,7 +20,7 @@ from model_build.places import cache_root
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = parser().parse_args(arguments)
+    options = parse(arguments)
     sink = sink_for(as_json=options.json)
     try:
         signal.signal(signal.SIGTERM, _cancel)
@@ -44,6 +45,9 @@ def _run(options: argparse.Namespace, sink: Sink) -> int:
         "export": _export,
         "held-out": _held_out,
         "gc": _gc,
+        "keys": _keys,
+        "verify": _verify,
+        "sign": _sign,
     }
     return run[options.command](options, sink)
 
@@ -61,7 +65,7 @@ def _new(options: argparse.Namespace, _: Sink) -> int:
 def _build(options: argparse.Namespace, sink: Sink) -> int:
     from model_build.build import Order, build  # noqa: PLC0415
 
-    sink.result(build(Order(options.recipe, options.push, options.base), sink))
+    sink.result(build(Order(options.recipe, options.push, options.base, options.key), sink))
     return 0
 
 
@@ -112,6 +116,39 @@ def _gc(options: argparse.Namespace, _: Sink) -> int:
         return 0
     would = "would be removed" if options.dry_run else "removed"
     print(f"{removed.entries} entries, {removed.size / 1e6:.1f} MB {would}")
+    return 0
+
+
+def _keys(options: argparse.Namespace, _: Sink) -> int:
+    from model_build.supply import keys  # noqa: PLC0415
+
+    passphrase = os.environ.get(keys.PASSPHRASE, "")
+    made = keys.make_pair(options.prefix, passphrase)
+    if options.json:
+        told = {"private": str(made.private), "public": str(made.public), "fingerprint": made.fingerprint}
+        print(json.dumps({**told, "passphrase": bool(passphrase)}))
+        return 0
+    print(f"private  {made.private}\npublic   {made.public}\nkey      {made.fingerprint}")
+    if not passphrase:
+        print(f"the private key has no passphrase: whoever reads the file can sign; {keys.PASSPHRASE} gives it one")
+    return 0
+
+
+def _verify(options: argparse.Namespace, _: Sink) -> int:
+    from model_build.supply import commands  # noqa: PLC0415
+
+    recipe, base = options.recipe, options.base
+    inputs = build_inputs.compute(recipe, base).hash if recipe is not None else options.inputs
+    found = commands.verified(options.image, options.trusted, inputs)
+    print(json.dumps(found.values()) if options.json else "\n".join(found.lines()))
+    return 0
+
+
+def _sign(options: argparse.Namespace, _: Sink) -> int:
+    from model_build.supply import commands  # noqa: PLC0415
+
+    found = commands.signed_again(options.image, options.key, options.trusted)
+    print(json.dumps(found.values()) if options.json else "\n".join(found.lines()))
     return 0
 
 

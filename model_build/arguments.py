@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (it has no other name)
 
 ABOUT = "Turns a recipe into a model that passed its gates and, with --push, into an image by digest."
+KEY_FORMS = "a PEM file, or env://NAME of a variable that holds it"
 MORE = """\
 examples:
   python -m model_build.environment              make the build environment, print its interpreter
@@ -20,15 +23,27 @@ examples:
   .venv-build/bin/python -m model_build export --recipe models/digits/recipe.yaml --out edge --format ort
   python -m model_build diff 8d37c1 f20a11       two builds by the first digits of their inputs
   python -m model_build gc --days 30
+  COSIGN_PASSWORD=… python -m model_build keys release    release.key, which signs, and release.pub, which verifies
 
 A step whose input, parameters and code did not change is never run again; its artifact lies in the cache.
 
 environment:
   MODELSTACK_CACHE   artifacts, packages, reports and logs (default /var/cache/modelstack)
+  COSIGN_PASSWORD    the passphrase of a private key (default: none)
 
 exit codes:
-  0 done, 2 usage, 3 recipe, 4 data, 5 gate, 6 registry, 7 environment, 130 cancelled, 1 anything else
+  0 done, 2 usage, 3 recipe, 4 data, 5 gate, 6 registry, 7 environment,
+  8 signature (an image that is not signed as it must be, or a key that cannot be used), 130 cancelled, 1 anything else
 """
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments of one command; ends the program with 2 where they are wrong."""
+    made = parser()
+    options = made.parse_args(arguments)
+    if options.command == "verify" and (options.base is None) != (options.recipe is None):
+        made.error("verify takes --recipe and --base together: the base image is one of the inputs")
+    return options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     making.add_argument(
         "--push", metavar="HOST/REPOSITORY", help="where the image goes; without it the artifact's folder is the end"
     )
+    making.add_argument("--key", metavar="KEY", help=f"private key that signs the image: {KEY_FORMS}")
     showing = _command(commands, "inspect", "print the inputs' hash and the parts it is made of; builds nothing")
     _diff(commands)
     exporting = _export(commands)
@@ -53,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE.npz", type=Path, required=True, help="numpy archive of `inputs` and `labels`"
     )
     _gc(commands)
+    _keys(commands)
+    _verify(commands)
+    _sign(commands)
     for one in (making, showing):
         one.add_argument("--base", metavar="REF", help="base image, NAME@sha256:<64 hex digits>")
     for one in (making, showing, exporting, holding):
@@ -84,6 +103,39 @@ def _gc(commands: _Commands) -> None:
     made = _command(commands, "gc", "remove from the cache what no build has used for some days")
     made.add_argument("--days", metavar="N", type=_days, default=30.0, help="at least 1; default: 30")
     made.add_argument("--dry-run", action="store_true", help="tell what would go, and remove nothing")
+
+
+def _keys(commands: _Commands) -> None:
+    made = _command(commands, "keys", "make a key pair that signs images; its files are never overwritten")
+    made.add_argument("prefix", metavar="PREFIX", type=Path, help="PREFIX.key and PREFIX.pub are written")
+
+
+def _verify(commands: _Commands) -> None:
+    made = _command(commands, "verify", "refuse an image that no key of ours signed, or for other inputs")
+    made.add_argument("image", metavar="IMAGE", help="HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:<64 hex digits>")
+    _trusted(made, "--key")
+    wanted = made.add_mutually_exclusive_group()
+    wanted.add_argument("--inputs", metavar="HASH", type=_hash, help="the inputs hash that it must be signed for")
+    wanted.add_argument("--recipe", metavar="PATH", type=Path, help="the same, computed of a recipe and --base")
+    made.add_argument("--base", metavar="REF", help="base image of --recipe, NAME@sha256:<64 hex digits>")
+
+
+def _sign(commands: _Commands) -> None:
+    made = _command(commands, "sign", "sign an image again, with the key that takes over from another")
+    made.add_argument("image", metavar="IMAGE", help="HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:<64 hex digits>")
+    made.add_argument("--key", metavar="KEY", required=True, help=f"private key that signs: {KEY_FORMS}")
+    _trusted(made, "--signed-by")
+
+
+def _trusted(made: argparse.ArgumentParser, option: str) -> None:
+    about = "public key that counts; may be repeated, and one of them is enough"
+    made.add_argument(option, metavar="PUB", action="append", required=True, dest="trusted", help=about)
+
+
+def _hash(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no inputs hash; give the 64 hex digits that `inspect` prints")
+    return text
 
 
 def _days(text: str) -> float:

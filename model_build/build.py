@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from model_build import inputs as build_inputs
 from model_build.artifact import OUTPUTS
 from model_build.bake import Parts
 from model_build.cache import StepStore
-from model_build.errors import RecipeError
+from model_build.dependencies import lay_out
+from model_build.errors import RecipeError, SignatureError
 from model_build.events import Reporter, Sink
 from model_build.inputs import Inputs
 from model_build.oci.memory import Memory
@@ -22,15 +24,19 @@ from model_build.places import cache_root
 from model_build.publish import PAGE_TYPE, REPORT_TYPE, Destination, publish
 from model_build.recipe import GENERATION, Recipe
 from model_build.recipe_runtimes import Vllm
+from model_build.supply.attestations import Attestations
+from model_build.supply.contents import Contents
+from model_build.supply.keys import PrivateKey, private_key
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to build; without `push` the build ends with the artifact's folder."""
+    """What to build; without `push` the build ends with the artifact's folder, without `key` nothing is signed."""
 
     recipe: Path
     push: str | None
     base: str | None
+    key: str | None = None
 
 
 def build(order: Order, sink: Sink) -> dict[str, Any]:
@@ -39,13 +45,16 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
     inputs = build_inputs.compute(order.recipe, order.base)
     store = StepStore(cache_root())
     store.sweep()
-    # Asked before the work, so that a registry that is down costs no training.
+    began = datetime.now(UTC)
+    # Asked before the work, so that a registry that is down or a key that does not open costs no training.
+    key = _key(order)
     place = _place(order, parsed, inputs)
     made = _made(order, parsed, inputs, store, sink)
     image, runtime_image, rows = None, None, made.rows
     if place is not None:
         parts = Parts(parsed.name, made.artifact, inputs, runtimes.of(parsed), parsed.packaging)
-        digest, further = _pushed(order, place, parts, made.attachments(store), store=store, sink=sink)
+        beside = _Beside(made.attachments(store), Attestations(_contents(parsed, parts, place, store, began), key))
+        digest, further = _pushed(order, place, parts, beside, store=store, sink=sink)
         image = place.destination.image(digest)
         runtime_image = place.runtime_image(digest) if parts.packaging == "volume" else None
         rows += further
@@ -97,6 +106,28 @@ def _looked_through(order: Order, parsed: Recipe, inputs: Inputs, store: StepSto
     return _Made(folder, rows, facts, report.write_plain(inputs, rows, facts, store.root))
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """What goes beside an image: attachments by type, and what vouches for it."""
+
+    attachments: Mapping[str, bytes]
+    attestations: Attestations
+
+
+def _key(order: Order) -> PrivateKey | None:
+    if order.key is None:
+        return None
+    if order.push is None:
+        raise SignatureError("--key: is given without --push, and only what is pushed is signed; add --push")
+    return private_key(order.key)
+
+
+def _contents(parsed: Recipe, parts: Parts, place: Place, store: StepStore, began: datetime) -> Contents:
+    lock = parts.runtime.wheels
+    laid_out = {one: lay_out(lock, one, store, lambda: None) for one in place.bases} if lock else {}
+    return Contents(parsed, parts.inputs, place.destination.base, parts.artifact, lock, laid_out, began)
+
+
 def _place(order: Order, parsed: Recipe, inputs: Inputs) -> Place | None:
     if order.push is None:
         return None
@@ -108,7 +139,7 @@ def _place(order: Order, parsed: Recipe, inputs: Inputs) -> Place | None:
 
 
 def _pushed(
-    order: Order, place: Place, parts: Parts, attachments: Mapping[str, bytes], *, store: StepStore, sink: Sink
+    order: Order, place: Place, parts: Parts, beside: _Beside, *, store: StepStore, sink: Sink
 ) -> tuple[str, list[dict[str, Any]]]:
     """Bake and push; returns the digest that the inputs' tag names."""
     baking = Reporter.start(sink, "bake")
@@ -127,7 +158,9 @@ def _pushed(
     def told(done: int, whole: int) -> None:
         pushing.tell("running", done / max(whole, 1), f"{done / 1e6:.0f} of {whole / 1e6:.0f} MB")
 
-    digest, own = publish(drafts, place.destination, parts.inputs.tag, attachments, told)
+    digest, own = publish(
+        drafts, place.destination, parts.inputs.tag, beside.attachments, told, attestations=beside.attestations
+    )
     pushing.tell("done", 1.0, "" if own else "an image of the same inputs was pushed before; it stays")
     return digest, [_row("bake", baking, size), _row("push", pushing, None)]
 

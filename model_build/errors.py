@@ -8,6 +8,7 @@ EXIT_CODES = {
     "gate": 5,
     "registry": 6,
     "environment": 7,
+    "signature": 8,
     "cancelled": 130,
     "internal": 1,
 }
@@ -63,6 +64,12 @@ class EnvironmentFault(BuildError):  # noqa: N818 (EnvironmentError is a builtin
     kind = "environment"
 
 
+class SignatureError(BuildError):
+    """An image is not signed as it must be, or a key cannot be used."""
+
+    kind = "signature"
+
+
 class CancelledError(BuildError):
     """The build was asked to stop."""
 
@@ -71,5 +78,5 @@ class CancelledError(BuildError):
 
 def error_of(kind: str, message: str) -> BuildError:
     """Return the error class for `kind` with `message`; unknown kinds become a plain BuildError."""
-    classes = (RecipeError, DataError, GateError, RegistryError, EnvironmentFault, CancelledError)
-    return next((one for one in classes if one.kind == kind), BuildError)(message)
+    known = (RecipeError, DataError, GateError, RegistryError, EnvironmentFault, SignatureError, CancelledError)
+    return next((one for one in known if one.kind == kind), BuildError)(message)

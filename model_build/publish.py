@@ -1,9 +1,11 @@
 """Puts a finished image into its registry: layers, manifest, report, and the inputs' tag last."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_build.errors import RegistryError
 from model_build.oci.auth import is_loopback
@@ -17,6 +19,10 @@ from model_build.oci.push import Target, push_draft
 from model_build.oci.reference import Reference
 from model_build.oci.referrers import attach, attached, referrers
 from model_build.oci.registry import Registry
+from model_build.supply.subject import Subject
+
+if TYPE_CHECKING:  # only a build attests, and the library of keys takes a while to load
+    from model_build.supply.attestations import Attestations
 
 REPORT_TYPE = "application/vnd.modelstack.report.v1+json"
 PAGE_TYPE = "application/vnd.modelstack.report.v1+html"
@@ -33,7 +39,7 @@ class Destination:
     memory: Memory | None = None
 
     @classmethod
-    def of(cls, push_to: str, base: str, memory: Memory | None = None) -> "Destination":
+    def of(cls, push_to: str, base: str, memory: Memory | None = None) -> Destination:
         """Return the destination HOST/REPOSITORY with docker's credentials; raises RegistryError."""
         target, found = Reference.parse(push_to), Reference.parse(base)
         if target.tag or target.digest:
@@ -63,35 +69,58 @@ def publish(
     tag: str,
     attachments: Mapping[str, bytes],
     told: Callable[[int, int], None],
+    *,
+    attestations: Attestations | None = None,
 ) -> tuple[str, bool]:
     """Push the images of `drafts` and return the digest the tag names, and whether it is the one pushed now.
 
-    `attachments` (type → content) become referrers of what the tag names.
-    Of two builds of the same inputs the first to push wins: on loopback a tag that is there stays. Whoever may push
-    elsewhere could have planted it, so there it is moved to what was built here.
+    `attachments` (type → content) and `attestations` become referrers of what the tag names, before it names them.
+    Of two builds of the same inputs the first to push wins: a tag stays where the same key signed what it names or,
+    where nothing is signed, on loopback. Whoever may push elsewhere could have planted it, so there it is moved to
+    what was built here.
     """
     target = Target(to.registry, to.repository, to.source, to.memory)
     images = [push_draft(draft, target, told=told) for draft in drafts]
     body, media_type = _top(images)
-    subject = Descriptor.of(body, media_type)
+    subject = Subject(to.registry, to.repository, Descriptor.of(body, media_type))
     earlier = to.registry.head(to.repository, tag)
-    if earlier is not None and earlier.digest != subject.digest and is_loopback(to.registry.host):
+    if earlier is not None and earlier.digest != subject.digest and _stays(earlier, to, attestations):
         return earlier.digest, False
     to.registry.put(to.repository, subject.digest, body, media_type)
-    for kind, content in attachments.items():
-        if not referrers(to.registry, to.repository, subject.digest, kind):
-            attach(to.registry, to.repository, subject, kind, content)
+    _attach(subject, attachments, attestations)
     to.registry.put(to.repository, tag, body, media_type)
     return subject.digest, True
 
 
-def read_report(registry: Registry, repository: str, digest: str) -> dict[str, Any] | None:
-    """Return the report attached to an image, or None; raises RegistryError for one that is no JSON object."""
-    found = referrers(registry, repository, digest, REPORT_TYPE)
-    if not found:
+def _stays(earlier: Descriptor, to: Destination, attestations: Attestations | None) -> bool:
+    if attestations is None or attestations.key is None:
+        return is_loopback(to.registry.host)
+    return attestations.are_sealed(Subject(to.registry, to.repository, earlier))
+
+
+def _attach(subject: Subject, attachments: Mapping[str, bytes], attestations: Attestations | None) -> None:
+    if attestations is not None and attestations.are_sealed(subject):
+        return
+    whole = {**attachments, **(attestations.bill(subject) if attestations else {})}
+    signing = attestations is not None and attestations.key is not None
+    for kind, content in whole.items():
+        # What lies there already may be anyone's: signed is what this build made.
+        if signing or not referrers(subject.registry, subject.repository, subject.digest, kind):
+            attach(subject.registry, subject.repository, subject.descriptor, kind, content, media_type=kind)
+    if attestations is not None:
+        attestations.seal(subject, whole)
+
+
+def read_report(
+    registry: Registry, repository: str, digest: str, counts: Callable[[bytes], bool] = lambda _: True
+) -> dict[str, Any] | None:
+    """Return the last report attached to an image that `counts`, or None; raises RegistryError where it is no JSON."""
+    found = reversed(referrers(registry, repository, digest, REPORT_TYPE))
+    content = next(filter(counts, (attached(registry, repository, one.digest) for one in found)), None)
+    if content is None:
         return None
     try:
-        told = json.loads(attached(registry, repository, found[-1].digest))
+        told = json.loads(content)
     except ValueError as error:
         raise RegistryError(
             f"registry {registry.host}: the report of {repository}@{digest} is no JSON ({error}); build again"

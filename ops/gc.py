@@ -23,8 +23,8 @@ from provider.registry import Repository
 REFUSED = 3
 IMAGE = "modelstack:index:ModelImage"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-# Names the inputs of an image, or lists what is attached to one: such a tag holds nothing.
-_NAMES = re.compile(r"inputs-[0-9a-f]{64}|sha256-[0-9a-f]{64}(\.[a-z]+)?")
+# Names what an image was made from, or lists what is attached to one: such a tag holds nothing.
+_NAMES = re.compile(r"(inputs|runtime)-[0-9a-f]{64}|sha256-[0-9a-f]{64}(\.[a-z]+)?")
 
 
 class RefusedError(Exception):
@@ -90,15 +90,15 @@ def find(place: Repository, named: frozenset[str]) -> list[Unheld]:
             tags.setdefault(digest, []).append(tag)
     held = named | {digest for digest, names in tags.items() if not all(map(_NAMES.fullmatch, names))}
     held |= {child for digest in held & set(tags) for child in place.children(digest)}
-    free = {digest: names for digest, names in tags.items() if digest not in held and _inputs(names)}
+    free = {digest: names for digest, names in tags.items() if digest not in held and _made_here(names)}
     return [
         Unheld(place.host, place.name, digest, tuple(sorted(names)), place.size(digest))
         for digest, names in sorted(free.items())
     ]
 
 
-def _inputs(tags: Iterable[str]) -> bool:
-    return any(tag.startswith("inputs-") for tag in tags)
+def _made_here(tags: Iterable[str]) -> bool:
+    return any(tag.startswith(("inputs-", "runtime-")) for tag in tags)
 
 
 def _states(engine: Engine) -> Iterator[dict[str, Any]]:

@@ -34,18 +34,21 @@ Tell = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Order:
-    """What to build and where to push it."""
+    """What to build, where to push it, and the private key (a file or `env://NAME`) that signs it."""
 
     recipe: Path
     destination: str
     base: str
     docker_config: Path | None = None
+    key: str | None = None
 
     def arguments(self) -> list[str]:
         """Return the arguments of model_build's command line."""
         return [
             *("build", "--recipe", str(self.recipe)),
-            *("--push", self.destination, "--base", self.base, "--json"),
+            *("--push", self.destination, "--base", self.base),
+            *(("--key", self.key) if self.key is not None else ()),
+            "--json",
         ]
 
 

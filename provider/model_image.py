@@ -23,28 +23,20 @@ from pulumi.provider.experimental.provider import (
 )
 
 from model_build.errors import BuildError, RegistryError
-from model_build.oci.auth import is_loopback
 from provider import holding
 from provider.build import Builder, Order
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
+from provider.finding import Finder, Found, Made
 from provider.naming import image_id, runtime_tag, split_image_id, stack_tag
 from provider.registry import Repository
 from provider.values import Fields, Properties, unknown, wrap
-from provider.wanted import DERIVED, OPTIONAL, REQUIRED, Wanted, derive, failure_of, failures
+from provider.wanted import DERIVED, OPTIONAL, PLACES_OF_KEYS, REQUIRED, Wanted, derive, failure_of, failures
 
 RESULTS = ("image", "runtimeImage", "digest", "steps", "metrics", "report")
+COMPARED = (*REQUIRED, *(key for key in OPTIONAL if key not in PLACES_OF_KEYS), "inputsHash", "trusts", "tag")
 REPLACING = ("push", "repository")
-
-
-@dataclass(frozen=True)
-class Made:
-    """An image that exists, what its build told, and the runtime image that it is mounted into, by digest."""
-
-    digest: str
-    told: dict[str, Any]
-    runtime: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +62,8 @@ class ModelImageType:
     async def diff(self, request: DiffRequest) -> DiffResponse:
         """Tell what changed; another registry or repository asks for a new resource."""
         tag = {"tag": wrap(stack_tag(request.urn))}
-        keys = (*REQUIRED, *OPTIONAL, "inputsHash", "tag")
         news = {**request.new_inputs, **tag}
-        return compare(request.old_state, news, keys, replacing=REPLACING, detailed=("parsed", "reason"))
+        return compare(request.old_state, news, COMPARED, replacing=REPLACING, detailed=("parsed", "reason"))
 
     async def create(self, request: CreateRequest) -> CreateResponse:
         """Find or build the image and hold it by the stack's tag; a preview only looks."""
@@ -83,7 +74,7 @@ class ModelImageType:
         if wanted is None:
             raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
         made = await self._have(request.urn, wanted)
-        await asyncio.to_thread(_hold, self._repository(wanted), tag, wanted, made, Fields({}))
+        await asyncio.to_thread(_hold, self._finder(wanted).repository, tag, wanted, made, Fields({}))
         outputs = _outputs(request.properties, wanted, made, tag)
         return CreateResponse(image_id(wanted.push, wanted.repository, tag), outputs)
 
@@ -92,14 +83,15 @@ class ModelImageType:
         tag = stack_tag(request.urn)
         wanted, olds = Wanted.of(request.news), Fields(request.olds)
         kept = _kept(request.olds, wanted)
-        if request.preview and kept is not None and wanted is not None:
+        if request.preview and kept is not None and wanted is not None and await self._foretells(wanted, kept):
             return UpdateResponse(_outputs(request.news, wanted, kept, tag))
         if request.preview:
             return UpdateResponse(await self._foretold(request.urn, request.news, wanted))
         if wanted is None:
             raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
-        repository = self._repository(wanted)
-        if kept is None or not await asyncio.to_thread(_is_there, repository, wanted, kept):
+        finder = self._finder(wanted)
+        repository = finder.repository
+        if kept is None or not await asyncio.to_thread(finder.counts, kept):
             kept = await self._have(request.urn, wanted)
         await asyncio.to_thread(_hold, repository, tag, wanted, kept, olds)
         if (former := olds.text("tag")) and former != tag:
@@ -123,7 +115,13 @@ class ModelImageType:
             return ReadResponse()
         outputs = dict(request.properties)
         if "digest" not in outputs:
-            outputs = await self._read_anew(inputs, repository, digest, tag)
+            wanted = Wanted.of(inputs) or Wanted("", "", push, push, name, None, "")
+            finder = self._finder(wanted)
+            made = await asyncio.to_thread(finder.made_of, digest, None)
+            # The stack's tag alone says no more than that of the inputs.
+            if not await asyncio.to_thread(finder.counts, made):
+                return ReadResponse()
+            outputs = _outputs(inputs, wanted, made, tag)
         # A tag that another hand moved shows as a change, and `up` puts it back.
         outputs["tag"] = wrap(tag if digest == held else "")
         return ReadResponse(request.resource_id, outputs, inputs)
@@ -138,66 +136,57 @@ class ModelImageType:
     async def _foretold(self, urn: str, inputs: Properties, wanted: Wanted | None) -> Properties:
         reason = Fields(inputs).text("reason") or "an input is known during `up` only"
         tag = stack_tag(urn)
-        found = await self._look(urn, wanted) if wanted is not None else None
+        looked = await self._look(urn, wanted) if wanted is not None else Found(None)
+        found = looked.made
         if wanted is None or found is None:
-            await self.log.info(urn, f"to be built ({reason})")
+            await self.log.info(urn, f"to be built ({'; '.join(filter(None, (reason, looked.why_not)))})")
+            if wanted is not None and wanted.public_keys and wanted.signing_key is None:
+                await self.log.caution(
+                    urn, "signingKey is not set, so `up` will refuse; build and sign it elsewhere first"
+                )
             return {**inputs, **dict.fromkeys(RESULTS, unknown()), "tag": wrap(tag)}
         await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs ({reason})")
         return _outputs(inputs, wanted, found, tag)
 
-    async def _look(self, urn: str, wanted: Wanted) -> Made | None:
+    async def _look(self, urn: str, wanted: Wanted) -> Found:
         try:
-            return await asyncio.to_thread(_find, self._repository(wanted), wanted)
+            return await asyncio.to_thread(self._finder(wanted).find)
         except RegistryError as error:
             await self.log.caution(urn, f"{error}; whether the image exists shows during `up`")
-            return None
+            return Found(None)
+
+    async def _foretells(self, wanted: Wanted, kept: Made) -> bool:
+        """Return whether `up` will keep an image, as far as a preview can tell: unsigned ones without a look."""
+        finder = self._finder(wanted)
+        if not finder.trust.required:
+            return True
+        try:
+            return await asyncio.to_thread(finder.counts, kept)
+        except RegistryError:
+            return False
 
     async def _have(self, urn: str, wanted: Wanted) -> Made:
-        found = await asyncio.to_thread(_find, self._repository(wanted), wanted)
-        if found is not None:
-            await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs")
-            return found
+        finder = self._finder(wanted)
+        found = await asyncio.to_thread(finder.find)
+        if found.made is not None:
+            await self.log.info(urn, f"nothing to build: {found.made.digest[:19]} was made from the same inputs")
+            return found.made
         order = Order(
             recipe=(self.project / wanted.recipe).resolve(),
             destination=f"{wanted.push}/{wanted.repository}",
             base=wanted.base,
             docker_config=None if wanted.docker_config is None else self.project / wanted.docker_config,
+            key=await asyncio.to_thread(finder.trust.signing_key),
         )
         result = await self.builder.build(order, lambda message: self.log.status(urn, message))
         made = _made(result, wanted)
+        # Nothing is deployed on the word of the process that built it.
+        await asyncio.to_thread(finder.require_signed, made.digest)
         await self.log.info(urn, _summary(made))
         return made
 
-    async def _read_anew(self, inputs: Properties, repository: Repository, digest: str, tag: str) -> Properties:
-        wanted = Wanted.of(inputs) or Wanted("", "", repository.host, repository.host, repository.name, None, "")
-        return _outputs(inputs, wanted, await asyncio.to_thread(_made_of, repository, wanted, digest), tag)
-
-    def _repository(self, wanted: Wanted) -> Repository:
-        return Repository(wanted.push, wanted.repository, wanted.docker_config, self.project)
-
-
-def _find(repository: Repository, wanted: Wanted) -> Made | None:
-    # Whoever may push could plant the tag. A loopback registry is this machine's own; elsewhere the tag would need
-    # a signature over inputs hash and digest to count.
-    if not is_loopback(wanted.push):
-        return None
-    digest = repository.digest(wanted.inputs_tag)
-    if digest is None:
-        return None
-    found = _made_of(repository, wanted, digest)
-    return found if _is_there(repository, wanted, found) else None
-
-
-def _made_of(repository: Repository, wanted: Wanted, digest: str) -> Made:
-    # What is mounted where stands in the image itself: whoever trusts its digest need trust nothing beside it.
-    runtime = repository.runtime_digest(digest, wanted.platform) if wanted.packaging == "volume" else None
-    return Made(digest, repository.report(digest) or {}, runtime)
-
-
-def _is_there(repository: Repository, wanted: Wanted, made: Made) -> bool:
-    """Return whether the image is there, and the runtime image where that lies beside it."""
-    beside = [] if made.runtime is None or wanted.is_base(made.runtime) else [made.runtime]
-    return all(repository.digest(one) is not None for one in (made.digest, *beside))
+    def _finder(self, wanted: Wanted) -> Finder:
+        return Finder(wanted, self.project)
 
 
 def _hold(repository: Repository, tag: str, wanted: Wanted, made: Made, olds: Fields) -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_build.bake import RUNTIME_LABEL
 from model_build.errors import RegistryError
 from model_build.oci.credentials import docker_folder
 from model_build.oci.labels import read_labels
+from model_build.oci.reference import Reference
 from model_build.oci.referrers import fallback_tag, referrers
 from model_build.oci.registry import Registry
-from model_build.publish import read_report
+from model_build.publish import REPORT_TYPE, read_report
+
+if TYPE_CHECKING:
+    from model_build.supply.keys import PublicKey
+
+# Under these cosign 2 keeps signatures, attestations and bills of materials of an image.
+COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,10 @@ class Repository:
         """Remove a manifest with every tag of it, what is attached to it, and the manifests that it alone names."""
         for one in referrers(self._registry, self.name, digest):
             self._registry.delete(self.name, one.digest)
-        listing = self.digest(fallback_tag(digest))
-        if listing is not None:
-            self._registry.delete(self.name, listing)
+        for suffix in ("", *COSIGN_SUFFIXES):
+            listing = self.digest(f"{fallback_tag(digest)}{suffix}")
+            if listing is not None:
+                self._registry.delete(self.name, listing)
         children = self.children(digest)
         self._registry.delete(self.name, digest)
         for child in set(children) - self._still_named() if children else ():
@@ -86,6 +95,22 @@ class Repository:
     def runtime_digest(self, digest: str, platform: str) -> str | None:
         """Return the digest of the runtime image that an image of weights names."""
         return read_labels(self._registry, self.name, digest, platform).get(RUNTIME_LABEL)
+
+    def signed_report(self, digest: str, keys: Sequence[PublicKey], inputs: str) -> dict[str, Any]:
+        """Return the report that one of `keys` vouches for, empty where it names none.
+
+        Raises SignatureError where none of them signed the image for these inputs.
+        """
+        # A stack that signs nothing does not wait for the library of keys.
+        from model_build.supply.provenance import provenance  # noqa: PLC0415
+        from model_build.supply.subject import Subject  # noqa: PLC0415
+        from model_build.supply.verify import verify  # noqa: PLC0415
+
+        subject = Subject.of(self._registry, Reference(self.host, self.name, digest=digest))
+        built = provenance(verify(subject, keys, inputs))
+        if built is None:
+            return {}
+        return read_report(self._registry, self.name, digest, lambda content: built.names(REPORT_TYPE, content)) or {}
 
     @cached_property
     def _registry(self) -> Registry:

@@ -7,7 +7,13 @@ from typing import Any
 
 import pulumi
 
-_WIRE = {"docker_config": "dockerConfig", "inputs_hash": "inputsHash", "runtime_image": "runtimeImage"}
+_WIRE = {
+    "docker_config": "dockerConfig",
+    "inputs_hash": "inputsHash",
+    "runtime_image": "runtimeImage",
+    "public_keys": "publicKeys",
+    "signing_key": "signingKey",
+}
 _PYTHON = {wire: python for python, wire in _WIRE.items()}
 
 
@@ -27,6 +33,10 @@ class ModelImageArgs:
     """Registry host[:port] that nodes pull from; the push host where not given."""
     docker_config: pulumi.Input[str] | None = None
     """Folder with a docker `config.json` that holds the registry's credentials."""
+    signing_key: pulumi.Input[str] | None = None
+    """Private key that signs what is built: a file, or `env://NAME` of a variable. The state keeps this name alone."""
+    public_keys: pulumi.Input[list[str]] | None = None
+    """Files of public keys, relative to the project's folder; an image that none of them verifies is not used."""
 
 
 class ModelImage(pulumi.CustomResource):
@@ -54,6 +64,8 @@ class ModelImage(pulumi.CustomResource):
             "pull": args.pull,
             "repository": args.repository,
             "docker_config": args.docker_config,
+            "signing_key": args.signing_key,
+            "public_keys": args.public_keys,
         }
         outputs = (
             *("image", "runtime_image", "runtime", "digest", "inputs_hash", "parts", "parsed", "reason"),

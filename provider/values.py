@@ -78,3 +78,9 @@ class Fields:
         if value is None or is_unknown(value) or not isinstance(value.value, Mapping):
             return {}
         return {name: plain(one) for name, one in value.value.items()}
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return the texts in the list at `key`, empty where there is none."""
+        value = self.properties.get(key)
+        found = None if value is None or is_unknown(value) else plain(value)
+        return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()

@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import CheckFailure
 
 from model_build import inputs as build_inputs
 from model_build import recipe as recipes
 from model_build import runtimes
-from model_build.errors import BuildError
+from model_build.errors import BuildError, SignatureError
 from model_build.oci.reference import HOST, REPOSITORY
+from provider.trust import Trust
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
 REQUIRED = ("recipe", "base", "push", "repository")
-OPTIONAL = ("pull", "dockerConfig")
-DERIVED = ("inputsHash", "parts", "parsed", "reason", "runtime")
+OPTIONAL = ("pull", "dockerConfig", "signingKey", "publicKeys")
+# Where a key lies differs from machine to machine; which keys count does not.
+PLACES_OF_KEYS = ("signingKey", "publicKeys")
+OF_INPUTS = ("inputsHash", "parts", "parsed", "reason", "runtime")
+DERIVED = (*OF_INPUTS, "trusts")
 DECIDING = ("recipe", "base")
 FIRST = "first build"
 
@@ -41,6 +46,8 @@ class Wanted:
     # What a resource that was read anew does not know, and never needs: its image is there.
     packaging: str = "baked"
     platform: str = "linux/amd64"
+    signing_key: str | None = None
+    public_keys: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, properties: Properties) -> Wanted | None:
@@ -59,6 +66,8 @@ class Wanted:
             inputs_hash=fields.text("inputsHash") or "",
             packaging=fields.mapping("runtime").get("packaging", "baked"),
             platform=next(iter(fields.mapping("parsed").get("platforms", ())), "linux/amd64"),
+            signing_key=fields.text("signingKey") or None,
+            public_keys=fields.texts("publicKeys"),
         )
 
     @property
@@ -95,11 +104,23 @@ def failures(properties: Properties) -> list[CheckFailure]:
         if key not in properties or properties[key].value in (None, "")
     ]
     bad = ((key, _misshapen(key, properties)) for key in known if key in properties)
-    return found + [CheckFailure(key, reason) for key, reason in bad if reason]
+    found += [CheckFailure(key, reason) for key, reason in bad if reason]
+    if not found and Fields(properties).text("signingKey") and not _lists(properties, "publicKeys"):
+        reason = "signingKey: is given without publicKeys; add publicKeys, a list that holds its public half"
+        found.append(CheckFailure("signingKey", reason))
+    return found
+
+
+def _lists(properties: Properties, key: str) -> bool:
+    return key in properties and (is_unknown(properties[key]) or bool(Fields(properties).texts(key)))
 
 
 def _misshapen(key: str, properties: Properties) -> str | None:
     value = properties[key]
+    if key in PLACES_OF_KEYS and not is_unknown(value) and "PRIVATE KEY" in str(plain(value)):
+        return f"{key}: is a private key itself, which the state would keep; name its file, or env://NAME"
+    if key == "publicKeys":
+        return _misshapen_list(value)
     if value.value in (None, "") or is_unknown(value):
         return None
     if not isinstance(value.value, str):
@@ -110,10 +131,20 @@ def _misshapen(key: str, properties: Properties) -> str | None:
     return None if form.fullmatch(value.value) else f"{key}: {value.value!r} must be {limit}"
 
 
+def _misshapen_list(value: PropertyValue) -> str | None:
+    if value.value is None or is_unknown(value):
+        return None
+    found = plain(value)
+    if isinstance(found, list) and all(isinstance(one, str) and one for one in found):
+        return None
+    return f"publicKeys: {found!r} is no list of texts; list the files of public keys, as [keys/release.pub]"
+
+
 def derive(properties: Properties, previous: Properties, project: Path) -> Properties:
     """Return the inputs' hash and parts, the recipe, what changed since `previous`, the server; raises BuildError."""
+    trusts = _trusts(properties, project)
     if any(is_unknown(properties[key]) for key in DECIDING if key in properties):
-        return dict.fromkeys(DERIVED, unknown())
+        return {**dict.fromkeys(OF_INPUTS, unknown()), **trusts}
     fields, before = Fields(properties), Fields(previous)
     recipe = Path(fields.text("recipe") or "")
     located = _located(recipe, project)
@@ -127,7 +158,17 @@ def derive(properties: Properties, previous: Properties, project: Path) -> Prope
         reason = FIRST
     derived = {"inputsHash": found.hash, "parts": found.parts, "parsed": found.recipe, "reason": reason}
     derived["runtime"] = runtimes.of(parsed).told(parsed.packaging)
-    return {key: wrap(value) for key, value in derived.items()}
+    return {**{key: wrap(value) for key, value in derived.items()}, **trusts}
+
+
+def _trusts(properties: Properties, project: Path) -> Properties:
+    """Return the fingerprints of the public keys, and nothing where none are named."""
+    keys = properties.get("publicKeys")
+    if keys is not None and is_unknown(keys):
+        return {"trusts": unknown()}
+    named = Fields(properties).texts("publicKeys")
+    fingerprints = [key.fingerprint for key in Trust(named, None, project).public_keys()]
+    return {"trusts": wrap(fingerprints)} if fingerprints else {}
 
 
 def _located(recipe: Path, project: Path) -> Path:
@@ -138,4 +179,6 @@ def _located(recipe: Path, project: Path) -> Path:
 def failure_of(error: BuildError) -> CheckFailure:
     """Return the check failure for an error of model_build."""
     message = str(error)
+    if isinstance(error, SignatureError):
+        return CheckFailure("publicKeys", f"publicKeys: {message}")
     return CheckFailure("base" if message.startswith("base:") else "recipe", message)

@@ -126,10 +126,23 @@ def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says
         ({"cluster": {"kubeconfig": "~/k"}}, "modelstack: cluster names a kubeconfig but modelstack:registry is mis"),
         ({**OWN_CLUSTER, "base": ""}, "modelstack: cluster names a kubeconfig but modelstack:base is missing"),
         ({"registry": {"pull": "mirror.example"}}, "modelstack:registry.push: is missing"),
+        ({"registry": {"push": "r.example", "prefix": "Review"}}, "modelstack:registry.prefix: 'Review': "),
+        (
+            {"registry": {"push": "r.example", "signingKey": "a.key"}},
+            "modelstack:registry: names a signingKey without publicKeys; add `publicKeys`",
+        ),
+        ({"registry": {"push": "r.example", "publicKeys": "a.pub"}}, "modelstack:registry.publicKeys: 'a.pub': "),
     ],
 )
 def test_a_wrong_value_names_key_value_and_limit(config: dict[str, Any], says: str) -> None:
     assert refused(**config).startswith(says)
+
+
+def test_a_private_key_in_place_of_its_name_is_refused_and_not_repeated() -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nsecret"  # pragma: allowlist secret
+    said = refused(registry={"push": "r.example", "signingKey": pem, "publicKeys": ["a.pub"]})
+    assert said.startswith("modelstack:registry.signingKey: is a private key itself")
+    assert "secret" not in said
 
 
 def test_a_model_name_that_is_no_label_is_refused() -> None:
@@ -156,8 +169,14 @@ def embedded(tmp_path: Path, **changes: Any) -> dict[str, str]:
 
 def test_without_a_kubeconfig_the_embedded_platform_is_the_place(tmp_path: Path) -> None:
     found = place.find(load(), embedded(tmp_path))
-    assert (found.kubeconfig, found.push, found.context) == ("/data/test/kubeconfig", "127.0.0.1:7401", None)
+    assert (found.kubeconfig, found.registry.push, found.context) == ("/data/test/kubeconfig", "127.0.0.1:7401", None)
     assert found.exposure == ExposureSettings(type="NodePort", host="127.0.0.1")
+
+
+def test_keys_and_prefix_reach_the_registry(tmp_path: Path) -> None:
+    keys = {"signingKey": "env://KEY", "publicKeys": ["a.pub", "b.pub"]}
+    found = place.find(load(registry={"push": "r.example", "prefix": "review", **keys}), embedded(tmp_path)).registry
+    assert (found.prefix, found.signing_key, found.public_keys) == ("review", "env://KEY", ("a.pub", "b.pub"))
 
 
 def test_a_platform_that_is_not_up_names_the_command_and_the_other_way(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from model_build.errors import RegistryError
@@ -26,14 +27,26 @@ def attach(
     Where the registry has no referrers API it is listed under the fallback tag; of two that attach to one image
     in the same moment there, one may be lost.
     """
-    put_blob(registry, repository, _EMPTY_BODY)
-    blob = put_blob(registry, repository, content)
+    layer = Descriptor(media_type, digest_of(content), len(content))
+    return attach_layers(registry, repository, subject, artifact_type, [(layer, content)])
+
+
+def attach_layers(
+    registry: Registry,
+    repository: str,
+    subject: Descriptor,
+    artifact_type: str,
+    layers: Sequence[tuple[Descriptor, bytes]],
+) -> str:
+    """Attach one manifest of several layers to the image `subject`, as `attach` does one of one layer."""
+    for content in (_EMPTY_BODY, *(content for _, content in layers)):
+        put_blob(registry, repository, content)
     told = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": artifact_type,
         "config": Descriptor.of(_EMPTY_BODY, EMPTY).json(),
-        "layers": [Descriptor(media_type, blob.digest, blob.size).json()],
+        "layers": [layer.json() for layer, _ in layers],
         "subject": subject.json(),
     }
     body = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()

@@ -71,6 +71,13 @@ def test_an_image_is_made_of_the_recipe_and_the_platforms_base(dev: Run) -> None
     }
 
 
+def test_keys_and_prefix_of_the_registry_reach_every_image(program: Program) -> None:
+    registry = {"push": "127.0.0.1:7401", "prefix": "review", "signingKey": "env://KEY", "publicKeys": ["a.pub"]}
+    for name, inputs in program({"models": MODELS, "registry": registry}).of("ModelImage").items():
+        assert inputs["repository"] == f"review/{name}"
+        assert (inputs["signingKey"], inputs["publicKeys"]) == ("env://KEY", ["a.pub"])
+
+
 def test_two_stacks_ask_for_the_same_image(program: Program) -> None:
     assert program(stack="dev").of("ModelImage") == program(stack="test").of("ModelImage")
 

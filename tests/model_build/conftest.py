@@ -1,5 +1,6 @@
 """Repositories of the tests' registry, and small recipes."""
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ def registry(host: str) -> Registry:
 @pytest.fixture
 def repository(request: pytest.FixtureRequest) -> str:
     """A repository that no other test uses."""
-    return f"tests/{re.sub('[^a-z0-9]+', '-', request.node.name.lower())[:100].strip('-')}"
+    name = str(request.node.name)
+    readable = re.sub(r"[^a-z0-9]+", "-", name.lower())[:80].strip("-")
+    return f"tests/{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from model_build.places import ROOT
 
 HEAVY = {"numpy", "torch", "onnx", "onnxruntime", "sklearn", "tokenizers", "pulumi", "grpc", "urllib3", "rich"}
+HEAVY |= {"cryptography", "nacl", "cyclonedx"}
 SOURCES = sorted((ROOT / "model_build").rglob("*.py"))
 
 

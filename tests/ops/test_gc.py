@@ -33,6 +33,11 @@ def test_an_image_that_only_its_inputs_name_is_free(place: Repository) -> None:
     assert found[0].size > 0
 
 
+def test_a_runtime_image_that_no_stack_mounts_weights_into_is_free(place: Repository) -> None:
+    digest = push(place.host, place.name, "one", f"runtime-{'1' * 64}")
+    assert [one.digest for one in find(place, NONE)] == [digest]
+
+
 def test_an_image_that_a_stack_holds_stays(place: Repository) -> None:
     push(place.host, place.name, "one", INPUTS, f"{STACK_PREFIX}shop-dev-digits-12345678-previous-2")
     assert find(place, NONE) == []

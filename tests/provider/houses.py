@@ -28,7 +28,8 @@ if "PINNED" in os.environ:
     pulumi.export("pinned", pinned.reference)
 else:
     places = dict(base=os.environ["BASE"], push=os.environ["REGISTRY"], repository=os.environ["REPOSITORY"])
-    image = ModelImage("tiny", ModelImageArgs(recipe="tiny/recipe.yaml", **places))
+    keys = dict(signing_key=os.environ.get("SIGNING_KEY"), public_keys=os.environ.get("PUBLIC_KEYS", "").split())
+    image = ModelImage("tiny", ModelImageArgs(recipe="tiny/recipe.yaml", **places, **keys))
     pulumi.export("image", image.image)
     pulumi.export("metrics", image.metrics)
 """

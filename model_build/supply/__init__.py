@@ -1,0 +1,1 @@
+"""What lets another trust an image: who signed it, what it was made from, what lies in it."""

@@ -1,0 +1,28 @@
+"""What a build put into an image, as far as others want to know it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from model_build.inputs import Inputs
+from model_build.oci.reference import Reference
+from model_build.recipe import Recipe
+
+SBOM_TYPE = "application/vnd.cyclonedx+json"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One build: recipe, inputs, base, the artifact's folder, and each platform's folder of wheels that `lock` pins.
+
+    Without a lock the base is the server's own image, and nothing of ours runs in it.
+    """
+
+    recipe: Recipe
+    inputs: Inputs
+    base: Reference
+    artifact: Path
+    lock: str | None
+    wheels: Mapping[str, Path]
+    began: datetime
