@@ -62,7 +62,7 @@ def fit(
     waited = 0
     for epoch in range(1, params["epochs"] + 1):
         trained = _epoch(model, train, optimizer, generator, params=params, loss=loss)
-        held, accuracy = _evaluate(model, validation)
+        held, accuracy = _evaluate(model, validation, loss)
         schedule.step()
         _require_finite(key, epoch, trained, held, params["learning_rate"])
         curves.append({"epoch": epoch, "loss": trained, "validation_loss": held, "validation_accuracy": accuracy})
@@ -112,13 +112,16 @@ def _batches(split: tuple[Tensor, Tensor], size: int, generator: torch.Generator
             yield split[0][chosen], split[1][chosen]
 
 
-def _evaluate(model: nn.Module, split: tuple[Tensor, Tensor]) -> tuple[float, float]:
+def _evaluate(model: nn.Module, split: tuple[Tensor, Tensor], loss: Loss) -> tuple[float, float]:
+    """Return the loss that is trained, and the accuracy: a student that follows its teacher need not fit the labels."""
     model.eval()
-    inputs, labels = split
+    lost, right = 0.0, 0
     with torch.no_grad():
-        logits = torch.cat([model(part) for part in inputs.split(EVALUATE_AT_ONCE)])
-    loss = nn.functional.cross_entropy(logits, labels).item()
-    return loss, (logits.argmax(1) == labels).float().mean().item()
+        for inputs, labels in zip(*(part.split(EVALUATE_AT_ONCE) for part in split), strict=True):
+            lost += loss(model, inputs, labels).item() * len(labels)
+            right += int((model(inputs).argmax(1) == labels).sum())
+    count = len(split[1])
+    return lost / count, right / count
 
 
 def _require_finite(key: str, epoch: int, loss: float, held_loss: float, learning_rate: float) -> None:

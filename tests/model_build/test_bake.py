@@ -175,3 +175,14 @@ def test_every_source_of_the_server_is_in_its_layer() -> None:
     found = names(server(ROOT / "model_server").read())
     wanted = [path.relative_to(ROOT).as_posix() for path in source_files(ROOT / "model_server")]
     assert set(wanted) <= {name.removeprefix("opt/modelstack/server/") for name in found}
+
+
+def pins(lock: str) -> dict[str, str]:
+    lines = (ROOT / lock).read_text().splitlines()
+    return dict(line.split(" ")[0].split("==") for line in lines if "==" in line and not line.startswith("#"))
+
+
+def test_the_server_has_the_same_wheels_on_a_gpu_besides_onnxruntime_and_cuda() -> None:
+    cpu, gpu = pins(LOCKS["cpu"]), pins(LOCKS["gpu"])
+    assert cpu.items() - gpu.items() == {("onnxruntime", cpu["onnxruntime"])}
+    assert all(name == "onnxruntime-gpu" or name.startswith("nvidia-") for name in gpu.keys() - cpu.keys())

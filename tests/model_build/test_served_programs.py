@@ -149,16 +149,7 @@ def test_weights_are_looked_through_and_served_from_where_they_lie(words: House)
 
 def test_weights_are_pushed_as_an_image_of_themselves_for_the_servers_own_image(words: House, host: str) -> None:
     base, to = push_base(host), f"{host}/tests/words"
-    command: list[str | Path] = [
-        "build",
-        "--json",
-        "--recipe",
-        words.folder / "recipe.yaml",
-        "--push",
-        to,
-        "--base",
-        base,
-    ]
+    command = ["build", "--json", "--recipe", str(words.folder / "recipe.yaml"), "--push", to, "--base", base]
     done = words.python("-m", "model_build", *command)
     assert done.returncode == 0, done.stdout
     result = json.loads(done.stdout.splitlines()[-1])
