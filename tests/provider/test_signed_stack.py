@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from model_build.supply.commands import verified
+from model_build.supply.contents import SBOM_TYPE
 from model_build.supply.keys import PASSPHRASE, make_pair
 from tests.provider.conftest import RECIPE
 from tests.provider.houses import House, house, shared_house
@@ -38,7 +43,12 @@ def public(folder: Path) -> str:
 def test_up_signs_what_it_builds_and_tells_how_it_was_built(house: House, built: Stack) -> None:
     told = verified(built.outputs()["image"], [public(house.project.folder)], None)
     assert told.provenance is not None
-    assert told.bill is not None
+    (bill,) = told.verified.subject.attached(SBOM_TYPE)
+    assert told.bill == f"sha256:{hashlib.sha256(bill).hexdigest()}"
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.decode()) is None
+    named = {one["name"]: one for one in json.loads(bill)["components"]}
+    assert named.keys() >= {"onnxruntime", "numpy", "model_server", "tiny", f"{house.host}/tests/base"}
+    assert named["starlette"]["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]
 
 
 def test_neither_key_nor_passphrase_is_in_the_state(house: House, built: Stack) -> None:
