@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+POLL_SECONDS = 0.005
 
 
 class FailedError(Exception):
@@ -36,14 +39,24 @@ def run(command: Sequence[str | Path], environment: dict[str, str] | None = None
             stdout=said,
             stderr=subprocess.STDOUT,
         )
-        _, status, used = os.wait4(process.pid, 0)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _high_water(process.pid))
+            time.sleep(POLL_SECONDS)
         seconds = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines() or ["no message"]
             raise FailedError(f"{Path(command[0]).name}: {lines[-1][:300]}")
-    return Run(seconds, used.ru_maxrss * 1024)
+    return Run(seconds, peak)
+
+
+def _high_water(pid: int) -> int:
+    # The kernel's figure for a child that ended counts what its parent had when it was begun.
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) * 1024
+    return 0
 
 
 def emptied(data: Path) -> None:

@@ -6,7 +6,9 @@ The requests are those of the OCI distribution specification 1.1, "Pushing blobs
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +20,8 @@ from model_build.oci.uploads import Place
 if TYPE_CHECKING:
     from model_build.oci.registry import Registry
 
+# Chunks that may wait for the hash while later ones are sent.
+HASHED_BESIDE = 4
 LARGEST_PIECE = 64 * 1024 * 1024
 SMALLEST_PIECE = 1024 * 1024
 
@@ -59,19 +63,25 @@ def put_blob(registry: Registry, repository: str, body: bytes) -> Descriptor:
 
 @dataclass
 class _Read:
-    """Content that is hashed as it is read, unless its digest is known: each byte once however often it is sent."""
+    """Content that is hashed while it is sent, unless its digest is known: each byte once however often it is sent."""
 
     content: Content
+    beside: ThreadPoolExecutor
     known: str | None = None
     reached: int = 0
     found: hashlib._Hash = field(default_factory=hashlib.sha256)
+    waiting: deque[Future[None]] = field(default_factory=deque)
 
     @property
     def digest(self) -> str | None:
         """The digest: where it was not known, once the last byte was read."""
         if self.known:
             return self.known
-        return f"sha256:{self.found.hexdigest()}" if self.reached == self.content.size else None
+        if self.reached != self.content.size:
+            return None
+        while self.waiting:
+            self.waiting.popleft().result()
+        return f"sha256:{self.found.hexdigest()}"
 
     def between(self, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes from `start` to before `end`."""
@@ -79,13 +89,19 @@ class _Read:
         for chunk in self.content.open(start):
             part = chunk if at + len(chunk) <= end else chunk[: end - at]
             if at + len(part) > self.reached:
-                if not self.known:
-                    self.found.update(memoryview(part)[self.reached - at :])
+                self._hash(memoryview(part)[self.reached - at :])
                 self.reached = at + len(part)
             yield part
             at += len(part)
             if at == end < self.content.size:
                 return
+
+    def _hash(self, part: memoryview) -> None:
+        if self.known:
+            return
+        self.waiting.append(self.beside.submit(self.found.update, part))
+        if len(self.waiting) > HASHED_BESIDE:
+            self.waiting.popleft().result()
 
 
 @dataclass(frozen=True)
@@ -118,11 +134,13 @@ class Upload:
     piece: int | None = None
     read: _Read = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.read = _Read(self.content, self.digest)
-
     def run(self) -> str:
         """Send what the registry has not got and return the digest; raises RegistryError after bounded tries."""
+        with ThreadPoolExecutor(1) as beside:
+            self.read = _Read(self.content, beside, self.digest)
+            return self._run()
+
+    def _run(self) -> str:
         return self.registry.uploads.again(self._try, lambda: self.place.offset // CHUNK if self.place else 0)
 
     def _try(self) -> str:
