@@ -20,7 +20,7 @@ from model_build.events import Reporter, Sink
 from model_build.inputs import Inputs
 from model_build.oci.image import Base
 from model_build.oci.memory import Memory
-from model_build.places import cache_root
+from model_build.places import ROOT, cache_root
 from model_build.publish import PAGE_TYPE, REPORT_TYPE, Destination, publish
 from model_build.recipe import Recipe
 from model_build.supply.attestations import Attestations
@@ -93,8 +93,9 @@ class _Target:
     def attestations(self, parts: Parts, store: StepStore) -> Attestations:
         """Return what goes beside the image of `parts`, whose wheels `store` holds."""
         wheels = {platform: lay_out(platform, store, lambda: None) for platform in self.bases}
-        base = self.destination.base
-        return Attestations(Contents(self.recipe, parts.inputs, base, parts.artifact, wheels, self.began), self.key)
+        base, server = self.destination.base, ROOT / "model_server"
+        contents = Contents(self.recipe, parts.inputs, base, parts.artifact, server, wheels, self.began)
+        return Attestations(contents, self.key)
 
 
 def _image(

@@ -7,6 +7,7 @@ from model_build import recipe as recipes
 from model_build.inputs import compute
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
+from model_build.places import ROOT
 from model_build.supply.contents import Contents
 from model_build.supply.keys import PrivateKey, make_pair, private_key
 from model_build.supply.subject import Subject
@@ -42,4 +43,5 @@ def some_contents(recipe: Path, folder: Path) -> Contents:
     base = Reference("127.0.0.1:1", "tests/base", digest=BASE_DIGEST)
     inputs = compute(recipe, str(base))
     began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    return Contents(recipes.load(recipe), inputs, base, artifact, {"linux/amd64": folder / "wheels"}, began)
+    wheels = {"linux/amd64": folder / "wheels"}
+    return Contents(recipes.load(recipe), inputs, base, artifact, ROOT / "model_server", wheels, began)

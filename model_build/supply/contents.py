@@ -14,11 +14,12 @@ SBOM_TYPE = "application/vnd.cyclonedx+json"
 
 @dataclass(frozen=True)
 class Contents:
-    """One build: recipe, inputs, base, the artifact's folder, and the wheels' folder of each platform."""
+    """One build: recipe, inputs, base, the artifact's folder, the server's sources if any, each platform's wheels."""
 
     recipe: Recipe
     inputs: Inputs
     base: Reference
     artifact: Path
+    server: Path | None
     wheels: Mapping[str, Path]
     began: datetime

@@ -42,7 +42,8 @@ def bill(contents: Contents, image: Reference, digest: str) -> bytes:
 def _parts(contents: Contents) -> Iterator[Component]:
     yield _image(contents.base, contents.base.digest or "")
     yield from _wheels(contents.wheels.values())
-    yield _server(ROOT / "model_server")
+    if contents.server is not None:
+        yield _server(contents.server)
     yield _model(contents)
     yield from (_data(contents, number) for number in range(len(contents.recipe.sources)))
 
