@@ -102,8 +102,7 @@ class Uploads:
             headers["Content-Range"] = f"{span.start}-{span.end - 1}"
         request = self._of_place("PATCH", repository, place.url, headers, span)
         answer = self._exchange.transport.once(request)
-        if answer.status in (413, 416):
-            raise self._too_much(request, answer)
+        self._require_taken(request, answer)
         self._exchange.expect(request, answer, 202, 204)
         return Place(self._location(request, answer), span.end, place.least)
 
@@ -112,13 +111,18 @@ class Uploads:
         url = f"{place.url}{'&' if '?' in place.url else '?'}{urlencode({'digest': digest})}"
         request = self._of_place("PUT", repository, url, {"Content-Type": "application/octet-stream"}, span)
         answer = self._exchange.transport.once(request)
-        if answer.status == 413:
-            raise self._too_much(request, answer)
+        self._require_taken(request, answer)
         self._exchange.expect(request, answer, 201)
 
-    def _too_much(self, request: Request, answer: urllib3.BaseHTTPResponse) -> PassingError:
-        fault = self._exchange.fault(request, f"was answered with {answer.status}", "allow larger bodies")
-        return PassingError(fault, None)
+    def _require_taken(self, request: Request, answer: urllib3.BaseHTTPResponse) -> None:
+        """Raise PassingError for what another try may get past: less at a time, or from where the upload is by now.
+
+        A request that was cut off may still be worked on, and ends the upload while the next one asks for it.
+        """
+        remedy = {404: "see the registry's log", 413: "allow larger bodies", 416: "see the registry's log"}
+        if answer.status in remedy:
+            what = f"was answered with {answer.status}"
+            raise PassingError(self._exchange.fault(request, what, remedy[answer.status]), None)
 
     def _of_place(
         self, method: str, repository: str, url: str, headers: dict[str, str] | None = None, span: Sent | None = None

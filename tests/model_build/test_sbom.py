@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,12 @@ def test_hashes_of_a_lock_belong_to_the_package_above_them() -> None:
     lock = f"A_b.c==1 \\\n    --hash=sha256:{one} \\\n    --hash=sha256:{two}\n    # via x\n"
     lock += f"d==2 ; sys_platform == 'linux' \\\n    --hash=sha256:{two}\n"
     assert locked_hashes(lock) == {"a-b-c": (one, two), "d": (two,)}
+
+
+def test_an_image_of_another_server_has_neither_wheels_nor_server_of_ours(recipe: Path, tmp_path: Path) -> None:
+    whole = some_contents(recipe, tmp_path)
+    told = json.loads(bill(replace(whole, lock=None, wheels={}), IMAGE, DIGEST))
+    types = {one["name"]: one["type"] for one in told["components"]}
+    assert "model_server" not in types
+    assert not [name for name, kind in types.items() if kind == "library"]
+    assert [kind for kind in types.values() if kind == "machine-learning-model"]
