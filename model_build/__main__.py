@@ -139,7 +139,7 @@ def _verify(options: argparse.Namespace, _: Sink) -> int:
 
     recipe, base = options.recipe, options.base
     inputs = build_inputs.compute(recipe, base).hash if recipe is not None else options.inputs
-    found = commands.verified(options.image, options.trusted, inputs)
+    found = commands.verified(options.image, options.trusted, inputs, blobs=options.blobs)
     print(json.dumps(found.values()) if options.json else "\n".join(found.lines()))
     return 0
 

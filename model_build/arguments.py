@@ -118,6 +118,7 @@ def _verify(commands: _Commands) -> None:
     wanted.add_argument("--inputs", metavar="HASH", type=_hash, help="the inputs hash that it must be signed for")
     wanted.add_argument("--recipe", metavar="PATH", type=Path, help="the same, computed of a recipe and --base")
     made.add_argument("--base", metavar="REF", help="base image of --recipe, NAME@sha256:<64 hex digits>")
+    made.add_argument("--blobs", action="store_true", help="read every byte back, and hold it to its digest")
 
 
 def _sign(commands: _Commands) -> None:

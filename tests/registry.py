@@ -5,13 +5,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from local.alone import free_port, running_registry
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.push import push as push_image
 from model_build.oci.registry import Registry
 
-__all__ = ["Gate", "free_port", "gate", "push", "push_base", "running_registry"]
+__all__ = ["Gate", "flip", "free_port", "gate", "push", "push_base", "running_registry"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ def _carry(source: socket.socket, target: socket.socket, made: Gate | None) -> N
                 made.opened.wait()
             target.sendall(chunk)
         target.shutdown(socket.SHUT_WR)
+
+
+def flip(folder: Path, digest: str) -> None:
+    """Turn a byte over in the middle of a blob that a registry keeps below `folder`."""
+    (blob,) = folder.rglob(f"blobs/sha256/*/{digest.removeprefix('sha256:')}/data")
+    content = bytearray(blob.read_bytes())
+    content[len(content) // 2] ^= 1
+    blob.write_bytes(content)
 
 
 def push_base(host: str) -> str:

@@ -4,8 +4,10 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from local.alone import free_port
 from local.build import Module, binaries, build, go_version
@@ -15,6 +17,7 @@ from model_build.places import cache_root
 from tests.waiting import until
 
 DEBIAN = RootSpec("registry-tools", packages=("skopeo", "umoci", "docker-registry"))
+DOCKER = RootSpec("docker", packages=("docker.io", "containerd", "runc", "iptables"))
 # Debian's 2.8, whose configuration is that of Distribution.
 OLDER = """\
 version: 0.1
@@ -82,4 +85,43 @@ def _listens(host: str) -> bool:
     name, _, port = host.partition(":")
     with contextlib.suppress(OSError), socket.create_connection((name, int(port)), 1):
         return True
+    return False
+
+
+@contextlib.contextmanager
+def docker_daemon(folder: Path) -> Iterator[Callable[..., str]]:
+    """Yield what runs `docker` against a daemon of its own; skips the test, with the reason, where none starts."""
+    tree = root(DOCKER, cache_root(), Steps())
+    libraries = [path for path in (tree / "usr/lib/x86_64-linux-gnu", tree / "lib/x86_64-linux-gnu") if path.is_dir()]
+    programs = os.pathsep.join([str(tree / "usr/bin"), str(tree / "usr/sbin"), os.environ["PATH"]])
+    own = os.environ | {"LD_LIBRARY_PATH": ":".join(map(str, libraries)), "PATH": programs, "HOME": str(folder)}
+    host = ("--host", f"unix://{folder / 'docker.sock'}")
+
+    def docker(*arguments: str) -> str:
+        command: list[str | Path] = [tree / "usr/bin/docker", *host, *arguments]
+        done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"docker {arguments}: {done.stderr}"
+        return done.stdout
+
+    serving: list[str | Path] = [
+        *(tree / "usr/sbin/dockerd", *host, "--data-root", folder / "data", "--exec-root", folder / "run"),
+        *("--pidfile", folder / "docker.pid", "--iptables=false", "--ip6tables=false", "--bridge=none"),
+    ]
+    with (folder / "docker.log").open("wb") as log:
+        daemon = subprocess.Popen(serving, env=own, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        with contextlib.suppress(AssertionError):
+            until(lambda: daemon.poll() is not None or _answers(docker), "the docker daemon answers")
+        if not _answers(docker):
+            lines = (folder / "docker.log").read_text(errors="replace").strip().splitlines() or ["no message"]
+            pytest.skip(f"no docker daemon starts here: {lines[-1][:300]}")
+        yield docker
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+def _answers(docker: Callable[..., str]) -> bool:
+    with contextlib.suppress(AssertionError):
+        return bool(docker("info"))
     return False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_build.oci.credentials import docker_folder
+from model_build.oci.readback import read_back
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
 from model_build.supply.contents import SBOM_TYPE
@@ -24,15 +25,16 @@ class Told:
     verified: Verified
     provenance: Provenance | None
     bill: str | None
+    read: int | None = None
 
     @classmethod
-    def of(cls, verified: Verified) -> "Told":
-        """Look up what else the key vouches for."""
+    def of(cls, verified: Verified, read: int | None = None) -> "Told":
+        """Look up what else the key vouches for; `read` bytes were held to their digests."""
         found = provenance(verified)
         attached = verified.subject.attached(SBOM_TYPE) if found else ()
         named = (content for content in attached if found and found.names(SBOM_TYPE, content))
         digests = (f"sha256:{hashlib.sha256(content).hexdigest()}" for content in named)
-        return cls(verified, found, next(digests, None))
+        return cls(verified, found, next(digests, None), read)
 
     def values(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -43,6 +45,7 @@ class Told:
             "inputs": self.verified.inputs,
             "provenance": {"builder": built.builder, "began": built.began, "ended": built.ended} if built else None,
             "sbom": self.bill,
+            "bytes_read": self.read,
         }
 
     def lines(self) -> list[str]:
@@ -55,13 +58,18 @@ class Told:
             f"inputs   {self.verified.inputs or 'not signed'}",
             f"built    {when}",
             f"sbom     {self.bill or 'none that this key vouches for'}",
+            *([] if self.read is None else [f"bytes    {self.read / 1e6:.1f} MB, each as its digest says"]),
         ]
 
 
-def verified(image: str, trusted: Sequence[str], inputs: str | None) -> Told:
-    """Return what one of the keys that `trusted` names says of `image`; raises SignatureError, RegistryError."""
-    keys = _public(trusted)
-    return Told.of(verify(_subject(image), keys, inputs))
+def verified(image: str, trusted: Sequence[str], inputs: str | None, *, blobs: bool = False) -> Told:
+    """Return what one of the keys that `trusted` names says of `image`; raises SignatureError, RegistryError.
+
+    With `blobs` the registry must still have every byte of it as its digest says.
+    """
+    found = verify(_subject(image), _public(trusted), inputs)
+    subject = found.subject
+    return Told.of(found, read_back(subject.registry, subject.repository, subject.digest) if blobs else None)
 
 
 def signed_again(image: str, key: str, trusted: Sequence[str]) -> Told:

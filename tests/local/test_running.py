@@ -13,10 +13,15 @@ import pytest
 from local import health, node
 from local.instance import Instance, locate
 from local.parts import parts
+from model_build.oci.image import Image, ImageConfig
+from model_build.oci.layer import entries_layer
+from model_build.oci.push import push
 from model_build.oci.registry import Registry
+from model_build.oci.tar import Entry
 from model_build.oci.upload import put_blob
 from tests.conftest import PROJECT, Platform
 from tests.local.inside import in_node, kubectl
+from tests.registry import flip
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -214,6 +219,27 @@ def test_collect_drops_blobs_that_no_manifest_names_and_keeps_the_images(
         found = registry.get(repository, manifest)
         assert found
         assert all(registry.has_blob(repository, layer["digest"]) for layer in found.parsed["layers"])
+
+
+def test_a_node_refuses_an_image_in_which_a_byte_was_turned_over_in_storage(
+    platform: Platform, instance: Instance
+) -> None:
+    registry = Registry(instance.registry)
+    image = Image("linux/amd64", (entries_layer([Entry("weights", b"weights" * 1000)]),), ImageConfig(user="1:1"))
+    push(image, registry, "modelstack/flipped", ["v1"])
+    flip(Path(platform.environment["MODELSTACK_DATA"], instance.name, "volumes"), image.layers[0].digest)
+    reference = f"{instance.registry}/modelstack/flipped@{image.digest}"
+    cluster = kubectl(instance)
+    cluster.run("run", "flipped", f"--image={reference}", "--restart=Never", "--command", "--", "/weights")
+    try:
+        told = ("get", "events", "--field-selector=involvedObject.name=flipped", "-o=jsonpath={.items[*].message}")
+        until(lambda: "Failed to pull image" in cluster.run(*told), "the node says that it cannot pull")
+        said = cluster.run(*told)
+    finally:
+        cluster.run("delete", "pod", "flipped", "--now")
+        registry.delete("modelstack/flipped", image.digest)
+    assert "failed" in said
+    assert image.layers[0].digest.removeprefix("sha256:") in said or "digest" in said, said
 
 
 def test_env_makes_a_bare_pulumi_the_one_built_here_with_its_state_in_the_instance(

@@ -22,7 +22,7 @@ from model_build.oci.reference import Reference
 from model_build.oci.referrers import attach, attached, referrers
 from model_build.oci.registry import Registry
 from model_build.oci.tar import Entry
-from tests.tools import debian, memory_registry, older_registry, program
+from tests.tools import debian, docker_daemon, memory_registry, older_registry, program
 
 PLATFORM = "linux/amd64"
 BIG = 3_000_000
@@ -144,6 +144,19 @@ def test_skopeo_copies_the_image_and_umoci_unpacks_it(
     found = (files / "bin/run").stat()
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o755, 65532, 65532)
     assert json.loads((tmp_path / "bundle/config.json").read_text())["process"]["args"] == ["/bin/run"]
+
+
+def test_docker_pulls_the_image_and_runs_it(
+    host: str, repository: str, crane: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Runs any program that needs nothing beside it; skipped, with the reason, where no daemon starts."""
+    layers = entries_layer([Entry("bin/program", crane, mode=0o755)]), entries_layer([Entry("note", b"small")])
+    image = Image(PLATFORM, layers, ImageConfig(user="65532:65532", entrypoint=("/bin/program",), cmd=("version",)))
+    push(image, Registry(host), repository, ["v1"])
+    with docker_daemon(tmp_path_factory.mktemp("docker")) as docker:
+        docker("pull", f"{host}/{repository}@{image.digest}")
+        said = docker("run", "--rm", "--network=none", f"{host}/{repository}@{image.digest}")
+    assert said.strip() == CRANE.version
 
 
 # The client builds on everything but these: it lists referrers under a tag where a registry has no API for them, and

@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 
 from model_build.inputs import compute
+from model_build.oci.image import Image, ImageConfig
+from model_build.oci.layer import entries_layer
+from model_build.oci.push import push
+from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
+from model_build.oci.tar import Entry
 from model_build.places import ROOT
 from model_build.supply.keys import make_pair
 from model_build.supply.sign import sign
 from model_build.supply.subject import Subject
-from tests.registry import free_port
+from tests.registry import flip, free_port, running_registry
 from tests.signing import BASE_DIGEST, INPUTS, OTHER_INPUTS, a_key, an_image
 
 
@@ -50,6 +55,26 @@ def test_people_get_a_line_each(image: Subject, public: Path) -> None:
     assert code == 0
     assert said.splitlines()[0] == f"image    {image}"
     assert f"inputs   {INPUTS}" in said
+
+
+def test_every_byte_of_an_image_is_read_back_where_that_is_asked(image: Subject, public: Path) -> None:
+    code, said = command("verify", str(image), "--key", public, "--blobs", "--json")
+    assert code == 0
+    assert json.loads(said)["bytes_read"] > 100
+
+
+def test_a_flipped_byte_in_the_registrys_storage_is_found(tmp_path: Path) -> None:
+    with running_registry(tmp_path / "registry") as host:
+        image = Image("linux/amd64", (entries_layer([Entry("weights", b"weights" * 100)]),), ImageConfig(user="1:1"))
+        registry = Registry(host)
+        push(image, registry, "a", ["v1"])
+        sign(Subject.of(registry, Reference(host, "a", digest=image.digest)), a_key(tmp_path, "release"), INPUTS)
+        flip(tmp_path / "registry", image.layers[0].digest)
+        code, said = command("verify", f"{host}/a:v1", "--key", tmp_path / "release.pub", "--blobs", "--json")
+        event = json.loads(said)
+        assert (code, event["kind"]) == (6, "registry")
+        assert f"blobs/{image.layers[0].digest} gave bytes of sha256:" in event["message"]
+        assert command("verify", f"{host}/a:v1", "--key", tmp_path / "release.pub")[0] == 0
 
 
 @pytest.mark.parametrize("asked", [["--inputs", OTHER_INPUTS], []])
