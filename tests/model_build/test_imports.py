@@ -57,6 +57,15 @@ def test_inspecting_a_recipe_loads_nothing_heavy() -> None:
     assert loaded(f"from model_build.__main__ import main; main(['inspect', '--json', '--recipe', {recipe!r}])") == []
 
 
+@pytest.mark.parametrize("package", ["model_build", "model_server"])
+def test_onnxruntime_is_kept_from_telling_its_makers_of_a_start(package: str) -> None:
+    code = f"import os, {package}; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
 def loaded(code: str) -> list[str]:
     """Return the heavy modules that `code` loads in a fresh interpreter."""
     tell = f"; import sys, json; print(json.dumps(sorted({HEAVY!r} & set(sys.modules))))"
