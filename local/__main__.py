@@ -11,8 +11,12 @@ def main() -> int:
         # Before anything else is imported: half of it exists on Linux alone.
         print(f"error: system: {sys.platform} is not linux; {OTHERWISE}", file=sys.stderr)
         return 3
-    from local.cli import run  # noqa: PLC0415
-
+    try:
+        from local.cli import run  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        said = f"python: {sys.executable} has no {error.name}; run `.venv/bin/python -m local`, after `make venv`"
+        print(f"error: {said}", file=sys.stderr)
+        return 3
     return run(sys.argv[1:])
 
 

@@ -13,9 +13,11 @@ from types import FrameType
 from model_build import collect, compare, scaffold
 from model_build import inputs as build_inputs
 from model_build.arguments import parse
-from model_build.errors import BuildError, CancelledError, DataError, one_line
+from model_build.errors import EXIT_CODES, BuildError, CancelledError, DataError, one_line
 from model_build.events import Sink, sink_for
 from model_build.places import cache_root
+
+BUILD_PYTHON = "run `.venv-build/bin/python -m model_build`, which `python -m model_build.environment` makes"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BuildError as error:
         sink.error(error.kind, str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        sink.error("environment", f"python: {sys.executable} has no {error.name}; {BUILD_PYTHON}")
+        return EXIT_CODES["environment"]
     except Exception as error:
         sink.error("internal", one_line(f"{type(error).__name__}: {error}; run again, then report it"))
         return 1

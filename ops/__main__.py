@@ -5,7 +5,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ops import gc, predict, recover, stack
+try:
+    from ops import gc, predict, recover, stack
+except ModuleNotFoundError as error:
+    sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
 
 
 @dataclass(frozen=True, slots=True)
