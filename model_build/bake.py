@@ -4,7 +4,7 @@
 alone, which a pod mounts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from model_build.events import Reporter
 from model_build.hashing import source_files
 from model_build.inputs import Inputs
 from model_build.oci.image import Base, Draft, ImageConfig
-from model_build.oci.layer import OWN_LAYER_BYTES, Contents, folder_contents
+from model_build.oci.layer import Contents, folder_contents, packed
 from model_build.oci.tar import NOBODY, Entry
 from model_build.places import ROOT
 from model_build.runtimes.onnxruntime import HOME
@@ -86,15 +86,6 @@ def server_contents(runtime: Runtime, platform: str, store: StepStore, reporter:
 def weights_contents(parts: Parts) -> tuple[Contents, ...]:
     """Return the artifact as the server wants it: a bundle of small files, and each large one by itself."""
     return packed(parts.runtime.layout(parts.artifact))
-
-
-def packed(entries: Iterable[Entry], own_layer_bytes: int = OWN_LAYER_BYTES) -> tuple[Contents, ...]:
-    """Return a bundle of the small entries, then each of `own_layer_bytes` or more by itself."""
-    small: list[Entry] = []
-    large: list[Entry] = []
-    for entry in sorted(entries, key=lambda one: one.name):
-        (large if entry.size >= own_layer_bytes else small).append(entry)
-    return (Contents.of(small), *(Contents.of([entry]) for entry in large))
 
 
 def server(sources: Path) -> Contents:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_build import data, npz, packaging, pipeline, recipe, report, runtimes, weights
+from model_build import data, npz, packaging, pipeline, report, runtimes, weights
 from model_build import inputs as build_inputs
 from model_build.artifact import OUTPUTS
 from model_build.bake import Parts
@@ -41,8 +41,8 @@ class Order:
 
 def build(order: Order, sink: Sink) -> dict[str, Any]:
     """Build and return the result event's content; raises a BuildError that says what stopped it."""
-    parsed = recipe.load(order.recipe)
     inputs = build_inputs.compute(order.recipe, order.base)
+    parsed = inputs.parsed
     store = StepStore(cache_root())
     store.sweep()
     began = datetime.now(UTC)
@@ -183,12 +183,13 @@ def held_out(path: Path, sink: Sink) -> Mapping[str, NDArray[Any]]:
 
     That is a label each (`labels`), or where nothing is labelled what the fp32 source answers (`wanted`).
     """
-    parsed = recipe.load(path)
+    decided = build_inputs.compute(path, None)
+    parsed = decided.parsed
     if parsed.task == GENERATION:
         raise RecipeError(f"{path}: task: generation has no held-out split; name a recipe with gates")
     store = StepStore(cache_root())
     store.sweep()
-    with pipeline.Pipeline(path, parsed, build_inputs.compute(path, None), store, sink) as steps:
+    with pipeline.Pipeline(path, parsed, decided, store, sink) as steps:
         splits = steps.data()
         test = data.read(splits.path, "test")
         inputs = np.array(test.texts) if test.texts else test.inputs

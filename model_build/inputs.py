@@ -33,11 +33,12 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that decides an image; `hash` is 64 hex digits, `recipe` the parsed recipe as plain values."""
+    """Everything that decides an image; `hash` is 64 hex digits, `recipe` is `parsed` as plain values."""
 
     hash: str
     parts: Mapping[str, str]
     recipe: Mapping[str, Any]
+    parsed: Recipe
 
     @property
     def tag(self) -> str:
@@ -78,7 +79,7 @@ def compute(recipe: Path, base: str | None, *, root: Path = ROOT) -> Inputs:
         "base image": hash_value(_digest_of(base)),
         "platforms": hash_value(values["platforms"]),
     }
-    return Inputs(hash_value(parts), parts, values)
+    return Inputs(hash_value(parts), parts, values, parsed)
 
 
 def pinned_version(package: str, root: Path = ROOT) -> str | None:

@@ -9,7 +9,6 @@ from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import CheckFailure
 
 from model_build import inputs as build_inputs
-from model_build import recipe as recipes
 from model_build import runtimes
 from model_build.errors import BuildError, SignatureError
 from model_build.oci.reference import HOST, REPOSITORY
@@ -147,9 +146,7 @@ def derive(properties: Properties, previous: Properties, project: Path) -> Prope
         return {**dict.fromkeys(OF_INPUTS, unknown()), **trusts}
     fields, before = Fields(properties), Fields(previous)
     recipe = Path(fields.text("recipe") or "")
-    located = _located(recipe, project)
-    found = build_inputs.compute(located, fields.text("base"))
-    parsed = recipes.load(located)
+    found = build_inputs.compute(_located(recipe, project), fields.text("base"))
     if found.hash == before.text("inputsHash"):
         reason = before.text("reason") or FIRST
     elif before.text("inputsHash"):
@@ -157,7 +154,7 @@ def derive(properties: Properties, previous: Properties, project: Path) -> Prope
     else:
         reason = FIRST
     derived = {"inputsHash": found.hash, "parts": found.parts, "parsed": found.recipe, "reason": reason}
-    derived["runtime"] = runtimes.of(parsed).told(parsed.packaging)
+    derived["runtime"] = runtimes.of(found.parsed).told(found.parsed.packaging)
     return {**{key: wrap(value) for key, value in derived.items()}, **trusts}
 
 

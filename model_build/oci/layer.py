@@ -125,11 +125,17 @@ def folder_entries(folder: Path, at: str) -> list[Entry]:
 
 
 def folder_contents(folder: Path, at: str, own_layer_bytes: int = OWN_LAYER_BYTES) -> tuple[Contents, ...]:
-    """Return a bundle of the small files, then each file of `own_layer_bytes` or more by itself."""
-    entries = folder_entries(folder, at)
-    big = [entry for entry in entries if entry.size >= own_layer_bytes]
-    bundle = Contents.of(entry for entry in entries if entry.size < own_layer_bytes)
-    return (bundle, *(Contents.of([entry]) for entry in big))
+    """Return what lies below `folder`, packed."""
+    return packed(folder_entries(folder, at), own_layer_bytes)
+
+
+def packed(entries: Iterable[Entry], own_layer_bytes: int = OWN_LAYER_BYTES) -> tuple[Contents, ...]:
+    """Return a bundle of the small entries, then each of `own_layer_bytes` or more by itself, sorted by name."""
+    small: list[Entry] = []
+    large: list[Entry] = []
+    for entry in sorted(entries, key=lambda one: one.name):
+        (large if entry.size >= own_layer_bytes else small).append(entry)
+    return (Contents.of(small), *(Contents.of([entry]) for entry in large))
 
 
 def tree_layer(folder: Path) -> Layer:

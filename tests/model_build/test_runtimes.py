@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from model_build.bake import packed
+from model_build.oci.layer import packed
 from model_build.oci.tar import Entry
 from model_build.places import ROOT
 from model_build.recipe_runtimes import Triton

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from model_build import wheels
-from model_build.bake import packed
 from model_build.environment import build_interpreter
+from model_build.oci.layer import packed
 from tests.model_build.builder import Builder
 from tests.model_build.houses import House, open_house
 from tests.model_build.served import CASES, extracted

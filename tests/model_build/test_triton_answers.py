@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from model_build import wheels
-from model_build.bake import packed
+from model_build.oci.layer import packed
 from tests.model_build.served import CASES, Case, artifact, extracted
 from tests.registry import free_port
 from tests.waiting import until
