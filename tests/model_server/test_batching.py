@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +126,21 @@ async def test_a_run_that_nobody_waits_for_is_stopped(models: Path, pool: Thread
 
 
 async def test_a_model_that_holds_the_event_loop_up_moves_to_a_thread(
-    models: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model_server.batching.MOST_INLINE_SECONDS", 0)
-    used: list[Callable[..., Any]] = []
-    monkeypatch.setattr(pool, "submit", lambda *given: (used.append(given[0]), type(pool).submit(pool, *given))[1])
+    used: list[object] = []
+
+    class Watched(ThreadPoolExecutor):
+        def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+            used.append(work)
+            return super().submit(work, *given, **named)
+
+    pool = Watched(1)
     bench = Bench(models / "linear", INLINE, pool)
     for _ in range(5):
         await bench.ask(x=rows(1))
     assert used == []
     await bench.ask(x=rows(1))
     assert len(used) == 1
+    pool.shutdown()

@@ -127,7 +127,7 @@ def texts(tmp_path: Path) -> Iterator[httpx.Client]:
 
 
 def test_texts_come_with_their_lengths(texts: httpx.Client) -> None:
-    raw = b"".join(struct.pack("<I", len(one)) + one for one in ("one two".encode(), "grün".encode()))
+    raw = b"".join(struct.pack("<I", len(one)) + one for one in (b"one two", "grün".encode()))
     response = ask(texts, "text", {"inputs": [told("text", "BYTES", [2], len(raw))]}, raw)
     assert response.json()["outputs"][0]["data"] == [5, 2, 5, 1]
     for wrong, says in [
