@@ -125,7 +125,9 @@ def test_the_image_starts_the_server_without_root_rights(tmp_path: Path, inputs:
 def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
     assert sys.version_info[:2] == tuple(map(int, PYTHON.split(".")))
     wheels = lay_out(LOCK, PLATFORM, store, lambda: None)
-    used = "model_server.server, model_server.measuring, model_server.golden, httptools, uvloop, onnxruntime, tokenizers"
+    used = (
+        "model_server.server, model_server.measuring, model_server.golden, httptools, uvloop, onnxruntime, tokenizers"
+    )
     code = f"import sys; sys.path[:0] = [{str(wheels)!r}, {str(ROOT)!r}]; import {used}"
     # -S keeps this environment's own packages out.
     done = subprocess.run([sys.executable, "-E", "-S", "-c", code], capture_output=True, text=True, check=False)
