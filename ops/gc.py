@@ -19,6 +19,7 @@ from model_build.errors import RegistryError
 from model_build.oci.reference import Reference
 from ops.engine import Engine, EngineError, environment, if_down, pending, resources
 from ops.holders import holders
+from provider.holding import KEPT
 from provider.registry import Repository
 
 FAILED, USAGE, REFUSED = 1, 2, 3
@@ -55,6 +56,7 @@ class Unheld:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("--stack", default="dev", help="a stack of the backend to look in (default: dev)")
+    parser.epilog = f"A stack holds the image of each model that it serves, and the {KEPT} it asked for before."
     parser.add_argument(
         *("--repository", "-r"),
         metavar="HOST/NAME",
