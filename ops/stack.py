@@ -64,6 +64,7 @@ def _destroy(project: Path, arguments: argparse.Namespace, *, embedded: bool) ->
         return code
     engine.run("stack", "rm", arguments.stack, "--yes", "--preserve-config")
     forget(engine)
+    print(f"stack {arguments.stack!r} is removed, its history with it", flush=True)
     return _local(project, "collect")
 
 

@@ -49,10 +49,11 @@ def said(folder: Path) -> list[str]:
 
 
 def test_destroy_starts_the_platform_before_the_engine_needs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_engine(project(tmp_path, ""), monkeypatch, '[{"name": "dev"}]')
     assert main(["destroy"]) == 0
+    assert "stack 'dev' is removed, its history with it" in capsys.readouterr().out
     found = said(tmp_path)
     assert found.index("local up") < found.index("pulumi destroy") < found.index("local collect")
 
