@@ -11,7 +11,8 @@ from model_build.oci.image import Image, ImageConfig
 from model_build.oci.push import push as push_image
 from model_build.oci.referrers import attach, referrers
 from model_build.oci.registry import Registry
-from ops.gc import find
+from ops.__main__ import main
+from ops.gc import find, named
 from provider.naming import STACK_PREFIX
 from provider.registry import Repository
 from tests.registry import push
@@ -96,3 +97,46 @@ def test_a_removed_image_takes_what_is_attached_to_it_along(place: Repository) -
     place.delete(image.digest)
     assert place.tags() == []
     assert place.digest(attachment) is None
+
+
+def of(**outputs: str) -> dict[str, object]:
+    """Return a state with one resource of these outputs."""
+    return {"deployment": {"resources": [{"type": "any:index:Thing", "outputs": outputs}]}}
+
+
+ONE, OTHER = (f"sha256:{digit * 64}" for digit in "12")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        f"registry.example:5000/modelstack/digits@{ONE}",
+        f"other.example/modelstack/digits:v1@{ONE}",
+        f"mirror.example/cache/modelstack/digits@{ONE}",
+    ],
+)
+def test_a_digest_that_a_state_names_is_held_in_that_repository_at_any_host(image: str) -> None:
+    assert named([of(image=image, digest=ONE)], "modelstack/digits") == {ONE}
+    assert named([of(image=image, digest=ONE)], "modelstack/mnist") == frozenset()
+
+
+def test_a_digest_that_is_named_in_no_repository_is_held_in_every_one() -> None:
+    state = of(image=f"registry.example/modelstack/digits@{ONE}", digest=OTHER)
+    assert named([state], "modelstack/mnist") == {OTHER}
+
+
+def test_what_an_interrupted_operation_names_is_held() -> None:
+    begun = {"type": "creating", "resource": {"outputs": {"image": f"registry.example/digits@{ONE}"}}}
+    assert named([{"deployment": {"pending_operations": [begun]}}], "digits") == {ONE}
+
+
+def test_a_repository_that_is_not_there_is_an_error_and_not_an_empty_list(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {modelstack:cluster: {kubeconfig: mine}}")
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho '[]'\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert main(["gc", "--repository", f"{host}/no/such"]) == 2
+    assert f"--repository: {host}/no/such is not there or holds nothing; correct" in capsys.readouterr().err
