@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model_build.errors import RegistryError
+from model_build.oci.descriptor import DIGEST
 from model_build.oci.reference import Reference
 from ops.engine import Engine, EngineError, environment, resources
 from ops.holders import holders
@@ -22,7 +23,6 @@ from provider.registry import Repository
 
 REFUSED = 3
 IMAGE = "modelstack:index:ModelImage"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # Names what an image was made from, or lists what is attached to one: such a tag holds nothing.
 _NAMES = re.compile(r"(inputs|runtime)-[0-9a-f]{64}|sha256-[0-9a-f]{64}(\.[a-z]+)?")
 
@@ -115,7 +115,7 @@ def _states(engine: Engine) -> Iterator[dict[str, Any]]:
 
 
 def _named(states: Iterable[dict[str, Any]]) -> frozenset[str]:
-    return frozenset(digest for state in states for digest in _DIGEST.findall(json.dumps(state)))
+    return frozenset(digest for state in states for digest in DIGEST.findall(json.dumps(state)))
 
 
 def _repositories(states: Iterable[dict[str, Any]], further: Iterable[Reference], project: Path) -> list[Repository]:
