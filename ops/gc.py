@@ -6,6 +6,7 @@ Kept is what a stack's tag holds, what the state of any stack names, and what ca
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import sys
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         places = _repositories(states, further, project)
         unheld = [one for place in places for one in find(place, _named(states))]
         if arguments.yes:
-            _remove(places, unheld)
+            unheld = [*removed(places, unheld, _named(states))]
     except RefusedError as error:
         print(f"refused: {error}", file=sys.stderr)
         return REFUSED
@@ -83,18 +84,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 def find(place: Repository, named: frozenset[str]) -> list[Unheld]:
     """Return the images of a repository that nothing holds; `named` are digests that states name."""
-    tags: dict[str, list[str]] = {}
-    for tag in place.tags():
-        digest = place.digest(tag)
-        if digest is not None:
-            tags.setdefault(digest, []).append(tag)
-    held = named | {digest for digest, names in tags.items() if not all(map(_NAMES.fullmatch, names))}
-    held |= {child for digest in held & set(tags) for child in place.children(digest)}
+    tags = _tags(place)
+    held = _held(place, tags, named)
     free = {digest: names for digest, names in tags.items() if digest not in held and _made_here(names)}
     return [
         Unheld(place.host, place.name, digest, tuple(sorted(names)), place.size(digest))
         for digest, names in sorted(free.items())
     ]
+
+
+def _tags(place: Repository) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for tag in place.tags():
+        digest = place.digest(tag)
+        if digest is not None:
+            found.setdefault(digest, []).append(tag)
+    return found
+
+
+def _held(place: Repository, tags: dict[str, list[str]], named: frozenset[str]) -> frozenset[str]:
+    """Return what states and tags hold, with the images of an index and the runtime images that weights go into."""
+    held = named | {digest for digest, names in tags.items() if not all(map(_NAMES.fullmatch, names))}
+    held |= {one for digest in held for one in place.mounted(digest)}
+    return held | {child for digest in held for child in place.children(digest)}
 
 
 def _made_here(tags: Iterable[str]) -> bool:
@@ -127,10 +139,16 @@ def _repositories(states: Iterable[dict[str, Any]], further: Iterable[Reference]
     return [found[place] for place in sorted(found)]
 
 
-def _remove(places: Iterable[Repository], unheld: Iterable[Unheld]) -> None:
+def removed(places: Iterable[Repository], unheld: Iterable[Unheld], named: frozenset[str]) -> Iterator[Unheld]:
+    """Remove what is unheld and yield it, but for what a tag holds by now."""
     by_name = {(place.host, place.name): place for place in places}
-    for one in unheld:
-        by_name[one.registry, one.repository].delete(one.digest)
+    for key, some in itertools.groupby(unheld, lambda one: (one.registry, one.repository)):
+        place = by_name[key]
+        held = _held(place, _tags(place), named)
+        for one in some:
+            if one.digest not in held:
+                place.delete(one.digest, held)
+                yield one
 
 
 def _tell(unheld: list[Unheld], *, removed: bool, as_json: bool) -> None:

@@ -53,6 +53,6 @@ def _previous(repository: Repository, tag: str) -> list[str | None]:
 def _drop_unheld(repository: Repository, digest: str) -> None:
     if repository.digest(digest) is None:
         return
-    holders = (tag for tag in repository.tags() if tag.startswith(STACK_PREFIX))
-    if not any(repository.digest(tag) == digest for tag in holders):
-        repository.delete(digest)
+    held = {repository.digest(tag) for tag in repository.tags() if tag.startswith(STACK_PREFIX)} - {None}
+    if digest not in held:
+        repository.delete(digest, [one for one in held if one is not None])

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from model_build.oci.descriptor import INDEX, digest_of
+from model_build.bake import RUNTIME_LABEL
+from model_build.oci.descriptor import INDEX, MANIFEST, digest_of
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.push import push as push_image
-from model_build.oci.referrers import attach, referrers
+from model_build.oci.referrers import attach, fallback_tag, referrers
 from model_build.oci.registry import Registry
-from ops.gc import find
+from ops.gc import find, removed
 from provider.naming import STACK_PREFIX
 from provider.registry import Repository
 from tests.registry import push
 
 INPUTS = f"inputs-{'0' * 64}"
 NONE: frozenset[str] = frozenset()
+HELD = f"{STACK_PREFIX}shop-dev"
 
 
 @pytest.fixture
@@ -96,3 +98,49 @@ def test_a_removed_image_takes_what_is_attached_to_it_along(place: Repository) -
     place.delete(image.digest)
     assert place.tags() == []
     assert place.digest(attachment) is None
+
+
+def test_a_held_image_that_is_listed_as_attached_to_a_free_one_stays(place: Repository) -> None:
+    free, held = push(place.host, place.name, "free", INPUTS), push(place.host, place.name, "held", HELD)
+    listed = {"mediaType": MANIFEST, "digest": held, "size": 1, "artifactType": "application/vnd.example.report"}
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [listed]}).encode()
+    Registry(place.host).put(place.name, fallback_tag(free), body, INDEX)
+    assert [one.digest for one in removed([place], find(place, NONE), NONE)] == [free]
+    assert (place.digest(free), place.digest(HELD)) == (None, held)
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig", ".att"])
+def test_a_held_image_under_a_tag_for_what_is_attached_to_a_free_one_stays(place: Repository, suffix: str) -> None:
+    free = push(place.host, place.name, "free", INPUTS)
+    held = push(place.host, place.name, "held", HELD, f"{fallback_tag(free)}{suffix}")
+    assert [one.digest for one in removed([place], find(place, NONE), NONE)] == [free]
+    assert place.digest(HELD) == held
+
+
+def test_an_image_of_a_removed_index_that_a_state_names_stays(place: Repository) -> None:
+    free, (amd, arm) = indexed(place, INPUTS, "amd", "arm")
+    named = frozenset({amd})
+    assert [one.digest for one in removed([place], find(place, named), named)] == [free]
+    assert (place.digest(amd), place.digest(arm)) == (amd, None)
+
+
+def test_an_image_inside_an_index_without_a_tag_that_a_state_names_stays(place: Repository) -> None:
+    index, children = indexed(place, "v1", "amd", "arm")
+    place.tag(children[0], INPUTS)
+    place.untag("v1")
+    assert find(place, frozenset({index})) == []
+
+
+def test_a_runtime_image_that_held_weights_go_into_stays(place: Repository) -> None:
+    runtime = push(place.host, place.name, "runtime", f"runtime-{'1' * 64}")
+    weights = Image("linux/amd64", (), ImageConfig(labels={RUNTIME_LABEL: runtime}))
+    push_image(weights, Registry(place.host), place.name, ["v1.2"])
+    assert find(place, NONE) == []
+
+
+def test_an_image_that_a_stack_took_hold_of_since_it_was_shown_stays(place: Repository) -> None:
+    digest = push(place.host, place.name, "one", INPUTS)
+    shown = find(place, NONE)
+    place.tag(digest, HELD)
+    assert list(removed([place], shown, NONE)) == []
+    assert place.digest(HELD) == digest
