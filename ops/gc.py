@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,12 +19,11 @@ from model_build.oci.descriptor import DIGEST
 from model_build.oci.reference import Reference
 from ops.engine import Engine, EngineError, environment, resources
 from ops.holders import holders
+from provider.naming import holds
 from provider.registry import Repository
 
 REFUSED = 3
 IMAGE = "modelstack:index:ModelImage"
-# Names what an image was made from, or lists what is attached to one: such a tag holds nothing.
-_NAMES = re.compile(r"(inputs|runtime)-[0-9a-f]{64}|sha256-[0-9a-f]{64}(\.[a-z]+)?")
 
 
 class RefusedError(Exception):
@@ -104,7 +102,7 @@ def _tags(place: Repository) -> dict[str, list[str]]:
 
 def _held(place: Repository, tags: dict[str, list[str]], named: frozenset[str]) -> frozenset[str]:
     """Return what states and tags hold, with the images of an index and the runtime images that weights go into."""
-    held = named | {digest for digest, names in tags.items() if not all(map(_NAMES.fullmatch, names))}
+    held = named | {digest for digest, names in tags.items() if any(map(holds, names))}
     held |= {one for digest in held for one in place.mounted(digest)}
     return held | {child for digest in held for child in place.children(digest)}
 

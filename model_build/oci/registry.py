@@ -153,6 +153,9 @@ class Registry:
 
     def blob(self, repository: str, digest: str) -> bytes:
         """Return a small blob; larger ones than the limit are refused."""
+        return self._exchange.transport.again(lambda: self._small(repository, digest))
+
+    def _small(self, repository: str, digest: str) -> bytes:
         parts, size = [], 0
         for chunk in self.stream(repository, digest):
             size += len(chunk)
@@ -164,7 +167,7 @@ class Registry:
         return b"".join(parts)
 
     def stream(self, repository: str, digest: str) -> Iterator[bytes]:
-        """Yield a blob's bytes; raises at the end where they are not its digest's."""
+        """Yield a blob's bytes; raises at the end where they are not its digest's, PassingError where it is cut off."""
         answer, request = self._exchange.ask("GET", repository, f"blobs/{digest}", stream=True)
         self._exchange.expect(request, answer, 200)
         found = hashlib.sha256()
@@ -173,7 +176,8 @@ class Registry:
                 found.update(chunk)
                 yield chunk
         except HTTPError as error:
-            raise self._fault(request, "was cut off", "check the network and run again") from error
+            fault = self._fault(request, "was cut off", "check the network and run again")
+            raise PassingError(fault, None) from error
         finally:
             answer.release_conn()
         if f"sha256:{found.hexdigest()}" != digest:

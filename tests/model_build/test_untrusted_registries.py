@@ -11,13 +11,16 @@ import pytest
 from local import pki
 from model_build.errors import RegistryError
 from model_build.oci import exchange
-from model_build.oci.descriptor import INDEX, MANIFEST, digest_of
+from model_build.oci.descriptor import INDEX, MANIFEST, TAR, Descriptor, digest_of
 from model_build.oci.hosts import Address
+from model_build.oci.image import Base, Draft, ImageConfig
 from model_build.oci.pull import pull_base
+from model_build.oci.push import Target, push_draft
 from model_build.oci.readback import read_back
 from model_build.oci.reference import Reference
 from model_build.oci.referrers import attach, attach_layers, fallback_tag, referrers
 from model_build.oci.registry import Registry
+from model_build.oci.tar import CHUNK
 from model_build.oci.transport import LARGEST_ANSWER, Request, Transport
 from model_build.oci.upload import put_blob
 from model_build.publish import REPORT_TYPE, read_report
@@ -218,3 +221,13 @@ def test_an_image_under_a_fallback_tag_stays_when_something_is_attached(registry
     attach(registry, repository, image.descriptor, REPORT_TYPE, b"{}")
     assert registry.head(repository, planted) is not None
     assert len(referrers(registry, repository, image.digest)) == 1
+
+
+def test_a_layer_of_a_base_that_is_longer_than_its_manifest_says_is_not_read_to_its_end(
+    registry: Registry, repository: str
+) -> None:
+    told = Descriptor(TAR, DIGEST, len(BODY))
+    with server(lambda _: (200, {}, BODY + b" " * 3 * CHUNK)) as (host, _):
+        base = Base(Reference(host, "a"), (told,), {})
+        with pytest.raises(RegistryError, match=rf"{DIGEST} is longer than the {len(BODY)} bytes"):
+            push_draft(Draft(PLATFORM, (), ImageConfig(), base), Target(registry, repository))
