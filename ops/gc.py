@@ -7,27 +7,31 @@ not ours.
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from model_build.errors import RegistryError
+from model_build.oci.descriptor import DIGEST
 from model_build.oci.reference import Reference
 from ops.engine import Engine, EngineError, environment, if_down, pending, resources
 from ops.holders import holders
 from provider.holding import KEPT
+from provider.naming import holds
 from provider.registry import Repository
 
 FAILED, USAGE, REFUSED = 1, 2, 3
 IMAGE = "modelstack:index:ModelImage"
 # Before the `@` stands where the image lies, and perhaps a tag of it.
-_DIGEST = re.compile(r"(?:([^\s\"@]+?)(?::[\w.-]+)?@)?(sha256:[0-9a-f]{64})")
-# Names what an image was made from, or lists what is attached to one: such a tag holds nothing.
-_NAMES = re.compile(r"(inputs|runtime)-[0-9a-f]{64}|sha256-[0-9a-f]{64}(\.[a-z]+)?")
+_PLACED = re.compile(rf"(?:([^\s\"@]+?)(?::[\w.-]+)?@)?({DIGEST.pattern})")
+InStates = Callable[[str], frozenset[str]]
+"""The digests that states name in a repository, by its name."""
 
 
 class UsageError(Exception):
@@ -77,9 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
         further = [Reference.parse(one) for one in arguments.repository]
         places = _repositories(states, further, project)
         _require_there(places, further)
-        unheld = [one for place in places for one in find(place, named(states, place.name))]
+        in_states = functools.partial(named, states)
+        unheld = [one for place in places for one in find(place, in_states)]
         if arguments.yes:
-            _remove(places, unheld)
+            unheld = [*removed(places, unheld, in_states)]
     except RefusedError as error:
         print(f"refused: {error}", file=sys.stderr)
         return REFUSED
@@ -96,20 +101,31 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def find(place: Repository, in_states: frozenset[str]) -> list[Unheld]:
-    """Return the images of a repository that nothing holds; `in_states` are digests that states name there."""
-    tags: dict[str, list[str]] = {}
-    for tag in place.tags():
-        digest = place.digest(tag)
-        if digest is not None:
-            tags.setdefault(digest, []).append(tag)
-    held = in_states | {digest for digest, names in tags.items() if not all(map(_NAMES.fullmatch, names))}
-    held |= {child for digest in held & set(tags) for child in place.children(digest)}
+def find(place: Repository, in_states: InStates) -> list[Unheld]:
+    """Return the images of a repository that nothing holds."""
+    tags = _tags(place)
+    held = _held(place, tags, in_states)
     free = {digest: names for digest, names in tags.items() if digest not in held and _made_here(names)}
     return [
         Unheld(place.host, place.name, digest, tuple(sorted(names)), place.size(digest))
         for digest, names in sorted(free.items())
     ]
+
+
+def _tags(place: Repository) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for tag in place.tags():
+        digest = place.digest(tag)
+        if digest is not None:
+            found.setdefault(digest, []).append(tag)
+    return found
+
+
+def _held(place: Repository, tags: dict[str, list[str]], in_states: InStates) -> frozenset[str]:
+    """Return what states and tags hold, with the images of an index and the runtime images that weights go into."""
+    held = in_states(place.name) | {digest for digest, names in tags.items() if any(map(holds, names))}
+    held |= {one for digest in held for one in place.mounted(digest)}
+    return held | {child for digest in held for child in place.children(digest)}
 
 
 def _made_here(tags: Iterable[str]) -> bool:
@@ -139,7 +155,7 @@ def named(states: Iterable[dict[str, Any]], repository: str) -> frozenset[str]:
 
 
 def _named(resource: dict[str, Any], repository: str) -> Iterator[str]:
-    found = _DIGEST.findall(json.dumps(resource))
+    found = _PLACED.findall(json.dumps(resource))
     placed = {digest for name, digest in found if name}
     for name, digest in found:
         if f"/{name}".endswith(f"/{repository}") or digest not in placed:
@@ -163,10 +179,16 @@ def _repositories(states: Iterable[dict[str, Any]], further: Iterable[Reference]
     return [found[place] for place in sorted(found)]
 
 
-def _remove(places: Iterable[Repository], unheld: Iterable[Unheld]) -> None:
+def removed(places: Iterable[Repository], unheld: Iterable[Unheld], in_states: InStates) -> Iterator[Unheld]:
+    """Remove what is unheld and yield it, but for what a tag holds by now."""
     by_name = {(place.host, place.name): place for place in places}
-    for one in unheld:
-        by_name[one.registry, one.repository].delete(one.digest)
+    for key, some in itertools.groupby(unheld, lambda one: (one.registry, one.repository)):
+        place = by_name[key]
+        held = _held(place, _tags(place), in_states)
+        for one in some:
+            if one.digest not in held:
+                place.delete(one.digest, held)
+                yield one
 
 
 def _tell(unheld: list[Unheld], *, removed: bool, as_json: bool) -> None:

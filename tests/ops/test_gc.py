@@ -6,19 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from model_build.oci.descriptor import INDEX, digest_of
+from model_build.bake import RUNTIME_LABEL
+from model_build.oci.descriptor import INDEX, MANIFEST, digest_of
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.push import push as push_image
-from model_build.oci.referrers import attach, referrers
+from model_build.oci.referrers import attach, fallback_tag, referrers
 from model_build.oci.registry import Registry
 from ops.__main__ import main
-from ops.gc import find, named
+from ops.gc import InStates, find, named, removed
 from provider.naming import STACK_PREFIX
 from provider.registry import Repository
 from tests.registry import push
 
 INPUTS = f"inputs-{'0' * 64}"
-NONE: frozenset[str] = frozenset()
+
+
+def naming(*digests: str) -> InStates:
+    """Return states that name `digests` in every repository."""
+    return lambda _: frozenset(digests)
+
+
+NONE = naming()
+HELD = f"{STACK_PREFIX}shop-dev"
 
 
 @pytest.fixture
@@ -46,7 +55,7 @@ def test_an_image_that_a_stack_holds_stays(place: Repository) -> None:
 
 def test_an_image_that_a_state_names_stays_although_its_tag_is_gone(place: Repository) -> None:
     digest = push(place.host, place.name, "one", INPUTS)
-    assert find(place, frozenset({digest})) == []
+    assert find(place, naming(digest)) == []
 
 
 def test_an_image_with_a_tag_of_somebody_elses_stays(place: Repository) -> None:
@@ -140,3 +149,49 @@ def test_a_repository_that_is_not_there_is_an_error_and_not_an_empty_list(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert main(["gc", "--repository", f"{host}/no/such"]) == 2
     assert f"--repository: {host}/no/such is not there or holds nothing; correct" in capsys.readouterr().err
+
+
+def test_a_held_image_that_is_listed_as_attached_to_a_free_one_stays(place: Repository) -> None:
+    free, held = push(place.host, place.name, "free", INPUTS), push(place.host, place.name, "held", HELD)
+    listed = {"mediaType": MANIFEST, "digest": held, "size": 1, "artifactType": "application/vnd.example.report"}
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [listed]}).encode()
+    Registry(place.host).put(place.name, fallback_tag(free), body, INDEX)
+    assert [one.digest for one in removed([place], find(place, NONE), NONE)] == [free]
+    assert (place.digest(free), place.digest(HELD)) == (None, held)
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig", ".att"])
+def test_a_held_image_under_a_tag_for_what_is_attached_to_a_free_one_stays(place: Repository, suffix: str) -> None:
+    free = push(place.host, place.name, "free", INPUTS)
+    held = push(place.host, place.name, "held", HELD, f"{fallback_tag(free)}{suffix}")
+    assert [one.digest for one in removed([place], find(place, NONE), NONE)] == [free]
+    assert place.digest(HELD) == held
+
+
+def test_an_image_of_a_removed_index_that_a_state_names_stays(place: Repository) -> None:
+    free, (amd, arm) = indexed(place, INPUTS, "amd", "arm")
+    states = naming(amd)
+    assert [one.digest for one in removed([place], find(place, states), states)] == [free]
+    assert (place.digest(amd), place.digest(arm)) == (amd, None)
+
+
+def test_an_image_inside_an_index_without_a_tag_that_a_state_names_stays(place: Repository) -> None:
+    index, children = indexed(place, "v1", "amd", "arm")
+    place.tag(children[0], INPUTS)
+    place.untag("v1")
+    assert find(place, naming(index)) == []
+
+
+def test_a_runtime_image_that_held_weights_go_into_stays(place: Repository) -> None:
+    runtime = push(place.host, place.name, "runtime", f"runtime-{'1' * 64}")
+    weights = Image("linux/amd64", (), ImageConfig(labels={RUNTIME_LABEL: runtime}))
+    push_image(weights, Registry(place.host), place.name, ["v1.2"])
+    assert find(place, NONE) == []
+
+
+def test_an_image_that_a_stack_took_hold_of_since_it_was_shown_stays(place: Repository) -> None:
+    digest = push(place.host, place.name, "one", INPUTS)
+    shown = find(place, NONE)
+    place.tag(digest, HELD)
+    assert list(removed([place], shown, NONE)) == []
+    assert place.digest(HELD) == digest
