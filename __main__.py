@@ -60,7 +60,7 @@ services = {
 
 if chosen.monitoring.enabled:
     watched = MonitoringArgs(
-        image=registry.by_digest("prometheus", here.prometheus),
+        image=registry.by_digest("prometheus", here.images["prometheus"]),
         namespace=cluster.namespace,
         stack=stack,
         servers={name: service.scraped for name, service in services.items()},
