@@ -135,7 +135,7 @@ class JwtSettings(_Frozen):
     """Whose tokens are taken; `exp` and `sub` every token must have."""
 
     algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"] = "RS256"
-    public_key: str = Field(min_length=1, description="a PEM file below the project's folder")
+    public_key: str = Field(pattern="^-----BEGIN PUBLIC KEY-----", description="PEM, as a text of several lines")
     issuer: Word
     audience: Word
 

@@ -9,7 +9,7 @@ from settings import Settings, SettingsError
 
 def needed(settings: Settings) -> tuple[str, ...]:
     """Return the names of the third-party images that a stack with these settings runs."""
-    wanted = {"prometheus": settings.monitoring.enabled}
+    wanted = {"prometheus": settings.monitoring.enabled, "haproxy": settings.gateway.enabled}
     return tuple(name for name, runs in wanted.items() if runs)
 
 

@@ -220,7 +220,7 @@ def test_a_token_opens_only_by_the_right_key_and_with_the_right_claims(start: St
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "jwt").mkdir()
     (tmp_path / "jwt/key.pem").write_bytes(public)
-    jwt = JwtSettings(public_key="any", issuer="https://issuer.example", audience="models")
+    jwt = JwtSettings(public_key=public.decode(), issuer="https://issuer.example", audience="models")
     gateway = start({"digits-stable.test": pods("127.0.0.1")}, GatewaySettings(jwt=jwt))
     now = int(time.time())
     right = {"iss": "https://issuer.example", "aud": "models", "exp": now + 600, "sub": "alice"}
