@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from frozen import Frozen
+from rollout_settings import ControllerSettings, RolloutSettings, StepSettings
 
 PREFIX = "modelstack:"
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
@@ -22,11 +24,7 @@ class SettingsError(Exception):
     """A stack's configuration cannot be used; the message is one line."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True)
-
-
-class Resources(_Frozen):
+class Resources(Frozen):
     """What one replica is given."""
 
     cpu_request: Quantity = "100m"
@@ -35,7 +33,7 @@ class Resources(_Frozen):
     memory_limit: Quantity = "512Mi"
 
 
-class ModelSettings(_Frozen):
+class ModelSettings(Frozen):
     """One model: its recipe and how it is served."""
 
     recipe: str = Field(min_length=1)
@@ -43,9 +41,10 @@ class ModelSettings(_Frozen):
     replicas: int = Field(default=1, ge=1, le=100)
     rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
     resources: Resources = Resources()
+    rollout: RolloutSettings = RolloutSettings()
 
 
-class ClusterSettings(_Frozen):
+class ClusterSettings(Frozen):
     """A cluster of one's own; without a kubeconfig the embedded platform."""
 
     kubeconfig: str | None = None
@@ -58,7 +57,7 @@ class ClusterSettings(_Frozen):
         return self
 
 
-class RegistrySettings(_Frozen):
+class RegistrySettings(Frozen):
     """Where images are pushed, and where nodes pull them from."""
 
     push: str = Field(min_length=1)
@@ -84,7 +83,7 @@ class RegistrySettings(_Frozen):
         return self
 
 
-class ExposureSettings(_Frozen):
+class ExposureSettings(Frozen):
     """How the models are reached."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
@@ -97,7 +96,7 @@ class ExposureSettings(_Frozen):
         return self
 
 
-class MonitoringSettings(_Frozen):
+class MonitoringSettings(Frozen):
     """Prometheus of the stack."""
 
     enabled: bool = True
@@ -106,7 +105,7 @@ class MonitoringSettings(_Frozen):
     storage: Quantity | None = Field(default=None, description="size of a volume claim; an emptyDir where not given")
 
 
-class Settings(_Frozen):
+class Settings(Frozen):
     """A stack's whole configuration."""
 
     models: dict[Label, ModelSettings] = Field(min_length=1)
@@ -116,10 +115,29 @@ class Settings(_Frozen):
     base: str | None = None
     exposure: ExposureSettings | None = None
     monitoring: MonitoringSettings = MonitoringSettings()
+    rollouts: ControllerSettings = ControllerSettings()
+
+    @property
+    def needs_controller(self) -> bool:
+        """Whether a model is rolled out by the controller, and the cluster has none."""
+        return not self.rollouts.installed and any(one.rollout.by_controller for one in self.models.values())
+
+    @model_validator(mode="after")
+    def _analysis_needs_monitoring(self) -> Self:
+        asked = [name for name, model in self.models.items() if model.rollout.by_controller]
+        if asked and not self.monitoring.enabled:
+            raise ValueError(
+                f"models.{asked[0]}.rollout.strategy: is judged by Prometheus, which monitoring.enabled: false leaves "
+                "out; enable it, or use rolling"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        taken = {"prometheus", "default-deny", *(f"{name}-pods" for name in self.models)} & set(self.models)
+        own = (
+            f"{name}-{suffix}" for name in self.models for suffix in ("pods", "stable", "canary", "preview", "check")
+        )
+        taken = {"prometheus", "default-deny", "argo-rollouts", *own} & set(self.models)
         if taken:
             raise ValueError(f"models: {min(taken)!r} is the name of another object of the stack; rename the model")
         return self
@@ -196,10 +214,24 @@ def _keys(path: tuple[int | str, ...]) -> list[str]:
         "registry": RegistrySettings,
         "exposure": ExposureSettings,
         "monitoring": MonitoringSettings,
-        "models": Resources if path[-1:] == ("resources",) else ModelSettings,
+        "rollouts": ControllerSettings,
+        "models": _room_of_a_model(path),
     }
     room = rooms[str(path[0]) if path else ""]
     return [field.alias or name for name, field in room.model_fields.items()]
+
+
+def _room_of_a_model(path: tuple[int | str, ...]) -> type[BaseModel]:
+    if "steps" in path:
+        return StepSettings
+    rooms: dict[str, type[BaseModel]] = {"resources": Resources, "rollout": RolloutSettings}
+    return rooms.get(str(path[-1]) if path else "", ModelSettings)
+
+
+def server_of(recipe: Path) -> str:
+    """Return the name of the server that a recipe asks for."""
+    runtime = _said_in(recipe).get("runtime")
+    return str(runtime.get("name") or OWN_SERVER) if isinstance(runtime, Mapping) else OWN_SERVER
 
 
 def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) -> None:
@@ -214,11 +246,15 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         raise SettingsError(
             f"{key}: is not {said['name']!r}, the name in {model.recipe} that the server answers to; use that"
         )
-    runtime = said.get("runtime")
-    server = runtime.get("name") if isinstance(runtime, Mapping) else None
-    if model.base is None and server not in (None, OWN_SERVER):
+    server = server_of(path)
+    if model.base is None and server != OWN_SERVER:
         raise SettingsError(
             f"{key}.base: is missing; {model.recipe} is served by {server}, name that server's image by digest or tag"
+        )
+    if model.rollout.by_controller and server != OWN_SERVER:
+        raise SettingsError(
+            f"{key}.rollout.strategy: {model.rollout.strategy!r} is judged by the series and the golden set of "
+            f"{OWN_SERVER}, {model.recipe} is served by {server}; use rolling"
         )
 
 

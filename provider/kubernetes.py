@@ -67,11 +67,11 @@ class Cluster:
 
     def list(self, kind: Kind, namespace: str | None, labels: dict[str, str] | None = None) -> list[Object]:
         """Return every object with these labels, of the namespace or, where that is None, of the whole cluster."""
-        asked: dict[str, Any] = {"namespace": namespace or "*"} if kind.namespaced else {}
+        asked: dict[str, Any] = {"labels": labels} if labels else {}
+        if kind.namespaced:
+            asked["namespace"] = namespace or "*"
         with self._plainly():
-            return [
-                dict(one) for one in self._client.list(_class(kind), **asked, **({"labels": labels} if labels else {}))
-            ]
+            return [dict(one) for one in self._client.list(_class(kind), **asked)]
 
     def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Create an object and return it as the cluster has it."""
