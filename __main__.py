@@ -11,6 +11,8 @@ from components.cluster import Cluster, ClusterArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.registry import Registry
+from components.rollouts import RolloutsController, RolloutsControllerArgs
+from provider.cluster_resources import Access
 from provider.resources import ModelImage
 
 PROJECT = Path(__file__).resolve().parent
@@ -32,6 +34,7 @@ cluster = Cluster(
         stack=stack,
     ),
 )
+access = Access(kubeconfig=here.kubeconfig, context=here.context)
 in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
@@ -40,6 +43,17 @@ images = {
     name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base))
     for name, model in chosen.models.items()
 }
+controller: list[pulumi.Resource] = []
+if chosen.needs_controller:
+    rolling_out = RolloutsControllerArgs(
+        image=registry.by_digest("rollouts", here.images["rollouts"]),
+        definitions=here.definitions,
+        namespace=cluster.namespace,
+        stack=stack,
+        access=access,
+    )
+    controller.append(RolloutsController("rollouts", rolling_out, in_cluster).ready)
+
 services = {
     name: InferenceService(
         name,
@@ -52,6 +66,9 @@ services = {
             stack=stack,
             model=model,
             exposure=here.exposure,
+            access=access,
+            controller=controller,
+            own_server=settings.server_of(PROJECT / model.recipe) == settings.OWN_SERVER,
         ),
         in_cluster,
     )
@@ -60,7 +77,7 @@ services = {
 
 if chosen.monitoring.enabled:
     watched = MonitoringArgs(
-        image=registry.by_digest("prometheus", here.prometheus),
+        image=registry.by_digest("prometheus", here.images["prometheus"]),
         namespace=cluster.namespace,
         stack=stack,
         servers={name: service.scraped for name, service in services.items()},

@@ -17,6 +17,7 @@ from rollout_settings import ControllerSettings, RolloutSettings, StepSettings
 PREFIX = "modelstack:"
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$")]
+Image = Annotated[str, Field(min_length=1)]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
 
 
@@ -96,11 +97,28 @@ class ExposureSettings(Frozen):
         return self
 
 
+class ImageSettings(Frozen):
+    """The third-party images that a stack may run, by digest, or by a tag that the first `up` pins."""
+
+    prometheus: Image = "docker.io/prom/prometheus:v3.7.3"
+    haproxy: Image = "docker.io/library/haproxy:2.6"
+    redis: Image = "docker.io/library/redis:7.0"
+    rollouts: Image = "quay.io/argoproj/argo-rollouts:v1.10.2"
+
+    @property
+    def named(self) -> set[str]:
+        """The names of those that the settings set."""
+        return self.model_fields_set
+
+    def reference(self, name: str) -> str:
+        """Return the reference of one."""
+        return str(getattr(self, name))
+
+
 class MonitoringSettings(Frozen):
     """Prometheus of the stack."""
 
     enabled: bool = True
-    image: str | None = None
     retention: str = Field(default="7d", pattern=r"^[1-9][0-9]*[mhdw]$")
     storage: Quantity | None = Field(default=None, description="size of a volume claim; an emptyDir where not given")
 
@@ -113,6 +131,7 @@ class Settings(Frozen):
     cluster: ClusterSettings = ClusterSettings()
     registry: RegistrySettings | None = None
     base: str | None = None
+    images: ImageSettings = ImageSettings()
     exposure: ExposureSettings | None = None
     monitoring: MonitoringSettings = MonitoringSettings()
     rollouts: ControllerSettings = ControllerSettings()
@@ -212,6 +231,7 @@ def _keys(path: tuple[int | str, ...]) -> list[str]:
         "": Settings,
         "cluster": ClusterSettings,
         "registry": RegistrySettings,
+        "images": ImageSettings,
         "exposure": ExposureSettings,
         "monitoring": MonitoringSettings,
         "rollouts": ControllerSettings,

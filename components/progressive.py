@@ -17,7 +17,7 @@ from components.service import MANAGED, SELECTOR
 from components.serving_pods import ServingPods
 from components.wire import wire
 from provider.cluster_resources import Promotion, PromotionArgs
-from settings import StepSettings
+from rollout_settings import StepSettings
 
 Spec = dict[str, Any]
 # A stage beyond what is configured: pods that start, the check's pod, the measurements.
@@ -26,6 +26,7 @@ STAGE_SECONDS = 120
 
 def promotion(pods: ServingPods, opts: pulumi.ResourceOptions) -> Promotion:
     """Make the Rollout with its Services and templates; the resource that is ready once the version serves alone."""
+    opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(pods.args.controller)))
     canary = pods.args.model.rollout.strategy == "canary"
     judged, stable = (f"{pods.name}-canary", f"{pods.name}-stable") if canary else (f"{pods.name}-preview", pods.name)
     services = [_service(pods, name, opts) for name in (judged, stable) if name != pods.name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -39,6 +39,8 @@ class InferenceServiceArgs:
     exposure: ExposureSettings
     access: Access
     """How `up` reaches the cluster, to see that a version serves."""
+    controller: Sequence[pulumi.Resource] = ()
+    """What a Rollout has to wait for; empty where the cluster has its controller."""
     own_server: bool
     """Whether the server is this project's own, whose image can compare answers."""
 
@@ -68,13 +70,14 @@ class ServingPods:
     @property
     def versioned(self) -> k8s.meta.v1.ObjectMetaArgsDict:
         """The metadata of the workload, which tells the version."""
-        labels = {**self.labels.metadata, f"{APP}/version": self.version}
+        labels: dict[str, pulumi.Input[str]] = {**self.labels.metadata, f"{APP}/version": self.version}
         return {"name": self.name, "namespace": self.args.namespace, "labels": labels}
 
     @property
     def template(self) -> k8s.core.v1.PodTemplateSpecArgsDict:
         """The pods' template."""
-        labels = {**self.labels.metadata, f"{APP}/version": self.version, f"{OWN}/inputs": self._hashed(16)}
+        told = {f"{APP}/version": self.version, f"{OWN}/inputs": self._hashed(16)}
+        labels: dict[str, pulumi.Input[str]] = {**self.labels.metadata, **told}
         return {"metadata": {"labels": labels}, "spec": self._pod()}
 
     @property

@@ -170,6 +170,23 @@ def build(modules: tuple[Module, ...], cache: Path, go: str, steps: Steps) -> No
         shutil.rmtree(cache / "go-build", ignore_errors=True)
 
 
+def source(module: Module) -> Path:
+    """The folder of the module cache that holds what the module requires, fetched where it is not there.
+
+    Raises PlatformError.
+    """
+    command = ["go", "list", "-m", "-f", "{{.Dir}}", module.requirement]
+    fetch = ["go", "mod", "download", module.requirement]
+    for one in (fetch, command):
+        done = subprocess.run(
+            one, cwd=module.folder, env=_environment(module.toolchain), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            raise PlatformError(f"fetch {module.name}: {lines[-1]}; is the Go module proxy reachable?")
+    return Path(done.stdout.strip())
+
+
 @contextmanager
 def _fetching(modules: list[Module]) -> Iterator[None]:
     """Download what these modules are built from while others compile; a build says what is wrong with either."""
@@ -209,7 +226,7 @@ def _build(module: Module, target: Path, build_cache: Path) -> None:
 
 
 def _program(module: Module) -> str:
-    own = {"kubernetes": "kube"}
+    own = {"kubernetes": "kube", "rollouts": "rollouts"}
     return own.get(module.name, module.packages[0].rsplit("/", 1)[-1] if module.packages != (".",) else module.name)
 
 

@@ -99,7 +99,7 @@ def test_a_changed_recipe_changes_that_models_deployment_alone(program: Program,
     after = {(one.type, one.name): one.inputs for one in changed.objects()}
     assert before.keys() == after.keys()
     differing = {key for key in before if before[key] != after[key]}
-    assert differing == {("kubernetes:apps/v1:Deployment", "digits")}
+    assert differing == {("kubernetes:apps/v1:Deployment", "digits"), ("modelstack:index:SmokeTest", "digits-smoke")}
 
 
 def test_every_pod_is_restricted(dev: Run) -> None:
@@ -189,7 +189,8 @@ def test_selectors_hold_name_and_instance_alone(dev: Run) -> None:
 
 
 def test_every_selector_finds_pods(dev: Run) -> None:
-    templates = [pod["metadata"]["labels"].items() for pod in pods(dev)]
+    checks = [one["labels"].items() for one in dev.of("SmokeTest").values()]
+    templates = [*checks, *(pod["metadata"]["labels"].items() for pod in pods(dev))]
     for one in dev.objects():
         for chosen in selectors(one):
             assert any(chosen.items() <= labels for labels in templates), one.name
