@@ -99,7 +99,7 @@ def test_a_changed_recipe_changes_that_models_deployment_alone(program: Program,
     after = {(one.type, one.name): one.inputs for one in changed.objects()}
     assert before.keys() == after.keys()
     differing = {key for key in before if before[key] != after[key]}
-    assert differing == {("kubernetes:apps/v1:Deployment", "digits"), ("modelstack:index:SmokeTest", "digits-smoke")}
+    assert differing == {("kubernetes:apps/v1:Deployment", "digits")}
 
 
 def test_every_pod_is_restricted(dev: Run) -> None:
