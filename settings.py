@@ -199,7 +199,9 @@ def _value(where: str, key: str, text: str) -> Any:
 
 
 def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
-    first = error.errors()[0]
+    found = error.errors()
+    # A misspelt key is missing too; what is there says more than what is not.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     path = ".".join(str(part) for part in first["loc"])
     key = f"{PREFIX}{path}" if path else PREFIX.rstrip(":")
     if first["type"] == "extra_forbidden":
