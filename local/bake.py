@@ -29,6 +29,11 @@ def bake(instance: Instance, names: Sequence[str], steps: Steps) -> None:
         steps.say(f"image {name}: {reference}")
 
 
+def prepare(instance: Instance, names: Sequence[str], steps: Steps) -> None:
+    """Build the programs of these images into the cache, and make none. Raises RefusedError, PlatformError."""
+    _sources(instance, specs.named(names), steps)
+
+
 def _sources(instance: Instance, wanted: Sequence[specs.ImageSpec], steps: Steps) -> images.Sources:
     modules = tuple(spec.program for spec in wanted if spec.program)
     # Images of Debian packages alone need no Go.
