@@ -19,8 +19,10 @@ from components.serving_pods import ServingPods
 Spec = dict[str, Any]
 # Of the golden requests' last answers Prometheus knows after two scrapes.
 SETTLE_SECONDS = 2 * monitoring.SCRAPE_SECONDS
-# Behind the longest step, so that rates have samples from before its first request.
-WINDOW_SECONDS = 6 * monitoring.SCRAPE_SECONDS
+# Besides the step itself: its pods start, its check starts, and Prometheus finds both later than that.
+WINDOW_SECONDS = 60
+# Names of new pods reach Prometheus through caches of DNS: what it does not know yet it is asked for again.
+ASKED_AGAIN = 9
 START_SECONDS = 120
 
 
@@ -67,19 +69,27 @@ def template(
 
 def _job(pod: Mapping[str, Any], labels: Mapping[str, str]) -> Spec:
     job = {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}}
-    metric = {"name": "agreement", **_STRICT, "provider": {"job": {"metadata": {"labels": labels}, "spec": job}}}
+    metric = {
+        "name": "agreement",
+        "count": 1,
+        **_LIMITS,
+        "failureLimit": 0,
+        "provider": {"job": {"metadata": {"labels": labels}, "spec": job}},
+    }
     return {"args": [{"name": "seconds"}], "metrics": [metric]}
 
 
-# One measurement decides; what Prometheus does not answer is asked once more.
-_STRICT = {"count": 1, "failureLimit": 0, "inconclusiveLimit": 0, "consecutiveErrorLimit": 1}
+_LIMITS = {"inconclusiveLimit": 0, "consecutiveErrorLimit": 1}
 
 
 def _metric(name: str, query: str, limit: float, delay: int) -> Spec:
     return {
         "name": name,
-        **_STRICT,
+        **_LIMITS,
         "initialDelay": f"{delay}s",
+        "interval": f"{monitoring.SCRAPE_SECONDS}s",
+        "consecutiveSuccessLimit": 1,
+        "failureLimit": ASKED_AGAIN,
         "successCondition": f"len(result) > 0 && !isNaN(result[0]) && result[0] <= {limit}",
         "provider": {
             "prometheus": {"address": f"http://{monitoring.NAME}:{monitoring.PORT}", "query": query, "timeout": 10}
@@ -88,13 +98,18 @@ def _metric(name: str, query: str, limit: float, delay: int) -> Spec:
 
 
 def _error_ratio(model: str, version: str) -> str:
-    failed, all_of = (
-        f'sum(rate(modelstack_requests_total{{model="{model}",version="{version}"{code}}}[{{{{args.window}}}}s]))'
-        for code in (',code=~"5.."', "")
-    )
-    return f"{failed} / {all_of}"
+    chosen = f'modelstack_requests_total{{model="{model}",version="{version}"'
+    failed, all_of = (_grown(f"sum({chosen}{code}}}%s)", "vector(0)") for code in (',code=~"5.."', ""))
+    # A server that started anew counts from zero again: less than before is no data.
+    return f"{failed} / ({all_of} > 0)"
 
 
 def _p99(model: str, version: str) -> str:
-    chosen = f'modelstack_request_seconds_bucket{{model="{model}",version="{version}"}}'
-    return f"histogram_quantile(0.99, sum by (le) (rate({chosen}[{{{{args.window}}}}s])))"
+    buckets = f'sum by (le) (modelstack_request_seconds_bucket{{model="{model}",version="{version}"}}%s)'
+    return f"histogram_quantile(0.99, {_grown(buckets, buckets % '' + ' * 0')})"
+
+
+def _grown(counted: str, nothing: str) -> str:
+    """Return by how much a count grew in the window; rate() would miss what came before the first scrape of a pod."""
+    before = counted % " offset {{args.window}}s"
+    return f"({counted % ''} - ({before} or {nothing}))"

@@ -89,7 +89,7 @@ def test_each_step_is_judged_by_answers_and_then_by_series(canary: Run) -> None:
         if "analysis" in one
     ]
     assert told == [("digits-agreement", "seconds"), ("digits-requests", "window")] * 2
-    assert [one["analysis"]["args"][0]["value"] for one in steps if "analysis" in one] == ["10", "40", "30", "60"]
+    assert [one["analysis"]["args"][0]["value"] for one in steps if "analysis" in one] == ["10", "70", "30", "90"]
 
 
 @pytest.mark.parametrize("name", ["error-ratio", "p99"])
@@ -99,8 +99,8 @@ def test_what_prometheus_cannot_tell_is_not_promoted(canary: Run, name: str) -> 
     assert found["successCondition"] == f"len(result) > 0 && !isNaN(result[0]) && result[0] <= {limit}"
     # With a second condition a value may be neither, and a rollout that waits for a person is no answer.
     assert "failureCondition" not in found
-    limits = ("count", "failureLimit", "inconclusiveLimit", "consecutiveErrorLimit")
-    assert [found[key] for key in limits] == [1, 0, 0, 1]
+    limits = ("consecutiveSuccessLimit", "failureLimit", "inconclusiveLimit", "consecutiveErrorLimit")
+    assert [found[key] for key in limits] == [1, 9, 0, 1]
 
 
 @pytest.mark.parametrize("name", ["error-ratio", "p99"])
@@ -109,7 +109,7 @@ def test_a_query_reads_the_new_versions_series_alone(canary: Run, name: str) -> 
     selectors = re.findall(r"modelstack_\w+\{([^}]*)\}", asked["query"])
     assert selectors
     assert all(f'model="digits",version="{VERSION}"' in one for one in selectors)
-    assert "[{{args.window}}s]" in asked["query"]
+    assert "offset {{args.window}}s" in asked["query"]
     assert asked["address"] == "http://prometheus:9090"
 
 
@@ -179,7 +179,7 @@ def test_blue_green_is_judged_before_the_switch_and_not_by_traffic(blue_green: R
     assert (found["activeService"], found["previewService"]) == ("digits", "digits-preview")
     before = found["prePromotionAnalysis"]
     assert [one["templateName"] for one in before["templates"]] == ["digits-agreement", "digits-requests"]
-    assert {one["name"]: one["value"] for one in before["args"]} == {"seconds": "20", "window": "50"}
+    assert {one["name"]: one["value"] for one in before["args"]} == {"seconds": "20", "window": "80"}
     command = container(blue_green)["command"]
     assert command[command.index("--url") + 1] == "http://digits-preview:8080"
     assert command[command.index("--stable") + 1] == "http://digits:8080"
