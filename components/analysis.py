@@ -22,7 +22,7 @@ SETTLE_SECONDS = 2 * monitoring.SCRAPE_SECONDS
 # Besides the step itself: its pods start, its check starts, and Prometheus finds both later than that.
 WINDOW_SECONDS = 60
 # Names of new pods reach Prometheus through caches of DNS: what it does not know yet it is asked for again.
-ASKED_AGAIN = 9
+TIMES = 10
 START_SECONDS = 120
 
 
@@ -88,8 +88,9 @@ def _metric(name: str, query: str, limit: float, delay: int) -> Spec:
         **_LIMITS,
         "initialDelay": f"{delay}s",
         "interval": f"{monitoring.SCRAPE_SECONDS}s",
+        "count": TIMES,
         "consecutiveSuccessLimit": 1,
-        "failureLimit": ASKED_AGAIN,
+        "failureLimit": TIMES - 1,
         "successCondition": f"len(result) > 0 && !isNaN(result[0]) && result[0] <= {limit}",
         "provider": {
             "prometheus": {"address": f"http://{monitoring.NAME}:{monitoring.PORT}", "query": query, "timeout": 10}

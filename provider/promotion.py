@@ -111,7 +111,7 @@ class _Waiting:
         """Return the Rollout once it is healthy; raises ProviderError with what stopped it."""
         live = await self._observed()
         if live["status"].get("abort"):
-            # Of an `up` before this one: whoever runs it again asks for another try.
+            # Left of an `up` before this one: whoever runs it again asks for another try.
             await tell(f"{self._name}: was aborted before; trying the same version again")
             await patiently(self._retry)
         while True:
@@ -121,7 +121,7 @@ class _Waiting:
                 return live
             await tell(f"{self._name}: {rollout_reasons.progress(live)}")
             await self._note_pods(live)
-            if self._has_failed(live, phase):
+            if self._has_failed(live, phase, message):
                 raise ProviderError(await self._reason(live, message))
             self._check_time(message)
             await asyncio.sleep(POLL_SECONDS)
@@ -140,11 +140,11 @@ class _Waiting:
     def _retry(self) -> None:
         self._cluster.merge_status(ROLLOUT, self._namespace, self._name, {"abort": False, "abortedAt": None})
 
-    def _has_failed(self, live: Object, phase: str) -> bool:
+    def _has_failed(self, live: Object, phase: str, message: str) -> bool:
         if phase != DEGRADED:
             self._degraded_since = None
             return False
-        if live["status"].get("abort"):
+        if live["status"].get("abort") and not message.startswith("InvalidSpec"):
             return True
         now = time.monotonic()
         self._degraded_since = self._degraded_since or now

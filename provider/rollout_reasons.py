@@ -20,8 +20,11 @@ def is_observed(live: Object) -> bool:
 
 
 def phase(live: Object) -> tuple[str, str]:
-    """Return the phase and its message."""
+    """Return the phase and its message; a spec that the controller refuses leaves both as they were before it."""
     status = live.get("status") or {}
+    invalid = next((one for one in status.get("conditions") or [] if one.get("type") == "InvalidSpec"), None)
+    if invalid is not None and invalid.get("status") == "True":
+        return "Degraded", f"InvalidSpec: {invalid.get('message')}"
     return str(status.get("phase") or "Progressing"), str(status.get("message") or "no reason given")
 
 

@@ -99,8 +99,8 @@ def test_what_prometheus_cannot_tell_is_not_promoted(canary: Run, name: str) -> 
     assert found["successCondition"] == f"len(result) > 0 && !isNaN(result[0]) && result[0] <= {limit}"
     # With a second condition a value may be neither, and a rollout that waits for a person is no answer.
     assert "failureCondition" not in found
-    limits = ("consecutiveSuccessLimit", "failureLimit", "inconclusiveLimit", "consecutiveErrorLimit")
-    assert [found[key] for key in limits] == [1, 9, 0, 1]
+    limits = ("count", "consecutiveSuccessLimit", "failureLimit", "inconclusiveLimit", "consecutiveErrorLimit")
+    assert [found[key] for key in limits] == [10, 1, 9, 0, 1]
 
 
 @pytest.mark.parametrize("name", ["error-ratio", "p99"])

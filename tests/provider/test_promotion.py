@@ -56,6 +56,16 @@ def test_a_rollout_that_was_aborted_before_gets_another_try_and_then_fails_with_
     assert kubectl.run("get", "rollout", "it", "-n", kubectl.namespace, "-o=jsonpath={.status.abort}") == "false"
 
 
+def test_a_spec_that_the_controller_refuses_is_told_though_the_phase_is_an_older_one(
+    provider: Provider, kubectl: Kubectl, rollout: Object
+) -> None:
+    refused = {"type": "InvalidSpec", "status": "True", "reason": "InvalidSpec", "message": "steps[2] is wrong"}
+    status = {"observedGeneration": "1", "phase": "Healthy", "message": "", "conditions": [refused]}
+    kubectl.status("rollout", "it", status)
+    with pytest.raises(grpc.RpcError, match=r"not promoted: InvalidSpec: steps\[2\] is wrong"):
+        provider.of("Promotion").create(rollout)
+
+
 def test_a_rollout_that_no_controller_sees_is_not_promoted(
     provider: Provider, kubectl: Kubectl, rollout: Object
 ) -> None:
