@@ -64,7 +64,7 @@ class Gateway(pulumi.ComponentResource):
         running = self._create_deployment(config, made)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
         scheme = "https" if args.settings.tls else "http"
-        self.url = expose(self._labels, args.namespace, LISTENING.port, args.exposure, after, scheme=scheme)
+        self.url, _ = expose(self._labels, args.namespace, LISTENING.port, args.exposure, after, scheme=scheme)
         self.scraped = self._create_headless_service()
         self.register_outputs({"url": self.url})
 
