@@ -35,14 +35,15 @@ def keyed(folder: Path, **settings: object) -> GatewaySettings:
 
 def test_without_a_known_key_nothing_is_answered_but_health(start: Start, tmp_path: Path) -> None:
     gateway = start({"digits-stable.test": pods("127.0.0.1")}, keyed(tmp_path))
-    for headers in ({}, {"authorization": "Bearer wrong"}, {"x_api_key": "wrong"}, {"authorization": f"Basic {KEY}"}):
+    wrong = "wrong"
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"x_api_key": wrong}, {"authorization": f"Basic {KEY}"}):
         answer = gateway.ask(INFER, b"{}", **headers)
         assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer"), headers
         assert error_of(answer).startswith("key: is missing or unknown")
     assert gateway.ask("/v2/health/ready").status == 200
 
 
-def token(key: rsa.RSAPrivateKey, *, algorithm: str = "RS256", **claims: object) -> str:
+def token(key: rsa.RSAPrivateKey, claims: dict[str, object], algorithm: str = "RS256") -> str:
     """Return a signed token: RFC 7519, by RFC 7518 section 3.3."""
     parts = [json.dumps(one).encode() for one in ({"alg": algorithm, "typ": "JWT"}, claims)]
     signed = b".".join(base64.urlsafe_b64encode(one).rstrip(b"=") for one in parts)
@@ -58,23 +59,23 @@ def test_a_token_opens_only_by_the_right_key_and_with_the_right_claims(start: St
     jwt = JwtSettings(public_key=public.decode(), issuer="https://issuer.example", audience="models")
     gateway = start({"digits-stable.test": pods("127.0.0.1")}, GatewaySettings(jwt=jwt))
     now = int(time.time())
-    right = {"iss": "https://issuer.example", "aud": "models", "exp": now + 600, "sub": "alice"}
+    right: dict[str, object] = {"iss": "https://issuer.example", "aud": "models", "exp": now + 600, "sub": "alice"}
 
     def status(found: str) -> int:
         return int(gateway.ask(INFER, b"{}", authorization=f"Bearer {found}").status)
 
-    assert status(token(key, **right)) == 200
-    assert status(token(key, **right | {"aud": ["others", "models"]})) == 200
+    assert status(token(key, right)) == 200
+    assert status(token(key, right | {"aud": ["others", "models"]})) == 200
     wrong = {
-        "another key": token(other, **right),
-        "another algorithm": token(key, algorithm="none", **right),
-        "its public key as a secret": token(key, algorithm="HS256", **right),
-        "expired": token(key, **right | {"exp": now - 1}),
-        "no end": token(key, **{name: one for name, one in right.items() if name != "exp"}),
-        "not yet": token(key, **right | {"nbf": now + 600}),
-        "another issuer": token(key, **right | {"iss": "https://issuer.example.evil"}),
-        "another audience": token(key, **right | {"aud": "other-models"}),
-        "nobody": token(key, **{name: one for name, one in right.items() if name != "sub"}),
+        "another key": token(other, right),
+        "another algorithm": token(key, right, "none"),
+        "its public key as a secret": token(key, right, "HS256"),
+        "expired": token(key, right | {"exp": now - 1}),
+        "no end": token(key, {name: one for name, one in right.items() if name != "exp"}),
+        "not yet": token(key, right | {"nbf": now + 600}),
+        "another issuer": token(key, right | {"iss": "https://issuer.example.evil"}),
+        "another audience": token(key, right | {"aud": "other-models"}),
+        "nobody": token(key, {name: one for name, one in right.items() if name != "sub"}),
         "no token": "x",
     }
     assert {name: status(found) for name, found in wrong.items()} == dict.fromkeys(wrong, 401)
