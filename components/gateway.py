@@ -93,7 +93,7 @@ class Gateway(pulumi.ComponentResource):
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
         jwt = self._args.settings.jwt
-        data = {"haproxy.cfg": config, **({"key.pem": jwt.public_key} if jwt else {})}
+        data: dict[str, pulumi.Input[str]] = {"haproxy.cfg": config, **({"key.pem": jwt.public_key} if jwt else {})}
         return k8s.core.v1.ConfigMap(NAME, metadata=self._metadata(), data=data, opts=self._own)
 
     def _create_keys(self) -> list[pulumi.Resource]:

@@ -15,6 +15,7 @@ from settings import ExposureSettings, Settings, SettingsError
 from tests.components.programs import CONNECTION, PROJECT
 
 MODELS: dict[str, Any] = {"digits": {"recipe": "models/digits/recipe.yaml"}}
+JWT = {"publicKey": "-----BEGIN PUBLIC KEY-----", "issuer": "https://issuer.example", "audience": "models"}
 OWN_CLUSTER = {
     "cluster": {"kubeconfig": "~/kubeconfig"},
     "registry": {"push": "registry.example"},
@@ -94,6 +95,12 @@ def test_keys_are_written_in_camel_case() -> None:
             {"monitoring": {"retentoin": "1d"}},
             "modelstack:monitoring.retentoin: is no known key, did you mean `retention`",
         ),
+        ({"gateway": {"limits": {}}}, "modelstack:gateway.limits: is no known key, did you mean `limit`"),
+        (
+            {"gateway": {"keys": {"alice": {"sha256": "0" * 64, "request": 5}}}},
+            "modelstack:gateway.keys.alice.request: is no known key, did you mean `requests`",
+        ),
+        ({"images": {"haprxy": "h"}}, "modelstack:images.haprxy: is no known key, did you mean `haproxy`"),
     ],
 )
 def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says: str) -> None:
@@ -132,6 +139,11 @@ def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says
             "modelstack:registry: names a signingKey without publicKeys; add `publicKeys`",
         ),
         ({"registry": {"push": "r.example", "publicKeys": "a.pub"}}, "modelstack:registry.publicKeys: 'a.pub': "),
+        ({"gateway": {"replicas": 0}}, "modelstack:gateway.replicas: 0: "),
+        ({"gateway": {"keys": {"alice": {"sha256": "short"}}}}, "modelstack:gateway.keys.alice.sha256: 'short': "),
+        ({"gateway": {"jwt": {**JWT, "publicKey": "a.pem"}}}, "modelstack:gateway.jwt.publicKey: 'a.pem': "),
+        ({"gateway": {"jwt": {**JWT, "issuer": "it's"}}}, 'modelstack:gateway.jwt.issuer: "it\'s": '),
+        ({"gateway": {"jwt": JWT, "keys": {"alice": {"sha256": "0" * 64}}}}, "modelstack:gateway: names keys and jwt;"),
     ],
 )
 def test_a_wrong_value_names_key_value_and_limit(config: dict[str, Any], says: str) -> None:
@@ -149,7 +161,7 @@ def test_a_model_name_that_is_no_label_is_refused() -> None:
     assert "My_Model" in refused(models={"My_Model": MODELS["digits"]})
 
 
-@pytest.mark.parametrize("name", ["prometheus", "digits-pods"])
+@pytest.mark.parametrize("name", ["prometheus", "gateway", "gateway-pods", "digits-pods"])
 def test_a_model_cannot_take_the_name_of_another_object(name: str) -> None:
     assert f"models: '{name}' is the name of another object" in refused(models={**MODELS, name: MODELS["digits"]})
 
