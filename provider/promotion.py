@@ -38,7 +38,7 @@ INPUTS = (*TEXTS, "context", "seconds")
 # Where the cluster is reached from says nothing of what runs in it.
 COMPARED = tuple(key for key in INPUTS if key not in ACCESS)
 # A Rollout that was just made is at odds with Services that its controller has not seen yet.
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 5.0
 HEALTHY, DEGRADED = "Healthy", "Degraded"
 
 

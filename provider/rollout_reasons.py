@@ -40,13 +40,13 @@ def progress(live: Object) -> str:
 
 def pods(cluster: Cluster, namespace: str, live: Object) -> tuple[str, ...]:
     """Return what keeps pods of the new version from being ready: image, crash."""
-    labels = {HASH: str((live.get("status") or {}).get("currentPodHash") or "-")}
+    labels = {HASH: str((live.get("status") or {}).get("currentPodHash") or "none")}
     return tuple(sorted({reason for pod in cluster.list(POD, namespace, labels) for reason in kept_back(pod)}))
 
 
 def measured(cluster: Cluster, namespace: str, live: Object) -> tuple[str, ...]:
     """Return what the failed analysis of the new version measured."""
-    labels = {HASH: str((live.get("status") or {}).get("currentPodHash") or "-")}
+    labels = {HASH: str((live.get("status") or {}).get("currentPodHash") or "none")}
     runs = [run for run in cluster.list(ANALYSIS_RUN, namespace, labels) if _of(run, "phase") in FAILED]
     if not runs:
         return ()

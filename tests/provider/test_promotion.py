@@ -59,7 +59,8 @@ def test_a_rollout_that_was_aborted_before_gets_another_try_and_then_fails_with_
 def test_a_spec_that_the_controller_refuses_is_told_though_the_phase_is_an_older_one(
     provider: Provider, kubectl: Kubectl, rollout: Object
 ) -> None:
-    refused = {"type": "InvalidSpec", "status": "True", "reason": "InvalidSpec", "message": "steps[2] is wrong"}
+    then = dict.fromkeys(("lastTransitionTime", "lastUpdateTime"), "2026-01-01T00:00:00Z")
+    refused = {"type": "InvalidSpec", "status": "True", "reason": "InvalidSpec", "message": "steps[2] is wrong", **then}
     status = {"observedGeneration": "1", "phase": "Healthy", "message": "", "conditions": [refused]}
     kubectl.status("rollout", "it", status)
     with pytest.raises(grpc.RpcError, match=r"not promoted: InvalidSpec: steps\[2\] is wrong"):
