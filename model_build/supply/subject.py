@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from model_build.errors import RegistryError
 from model_build.oci.descriptor import Descriptor
@@ -15,6 +15,7 @@ from model_build.oci.referrers import attach_layers, attached, fallback_tag, ref
 from model_build.oci.registry import Manifest, Registry
 from model_build.supply import dsse, simple_signing
 from model_build.supply.dsse import SignedStatement
+from model_build.supply.part import Part
 from model_build.supply.simple_signing import SimpleSigned
 
 SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -39,11 +40,10 @@ SIGNATURES = Shelf(".sig", "application/vnd.dev.cosign.artifact.sig.v1+json", si
 STATEMENTS = Shelf(".att", "application/vnd.dev.cosign.artifact.att.v1+json", dsse.ENVELOPE)
 
 
-class _Layer(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class _Layer(Part):
     media_type: str = Field(alias="mediaType")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = Field(default_factory=dict)
 
     @property
     def signature(self) -> bytes:
@@ -54,8 +54,7 @@ class _Layer(BaseModel):
             return b""
 
 
-class _Manifest(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class _Manifest(Part):
     layers: tuple[_Layer, ...]
 
 
