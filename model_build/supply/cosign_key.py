@@ -23,9 +23,9 @@ _SALT_BYTES = 32
 
 
 class _Cost(Part):
-    # A key file must not take this machine's memory: 128 * N * r bytes.
-    N: int = Field(default=65536, ge=2, le=1 << 20)
-    r: int = Field(default=8, ge=1, le=16)
+    # A key file must not take this machine's memory: 128 * N * r bytes, which is 64 MiB in those of cosign.
+    N: int = Field(default=65536, ge=2, le=1 << 18)
+    r: int = Field(default=8, ge=1, le=8)
     p: int = Field(default=1, ge=1, le=16)
 
 
