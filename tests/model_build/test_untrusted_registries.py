@@ -238,3 +238,11 @@ def test_a_number_that_nobody_could_mean_is_none() -> None:
     opened = {"Location": "/upload", "OCI-Chunk-Min-Length": endless}
     with server(lambda _: (202, opened, b"")) as (host, _):
         assert Registry(host).uploads.begin("a").least == 0
+
+
+def test_a_report_that_went_or_is_too_large_is_passed_over(registry: Registry, repository: str) -> None:
+    image = an_image(registry, repository)
+    attach(registry, repository, image.descriptor, REPORT_TYPE, b'{"made": "here"}')
+    attach(registry, repository, image.descriptor, REPORT_TYPE, b" " * (LARGEST_ANSWER + 1))
+    registry.delete(repository, attach(registry, repository, image.descriptor, REPORT_TYPE, b"{}"))
+    assert read_report(registry, repository, image.digest) == {"made": "here"}
