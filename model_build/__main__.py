@@ -97,7 +97,7 @@ def _export(options: argparse.Namespace, sink: Sink) -> int:
         edge.write(artifact, options.out, options.target)
         for path in (options.out / MODEL, *options.out.glob(WEIGHTS)):
             path.unlink()
-    sink.result(result)
+    sink.result({**result, "artifact": str(options.out)})
     return 0
 
 
@@ -124,12 +124,15 @@ def _diff(options: argparse.Namespace, _: Sink) -> int:
 
 
 def _gc(options: argparse.Namespace, _: Sink) -> int:
-    removed = collect.collect(cache_root(), options.days, dry_run=options.dry_run)
+    found = collect.collect(cache_root(), options.days, remove=options.yes)
     if options.json:
-        print(json.dumps({"entries": removed.entries, "bytes": removed.size, "dry_run": options.dry_run}))
+        print(json.dumps({"removed": options.yes, "entries": found.entries, "bytes": found.size}))
         return 0
-    would = "would be removed" if options.dry_run else "removed"
-    print(f"{removed.entries} entries, {removed.size / 1e6:.1f} MB {would}")
+    for place, one in found.places.items():
+        print(f"{place:<16} {one.entries:>6} entries {one.size / 1e6:>10.1f} MB")
+    done = "removed" if options.yes else "would be removed; add --yes"
+    used = f"have not been used for {options.days:g} days"
+    print(f"{found.entries} entries, {found.size / 1e6:.1f} MB {done if found.entries else used}")
     return 0
 
 
