@@ -7,6 +7,7 @@ from pulumi.runtime.config import get_config_env
 
 import settings
 from components import place
+from components.cache import Cache, CacheArgs
 from components.cluster import Cluster, ClusterArgs
 from components.gateway import Gateway, GatewayArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
@@ -44,6 +45,16 @@ images = {
     name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base))
     for name, model in chosen.models.items()
 }
+cache = None
+if chosen.needs_cache:
+    shared = CacheArgs(
+        image=registry.by_digest("redis", here.images["redis"]),
+        namespace=cluster.namespace,
+        stack=stack,
+        models=tuple(name for name, model in chosen.models.items() if model.cached),
+        settings=chosen.cache,
+    )
+    cache = Cache("cache", shared, in_cluster)
 controller: list[pulumi.Resource] = []
 if chosen.needs_controller:
     rolling_out = RolloutsControllerArgs(
@@ -67,6 +78,7 @@ services = {
             stack=stack,
             model=model,
             exposure=here.exposure,
+            cache=cache.env if cache and model.cached else (),
             inside=chosen.gateway.enabled,
             access=access,
             controller=controller,

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import runtime
+from components.cache import egress
 from components.check import allow_checks, smoke_test
 from components.labels import Labels
 from components.progressive import promotion
@@ -96,6 +97,7 @@ class InferenceService(pulumi.ComponentResource):
                 "pod_selector": {"match_labels": self._pods.labels.selector},
                 "policy_types": ["Ingress", "Egress"],
                 "ingress": [allowed],
+                "egress": egress(self._pods.labels.stack) if self._pods.args.cache else None,
             },
             opts=self._own,
         )

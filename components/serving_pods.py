@@ -43,6 +43,8 @@ class InferenceServiceArgs:
     """What a Rollout has to wait for; empty where the cluster has its controller."""
     own_server: bool
     """Whether the server is this project's own, whose image can compare answers."""
+    cache: Sequence[k8s.core.v1.EnvVarArgsDict] = ()
+    """What tells the server of the stack's cache; empty where it uses none."""
     inside: bool = False
     """Only pods of the stack itself may connect: a gateway stands before the model."""
 
@@ -120,7 +122,7 @@ class ServingPods:
             "name": "server",
             "image": self.image,
             "command": self.told(runtime.command),
-            "env": self.told(runtime.env),
+            "env": self.told(lambda told: [*(runtime.env(told) or ()), *self.args.cache] or None),
             "ports": self.told(runtime.container_ports),
             "resources": self.told(lambda told: runtime.resources(told, self.args.model.resources)),
             "security_context": container_security(),
