@@ -54,10 +54,9 @@ class Found:
         """Return the table."""
         counts = list(self.rows[0].loads)
         heads = "".join(f"{f'c={count}: req/s':>15}{'floor':>7}{'p50 ms':>8}{'p99 ms':>8}" for count in counts)
-        microseconds = 1e6 / self.floor.one
+        floor = f"{1e6 / self.floor.one:.0f} us a call, {shown(self.floor.one)} calls/s, {shown(self.floor.many)} at 64"
         return [
-            f"digits: a core each for server and wrk; a call takes {microseconds:.0f} us; the floor is "
-            f"{shown(self.floor.one)} calls/s ({shown(self.floor.many)} samples/s in batches of 64)",
+            f"serve digits, a core each for server and wrk; floor: {floor}",
             f"{'':<22}{'start s':>8}{'MB':>6}{heads}",
             *(self._line(row) for row in self.rows),
             *(f"{name:<22}skipped: {reason}" for name, reason in self.skipped.items()),

@@ -57,8 +57,9 @@ class Wrk:
 
 def _load(told: Mapping[str, int]) -> Load:
     if told["refused"] or told["failed"] or not told["requests"]:
-        raise FailedError(f"of {told['requests']} answers {told['refused']} had an error's status; "
-                          f"{told['failed']} requests got none")
+        raise FailedError(
+            f"of {told['requests']} answers {told['refused']} had an error's status; {told['failed']} requests got none"
+        )
     return Load(told["requests"] / told["microseconds"] * 1e6, told["p50"] / 1000, told["p99"] / 1000)
 
 

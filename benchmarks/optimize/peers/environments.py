@@ -32,7 +32,14 @@ def quantized(peer: str, fp32: Path, calibration: Inputs, kind: str, out: Path) 
     with tempfile.TemporaryDirectory() as folder:
         samples = Path(folder) / "calibration.npz"
         np.savez(samples, inputs=calibration)
-        command: list[Path | str] = [peer_python(HERE / f"{peer}.txt", NEEDED_BYTES), HERE / f"{peer}_program.py", fp32, samples, out, kind]
+        command: list[Path | str] = [
+            peer_python(HERE / f"{peer}.txt", NEEDED_BYTES),
+            HERE / f"{peer}_program.py",
+            fp32,
+            samples,
+            out,
+            kind,
+        ]
         began = time.monotonic()
         try:
             done = subprocess.run(

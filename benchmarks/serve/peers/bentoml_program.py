@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 BATCH = 64
 
 
-@bentoml.service(workers=1)  # type: ignore[untyped-decorator] # the library has no types
+@bentoml.service(workers=1)
 class Digits:
     """Answers `POST /predict`."""
 
@@ -21,7 +21,7 @@ class Digits:
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
 
-    @bentoml.api(batchable=True, max_batch_size=BATCH)  # type: ignore[untyped-decorator] # as above
+    @bentoml.api(batchable=True, max_batch_size=BATCH)  # type: ignore[untyped-decorator] # the library has no types
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores of a batch."""
         scores: NDArray[np.float32] = self.session.run(None, {self.input: pixels.astype(np.float32)})[0]

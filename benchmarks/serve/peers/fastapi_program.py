@@ -30,7 +30,7 @@ def application(model: str) -> FastAPI:
     app = FastAPI()
 
     # On the event loop: a thread for 40 microseconds of work costs more than it saves.
-    @app.post("/predict")
+    @app.post("/predict")  # type: ignore[untyped-decorator] # the library lies in another environment
     async def predict(digit: Digit) -> Scores:
         pixels = np.array(digit.pixels, np.float32).reshape(1, 1, 8, 8)
         return Scores(scores=session.run(None, {name: pixels})[0][0].tolist())

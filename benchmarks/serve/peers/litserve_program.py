@@ -10,7 +10,7 @@ import onnxruntime
 BATCH = 64
 
 
-class Digits(litserve.LitAPI):
+class Digits(litserve.LitAPI):  # type: ignore[misc] # the library has no types
     """Answers `POST /predict`."""
 
     def __init__(self, model: str, **options: Any) -> None:

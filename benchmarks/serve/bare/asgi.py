@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from digits_program import Digits
+from benchmarks.serve.bare.digits import Digits
 
 digits = Digits()
 
