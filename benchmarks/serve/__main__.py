@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from benchmarks.serve import asking, contenders, stacks
 from benchmarks.serve import model as models
 from benchmarks.serve.contenders import OURS_BYTES, Contender
-from benchmarks.serve.model import Floor, Model
+from benchmarks.serve.model import Model
 from benchmarks.serve.rows import Found, Row, Turn
 from benchmarks.serve.serving import FailedError, serving
 from benchmarks.serve.wrk import Load, Wrk, write_requests, wrk
@@ -122,6 +121,7 @@ class _Bench:
         floors = []
         for turn in range(self.options.rounds):
             floors.append(models.floor(self.model, self.served, FLOOR_SECONDS))
+            print(f"{turn + 1}  {'floor':<22}{floors[-1].one:>18.0f} calls/s", file=sys.stderr, flush=True)
             for one in rotated(made, turn):
                 if one.name in skipped:
                     continue
@@ -130,8 +130,7 @@ class _Bench:
                 except FailedError as error:
                     skipped[one.name] = str(error)
         rows = tuple(Row.of(name, found) for name, found in turns.items() if name not in skipped)
-        floor = Floor(*(statistics.median(getattr(one, field) for one in floors) for field in ("one", "many")))
-        return Found(floor, rows, skipped)
+        return Found(floors, rows, skipped)
 
     def _turn(self, one: Contender, turn: int) -> Turn:
         os.sched_setaffinity(0, {self.loading})

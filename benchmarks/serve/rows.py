@@ -11,6 +11,9 @@ from benchmarks.serve.contenders import FASTAPI, OURS, PACKAGED
 from benchmarks.serve.model import Floor
 from benchmarks.serve.wrk import Load
 
+# Between turns the floor of a machine that does nothing else scatters by less.
+QUIET = 0.1
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -40,11 +43,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found; `skipped` has a reason a server."""
+    """What was found; a floor was measured before each turn, `skipped` has a reason a server."""
 
-    floor: Floor
+    floors: Sequence[Floor]
     rows: tuple[Row, ...]
     skipped: Mapping[str, str]
+
+    @property
+    def floor(self) -> Floor:
+        """The median."""
+        return Floor(*(statistics.median(getattr(one, field) for one in self.floors) for field in ("one", "many")))
 
     def row(self, name: str) -> Row | None:
         """Return a server's row, None where it was left out."""
@@ -60,6 +68,7 @@ class Found:
             f"{'':<22}{'start s':>8}{'MB':>6}{heads}",
             *(self._line(row) for row in self.rows),
             *(f"{name:<22}skipped: {reason}" for name, reason in self.skipped.items()),
+            *self._warning(),
         ]
 
     def last_line(self, name: str = OURS) -> str:
@@ -84,7 +93,13 @@ class Found:
 
     def values(self) -> dict[str, Any]:
         """Return everything for a program."""
-        return {**asdict(self), "line": self.last_line()}
+        return {**asdict(self), "floor": asdict(self.floor), "line": self.last_line()}
+
+    def _warning(self) -> list[str]:
+        rates = [one.one for one in self.floors]
+        spread = (max(rates) - min(rates)) / self.floor.one
+        told = f"warning: the floor scattered by {spread:.0%}: other programs ran, and these figures are worth little"
+        return [told] if spread > QUIET else []
 
     def _line(self, row: Row) -> str:
         cells = "".join(
