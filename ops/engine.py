@@ -99,6 +99,11 @@ def is_embedded(project: Path, stack: str) -> bool:
     return not (isinstance(cluster, dict) and cluster.get("kubeconfig"))
 
 
+def if_down(project: Path, stack: str) -> str:
+    """Return what to add to an error of a place that gave no answer; nothing where it is a cluster of one's own."""
+    return "; where the platform is down, run `python -m local up`" if is_embedded(project, stack) else ""
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))

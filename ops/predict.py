@@ -15,7 +15,7 @@ from typing import Any
 import urllib3
 
 from ops import samples
-from ops.engine import Engine, EngineError, environment
+from ops.engine import Engine, EngineError, environment, if_down
 from ops.samples import Samples, SamplesError
 
 OK, BELOW, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (UsageError, EngineError, SamplesError) as error:
         return _fail(USAGE, error)
     except UnreachableError as error:
-        return _fail(UNREACHABLE, error)
+        return _fail(UNREACHABLE, f"{error}{'' if arguments.outputs else if_down(project, arguments.stack)}")
     if arguments.json:
         print(json.dumps({"stack": arguments.stack, "models": {name: one.values() for name, one in results.items()}}))
     return _judge(results, least)
@@ -231,7 +231,7 @@ def _judge(results: dict[str, Result], least: dict[str, float]) -> int:
     return BELOW if below else OK
 
 
-def _fail(code: int, error: Exception) -> int:
+def _fail(code: int, error: object) -> int:
     print(f"error: {error}", file=sys.stderr)
     return code
 

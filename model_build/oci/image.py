@@ -137,6 +137,8 @@ def _merged(base: Mapping[str, Any], own: ImageConfig) -> dict[str, Any]:
         "WorkingDir": own.workdir if own.workdir is not None else base.get("WorkingDir"),
         "ExposedPorts": ports,
         "Labels": {**(base.get("Labels") or {}), **own.labels},
+        "StopSignal": base.get("StopSignal"),
+        "Volumes": base.get("Volumes"),
     }
     return {key: value for key, value in told.items() if value}
 
