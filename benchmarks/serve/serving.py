@@ -55,12 +55,11 @@ class Server:
         return sum(_proportional(pid) for pid in _session(self.process.pid))
 
     def check(self, truth: Truth) -> None:
-        """Ask for every digit, several at once as batches are; raises FailedError where an answer is not the truth."""
+        """Ask for every digit, several at once as batches are; raises FailedError where an answer is wrong."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = list(pool.map(lambda digit: _asked(self.port, self.way, digit), truth.digits))
         for answer, scores in zip(answers, truth.scores, strict=True):
-            if not _right(answer, scores):
-                raise FailedError(f"answers {answer} where onnxruntime answers {scores}")
+            _require(answer, scores)
 
 
 @contextlib.contextmanager
@@ -90,17 +89,22 @@ def serving(contender: Contender, core: int, truth: Truth, log: Path) -> Iterato
 
 def _await(process: subprocess.Popen[bytes], port: int, way: Way, truth: Truth, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
-    answer: Scores | None = None
     while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(OSError, http.client.HTTPException, FailedError):
-            answer = _asked(port, way, truth.digits[0])
-            if _right(answer, truth.scores[0]):
-                return
+        answer = _asked_early(port, way, truth.digits[0])
+        if answer is not None:
+            _require(answer, truth.scores[0])
+            return
         time.sleep(POLL_SECONDS)
-    if answer is not None:
-        raise FailedError(f"answers {answer} where onnxruntime answers {truth.scores[0]}")
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["no message"]
-    raise FailedError(f"gave no answer within {START_SECONDS:.0f} s: {lines[-1][:300]}")
+    how = f"gave no answer within {START_SECONDS:.0f} s" if process.poll() is None else "ended before it answered"
+    raise FailedError(f"{how}: {lines[-1][:300]}")
+
+
+def _asked_early(port: int, way: Way, digit: Digits) -> Scores | None:
+    """Return a server's answer, None while it refuses connections or requests."""
+    with contextlib.suppress(OSError, http.client.HTTPException, FailedError):
+        return _asked(port, way, digit)
+    return None
 
 
 def _asked(port: int, way: Way, digit: Digits) -> Scores:
@@ -117,8 +121,9 @@ def _asked(port: int, way: Way, digit: Digits) -> Scores:
     return way.scores(body, {name.lower(): value for name, value in answer.getheaders()})
 
 
-def _right(answer: Scores, wanted: Scores) -> bool:
-    return answer.shape == wanted.shape and bool(np.allclose(answer, wanted, rtol=0, atol=TOLERANCE))
+def _require(answer: Scores, wanted: Scores) -> None:
+    if answer.shape != wanted.shape or not np.allclose(answer, wanted, rtol=0, atol=TOLERANCE):
+        raise FailedError(f"answers {answer} where onnxruntime answers {wanted}")
 
 
 def _session(leader: int) -> list[int]:
