@@ -9,12 +9,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from benchmarks.quiet import MOST, Others
 from benchmarks.serve import asking, contenders, stacks
 from benchmarks.serve import model as models
 from benchmarks.serve.contenders import OURS_BYTES, Contender
-from benchmarks.serve.model import Model
+from benchmarks.serve.model import Floor, Model
 from benchmarks.serve.rows import Found, Row, Turn
 from benchmarks.serve.serving import FailedError, serving
 from benchmarks.serve.wrk import Load, Wrk, write_requests, wrk
@@ -54,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="turns that each server takes (default: 3)")
     parser.add_argument("--seconds", type=float, default=3, help="seconds of load at each level (default: 3)")
+    parser.add_argument("--tries", type=int, default=1, help="of each turn, while other programs run (default: 1)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64], help="default: 1 16 64")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these servers alone")
     parser.add_argument("--stacks", action="store_true", help="bare web stacks in place of other people's servers")
@@ -66,6 +70,7 @@ def _options() -> argparse.Namespace:
 
 
 Make = Callable[[], Contender]
+Measured = TypeVar("Measured", Turn, Floor)
 
 
 def _servers(model: Model, place: Path) -> dict[str, Make]:
@@ -120,22 +125,33 @@ class _Bench:
         turns: dict[str, list[Turn]] = {one.name: [] for one in made}
         floors = []
         for turn in range(self.options.rounds):
-            floors.append(models.floor(self.model, self.served, FLOOR_SECONDS))
-            print(f"{turn + 1}  {'floor':<22}{floors[-1].one:>18.0f} calls/s", file=sys.stderr, flush=True)
+            floors.append(self._quietest(lambda: models.floor(self.model, self.served, FLOOR_SECONDS)))
+            print(
+                f"{turn + 1}  {'floor':<22}{floors[-1].one:>18.0f} calls/s{floors[-1].others:>8.0%} others",
+                file=sys.stderr,
+                flush=True,
+            )
             for one in rotated(made, turn):
                 if one.name in skipped:
                     continue
                 try:
-                    turns[one.name].append(self._turn(one, turn))
+                    turns[one.name].append(self._quietest(partial(self._turn, one)))
+                    _tell(one.name, turn, turns[one.name][-1])
                 except FailedError as error:
                     skipped[one.name] = str(error)
         rows = tuple(Row.of(name, found) for name, found in turns.items() if name not in skipped)
         return Found(floors, rows, skipped)
 
-    def _turn(self, one: Contender, turn: int) -> Turn:
+    def _quietest(self, measure: Callable[[], Measured]) -> Measured:
+        """Return the first measurement while the machine was quiet, else that when it was quietest."""
+        found: list[Measured] = []
+        while not found or (found[-1].others > MOST and len(found) < self.options.tries):
+            found.append(measure())
+        return min(found, key=lambda one: one.others)
+
+    def _turn(self, one: Contender) -> Turn:
         os.sched_setaffinity(0, {self.loading})
-        place = self.folder / f"{one.name} {turn}"
-        place.mkdir()
+        place = Path(tempfile.mkdtemp(dir=self.folder))
         with serving(one, self.served, self.model.truth, place / "log") as server:
             server.check(self.model.truth)
             write_requests(server, self.model.truth, place / "requests")
@@ -144,15 +160,18 @@ class _Bench:
                 return self.wrk.loaded(server, connections, seconds, self.loading, place / "requests")
 
             load(max(self.options.connections), WARM_SECONDS)
+            others = Others(lambda: server.cpu_seconds)
             loads = {count: load(count, self.options.seconds) for count in self.options.connections}
-            found = Turn(server.seconds, server.memory, loads)
-        _tell(one.name, turn, found)
-        return found
+            return Turn(server.seconds, server.memory, loads, others.share())
 
 
 def _tell(name: str, turn: int, found: Turn) -> None:
     rates = "".join(f"{load.rate:>9.0f}" for load in found.loads.values())
-    print(f"{turn + 1}  {name:<22}{found.seconds:>6.2f} s{rates} requests/s", file=sys.stderr, flush=True)
+    print(
+        f"{turn + 1}  {name:<22}{found.seconds:>6.2f} s{rates} requests/s{found.others:>8.0%} others",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quiet import Others
 from benchmarks.serve.contenders import image_python
 from benchmarks.serve.serving import FailedError, Truth
 from model_build import data, inputs, pipeline, recipe
@@ -36,10 +37,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Floor:
-    """Calls a second of one sample, and samples a second in batches of 64, of a loop over the session."""
+    """Calls a second of one sample and samples a second in batches of 64; the machine's share that others took."""
 
     one: float
     many: float
+    others: float = 0.0
 
 
 def digits(folder: Path) -> Model:
@@ -63,8 +65,9 @@ def floor(model: Model, core: int, seconds: float) -> Floor:
         samples.flush()
         command: list[str | Path] = ["taskset", "--cpu-list", str(core), image_python(), "-m", "benchmarks.serve.floor"]
         command += [model.file, samples.name, str(seconds)]
+        others = Others()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise FailedError(f"the floor: {done.stderr.strip()[-300:]}")
     told = json.loads(done.stdout)
-    return Floor(told["one"], told["many"])
+    return Floor(told["one"], told["many"], others.share())

@@ -7,43 +7,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmarks.quiet import MOST
 from benchmarks.serve.contenders import FASTAPI, OURS, PACKAGED
 from benchmarks.serve.model import Floor
 from benchmarks.serve.wrk import Load
 
-# Between turns the floor of a machine that does nothing else scatters by less.
-QUIET = 0.1
-
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn of a server: seconds from start to first right answer, bytes of memory, loads by connections."""
+    """One turn of a server: seconds from start to first right answer, bytes of memory, loads by connections.
+
+    `others` is the share of the machine that other programs took meanwhile.
+    """
 
     seconds: float
     memory: int
     loads: Mapping[int, Load]
+    others: float = 0.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """A server's medians over its turns."""
+    """A server's medians over its turns; `others` is the most of them."""
 
     name: str
     seconds: float
     memory: float
     loads: Mapping[int, Load]
+    others: float = 0.0
 
     @classmethod
     def of(cls, name: str, turns: Sequence[Turn]) -> Row:
         """Return the row of a server."""
         loads = {count: _median([turn.loads[count] for turn in turns]) for count in turns[0].loads}
         seconds = statistics.median(turn.seconds for turn in turns)
-        return cls(name, seconds, statistics.median(turn.memory for turn in turns), loads)
+        memory = statistics.median(turn.memory for turn in turns)
+        return cls(name, seconds, memory, loads, max(turn.others for turn in turns))
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found; a floor was measured before each turn, `skipped` has a reason a server."""
+    """What was found; a floor was measured before each round, `skipped` has a reason a server."""
 
     floors: Sequence[Floor]
     rows: tuple[Row, ...]
@@ -96,10 +100,9 @@ class Found:
         return {**asdict(self), "floor": asdict(self.floor), "line": self.last_line()}
 
     def _warning(self) -> list[str]:
-        rates = [one.one for one in self.floors]
-        spread = (max(rates) - min(rates)) / self.floor.one
-        told = f"warning: the floor scattered by {spread:.0%}: other programs ran, and these figures are worth little"
-        return [told] if spread > QUIET else []
+        others = max([*(one.others for one in self.floors), *(row.others for row in self.rows)])
+        told = f"warning: other programs took {others:.0%} of the machine meanwhile: these figures are worth little"
+        return [told] if others > MOST else []
 
     def _line(self, row: Row) -> str:
         cells = "".join(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quiet import cpu_seconds
 from benchmarks.serve.asking import Digits, Scores, Way
 from benchmarks.serve.contenders import Contender
 from local.alone import free_port
@@ -54,12 +55,17 @@ class Server:
         """Bytes that its processes hold, what they share counted once."""
         return sum(_proportional(pid) for pid in _session(self.process.pid))
 
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU that its processes have taken."""
+        return sum(cpu_seconds(pid) for pid in _session(self.process.pid))
+
     def check(self, truth: Truth) -> None:
         """Ask for every digit, several at once as batches are; raises FailedError where an answer is wrong."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = list(pool.map(lambda digit: _asked(self.port, self.way, digit), truth.digits))
         for answer, scores in zip(answers, truth.scores, strict=True):
-            _require(answer, scores)
+            require(answer, scores)
 
 
 @contextlib.contextmanager
@@ -68,7 +74,8 @@ def serving(contender: Contender, core: int, truth: Truth, log: Path) -> Iterato
     port = free_port()
     start = contender.start(port)
     environment = {key: value for key, value in os.environ.items() if key not in WITHHELD}
-    command: list[str | Path] = ["taskset", "--cpu-list", str(core), *start.command]
+    alone = ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", str(core)]
+    command: list[str | Path] = [*alone, *start.command]
     with log.open("wb") as said:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -90,9 +97,9 @@ def serving(contender: Contender, core: int, truth: Truth, log: Path) -> Iterato
 def _await(process: subprocess.Popen[bytes], port: int, way: Way, truth: Truth, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:
-        answer = _asked_early(port, way, truth.digits[0])
+        answer = asked_early(port, way, truth.digits[0])
         if answer is not None:
-            _require(answer, truth.scores[0])
+            require(answer, truth.scores[0])
             return
         time.sleep(POLL_SECONDS)
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["no message"]
@@ -100,7 +107,7 @@ def _await(process: subprocess.Popen[bytes], port: int, way: Way, truth: Truth, 
     raise FailedError(f"{how}: {lines[-1][:300]}")
 
 
-def _asked_early(port: int, way: Way, digit: Digits) -> Scores | None:
+def asked_early(port: int, way: Way, digit: Digits) -> Scores | None:
     """Return a server's answer, None while it refuses connections or requests."""
     with contextlib.suppress(OSError, http.client.HTTPException, FailedError):
         return _asked(port, way, digit)
@@ -121,7 +128,8 @@ def _asked(port: int, way: Way, digit: Digits) -> Scores:
     return way.scores(body, {name.lower(): value for name, value in answer.getheaders()})
 
 
-def _require(answer: Scores, wanted: Scores) -> None:
+def require(answer: Scores, wanted: Scores) -> None:
+    """Raise FailedError where an answer is not the truth."""
     if answer.shape != wanted.shape or not np.allclose(answer, wanted, rtol=0, atol=TOLERANCE):
         raise FailedError(f"answers {answer} where onnxruntime answers {wanted}")
 

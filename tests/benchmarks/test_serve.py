@@ -92,5 +92,7 @@ def test_the_last_line_compares_at_the_most_connections() -> None:
 
 
 def test_a_machine_that_was_busy_is_named() -> None:
-    told = Found([Floor(25000, 1), Floor(20000, 1)], (row(OURS, {64: 1.0}, 1),), {}).lines()
-    assert told[-1].startswith("warning: the floor scattered by 22%")
+    quiet = Found([Floor(25000, 1, 0.01)], (row(OURS, {64: 1.0}, 1),), {})
+    assert "warning" not in quiet.lines()[-1]
+    busy = Found([Floor(25000, 1, 0.01), Floor(20000, 1, 0.22)], quiet.rows, {})
+    assert busy.lines()[-1].startswith("warning: other programs took 22%")
