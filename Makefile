@@ -111,6 +111,8 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	    $(UV) pip compile --quiet --no-deps $(COMPILED) \
 	        tests/model_build/$$server/requirements.in -o tests/model_build/$$server/requirements.txt; \
 	done
+	@$(UV) pip compile --quiet $(COMPILED) \
+	    tests/model_server/kserve/requirements.in -o tests/model_server/kserve/requirements.txt
 
 clean-venv: ## Remove .venv and the other environments
 	@rm -rf $(VENV) .venv-build .venv-tensorflow .venv-olive .venv-nncf .venv-uv
