@@ -105,6 +105,8 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	    --python-platform x86_64-unknown-linux-gnu requirements-image.in -o requirements-image.txt
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    --python-platform x86_64-manylinux_2_34 requirements-image-gpu.in -o requirements-image-gpu.txt
+	@$(UV) pip compile --quiet $(COMPILED) --no-emit-package protobuf --no-emit-package typing-extensions \
+	    --python-platform x86_64-manylinux_2_34 requirements-image-grpc.in -o requirements-image-grpc.txt
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    local/plugins/requirements.in -o local/plugins/requirements.txt
 	@for server in triton torchserve; do \

@@ -164,7 +164,7 @@ class LaneProtocol(HttpToolsProtocol):
                 header_length = _whole(value)
             elif name in _OTHERS:
                 return None
-        if not 0 <= length <= INLINE_BYTES or (header_length is not None and not 0 < header_length <= length):
+        if not 0 <= length <= INLINE_BYTES or (header_length is not None and not 0 <= header_length <= length):
             return None
         return Fast(self, served, header_length, keep_alive=self.parser.should_keep_alive())
 
