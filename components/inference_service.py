@@ -12,7 +12,7 @@ import pulumi_kubernetes as k8s
 from components import runtime
 from components.labels import APP, OWN, Labels
 from components.pods import container_security, pod_security
-from components.runtime import Scraped
+from components.runtime import Scraped, Served
 from components.service import expose, sources
 from settings import ExposureSettings, ModelSettings
 
@@ -38,6 +38,8 @@ class InferenceServiceArgs:
     stack: str
     model: ModelSettings
     exposure: ExposureSettings
+    inside: bool = False
+    """Only pods of the stack itself may connect: a gateway stands before the model."""
 
 
 class InferenceService(pulumi.ComponentResource):
@@ -46,6 +48,8 @@ class InferenceService(pulumi.ComponentResource):
     url: pulumi.Output[str]
     scraped: Scraped
     """The headless Service that names every pod, ready or not, with the port and path of its metrics."""
+    served: Served
+    """The same for a gateway."""
 
     def __init__(self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:InferenceService", name, None, opts)
@@ -57,8 +61,11 @@ class InferenceService(pulumi.ComponentResource):
         self._create_disruption_budget()
         # A Service waits for ready pods: behind the Deployment it waits for no build, and fails with nothing to serve.
         after = pulumi.ResourceOptions(parent=self, depends_on=[deployment])
-        self.url = expose(self._labels, args.namespace, self._told(runtime.port), args.exposure, after)
+        exposure = ExposureSettings() if args.inside else args.exposure
+        self.url = expose(self._labels, args.namespace, self._told(runtime.port), exposure, after)
         self.scraped = self._create_headless_service()
+        # A rollout has old pods and new ones, and those that end are named until they are gone.
+        self.served = Served(self.scraped.service, self._runtime, 2 * args.model.replicas + 2)
         self.register_outputs({"url": self.url})
 
     def _create_deployment(self) -> k8s.apps.v1.Deployment:
@@ -148,7 +155,7 @@ class InferenceService(pulumi.ComponentResource):
 
     def _create_network_policy(self) -> None:
         allowed: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": sources(self._args.exposure),
+            "from_": [{"pod_selector": {}}] if self._args.inside else sources(self._args.exposure),
             "ports": self._told(runtime.allowed_ports),
         }
         k8s.networking.v1.NetworkPolicy(

@@ -52,6 +52,15 @@ def describe(instance: Instance, images: dict[str, str]) -> Connection:
     )
 
 
+def baked(instance: Instance) -> dict[str, str]:
+    """The images that `bake` has pushed, which outlive `down`: name → reference by digest."""
+    try:
+        found: dict[str, str] = json.loads(instance.baked.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
 def write(path: Path, connection: Connection) -> None:
     """Write connection.json, readable by its owner alone."""
     private(path, json.dumps(asdict(connection), indent=2) + "\n")

@@ -70,6 +70,11 @@ class Instance:
         return self.data / "connection.json"
 
     @property
+    def baked(self) -> Path:
+        """Which images `bake` has pushed."""
+        return self.data / "baked.json"
+
+    @property
     def etc(self) -> Path:
         """Rendered configuration, mounted at /etc/modelstack in the node."""
         return self.data / "etc"

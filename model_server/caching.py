@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from model_server.batching import Job, Outcome
 from model_server.errors import RequestError
@@ -43,12 +45,35 @@ class Memory:
             self.held -= _size(gone)
 
 
+class Shared(Protocol):
+    """A cache that several servers share; what it cannot give in time it does not have."""
+
+    def usable(self) -> bool:
+        """Return whether to ask at all."""
+
+    async def get(self, key: bytes) -> list[Array] | None:
+        """Return what lies under `key`."""
+
+    def put(self, key: bytes, arrays: list[Array]) -> None:
+        """Keep `arrays` under `key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """Where answers are kept: in this server's memory, and where configured in a cache that servers share."""
+
+    memory: Memory
+    shared: Shared | None = None
+
+
 class CachedBatcher:
     """Answers from memory, or lets one job of several equal ones run and gives its outcome to all."""
 
-    def __init__(self, salt: str, memory: Memory, run: Submit, counts: Counted) -> None:
+    def __init__(self, salt: str, memory: Memory, run: Submit, counts: Counted, shared: Shared | None = None) -> None:
         self._salt = salt.encode()
         self._memory = memory
+        self._shared = shared
+        self._asking: set[asyncio.Task[None]] = set()
         self._run = run
         self._counts = counts
         self._flights: dict[bytes, list[Job]] = {}
@@ -66,16 +91,39 @@ class CachedBatcher:
             self._counts.hit()
             flight.append(job)
             return
-        self._counts.miss()
         self._flights[key] = [job]
-        self._run(Job(job.inputs, job.outputs, job.deadline, lambda outcome: self._landed(key, outcome)))
+        if self._shared is None or not self._shared.usable():
+            self._compute(key, job)
+            return
+        task = asyncio.get_running_loop().create_task(self._ask(self._shared, key, job))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
-    def _landed(self, key: bytes, outcome: Outcome) -> None:
-        first, *others = self._flights.pop(key)
+    async def _ask(self, shared: Shared, key: bytes, job: Job) -> None:
+        found = await shared.get(key)
+        # An entry of another make than this version's answers is no entry.
+        if found is None or len(found) != len(job.outputs):
+            self._compute(key, job, shared)
+            return
+        self._counts.hit()
+        self._memory.put(key, found)
+        self._end(key, found)
+
+    def _compute(self, key: bytes, job: Job, shared: Shared | None = None) -> None:
+        self._counts.miss()
+        self._run(Job(job.inputs, job.outputs, job.deadline, lambda outcome: self._landed(key, outcome, shared)))
+
+    def _landed(self, key: bytes, outcome: Outcome, shared: Shared | None) -> None:
         if isinstance(outcome, list):
             # A slice would keep the whole batch's array alive.
             outcome = [array.copy() for array in outcome]
             self._memory.put(key, outcome)
+            if shared is not None:
+                shared.put(key, outcome)
+        self._end(key, outcome)
+
+    def _end(self, key: bytes, outcome: Outcome) -> None:
+        first, *others = self._flights.pop(key)
         first.finish(outcome)
         for job in others:
             if isinstance(outcome, RequestError):  # the first one's deadline is not the others'

@@ -22,6 +22,8 @@ class Config:
     max_inflight: int
     max_batch: int
     cache: int
+    redis: str
+    redis_seconds: float
     poll: float
     deadline: float
     drain: float
@@ -44,6 +46,8 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         max_inflight=_whole(environment, "MODELSTACK_MAX_INFLIGHT", 256, 1, 65536),
         max_batch=_whole(environment, "MODELSTACK_MAX_BATCH", 64, 1, 65536),
         cache=_whole(environment, "MODELSTACK_CACHE_BYTES", 0, 0, 1 << 40),
+        redis=environment.get("MODELSTACK_REDIS_URL") or "",
+        redis_seconds=_seconds(environment, "MODELSTACK_REDIS_SECONDS", 0.05, 0.001, 60.0),
         poll=_seconds(environment, "MODELSTACK_POLL_SECONDS", 0.0, 0.0, 3600.0),
         deadline=_seconds(environment, "MODELSTACK_DEADLINE_SECONDS", 10.0, 0.001, 3600.0),
         drain=_seconds(environment, "MODELSTACK_DRAIN_SECONDS", 3.0, 0.0, 3600.0),

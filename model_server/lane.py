@@ -20,6 +20,7 @@ from model_server.inference import INLINE_BYTES, Inference
 from model_server.state import Served
 
 _LENGTH, _BINARY = b"content-length", HEADER_LENGTH.encode()
+_CLOSING, _GOING_ON = "connection: close\r\n\r\n", "\r\n"
 # What these ask for, the application does.
 _OTHERS = frozenset({b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"})
 
@@ -75,6 +76,10 @@ class LaneProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what arrived; what began and did not end must end within the deadline."""
         super().data_received(data)
+        if self._midway or self._patience is not None:
+            self._wait_for_the_rest()
+
+    def _wait_for_the_rest(self) -> None:
         if self._midway and (self._fast is not None or self.cycle is None or self.cycle.response_complete):
             if self._patience is None:
                 self._patience = self.loop.call_later(self._inference.deadline, self._lose_patience)
@@ -137,17 +142,16 @@ class LaneProtocol(HttpToolsProtocol):
     def write(self, answer: Answer, *, keep_alive: bool) -> None:
         """Write `answer` as the response to the request that the connection is busy with."""
         closing = not keep_alive or self._inference.state.draining
-        head = [STATUS_LINE[answer.status], *self._dated()]
-        head.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (answer.media_type.encode(), len(answer.body)))
-        head += [f"{name}: {value}\r\n".encode() for name, value in answer.headers]
-        head.append(b"connection: close\r\n\r\n" if closing else b"\r\n")
-        self.transport.write(b"".join((*head, answer.body)))
+        more = "".join([f"{name}: {value}\r\n" for name, value in answer.headers]) if answer.headers else ""
+        head = (
+            f"content-type: {answer.media_type}\r\ncontent-length: {len(answer.body)}\r\n"
+            f"{more}{_CLOSING if closing else _GOING_ON}"
+        )
+        dated = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *dated, head.encode(), answer.body)))
         if closing:
             self.transport.close()
         self.on_response_complete()
-
-    def _dated(self) -> list[bytes]:
-        return [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
 
     def _short_way(self) -> Fast | None:
         served = self._inference.state.paths.get(self.url)
@@ -155,6 +159,7 @@ class LaneProtocol(HttpToolsProtocol):
             return None
         if self.cycle is not None and not self.cycle.response_complete:
             return None  # requests sent ahead are answered in their order, which uvicorn keeps
+<<<<<<< HEAD
         length = -1
         header_length = None
         for name, value in self.headers:
@@ -165,6 +170,14 @@ class LaneProtocol(HttpToolsProtocol):
             elif name in _OTHERS:
                 return None
         if not 0 <= length <= INLINE_BYTES or (header_length is not None and not 0 <= header_length <= length):
+=======
+        headers = dict(self.headers)
+        length = _whole(headers.get(_LENGTH, b""))
+        if not 0 <= length <= INLINE_BYTES or not _OTHERS.isdisjoint(headers):
+            return None
+        header_length = _whole(headers[_BINARY]) if _BINARY in headers else None
+        if header_length is not None and not 0 < header_length <= length:
+>>>>>>> 5aa82c776e29f381631d5aa954390a1487098e76
             return None
         return Fast(self, served, header_length, keep_alive=self.parser.should_keep_alive())
 

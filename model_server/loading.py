@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_server.batching import Batcher, Plan
-from model_server.caching import CachedBatcher, Memory
+from model_server.caching import CachedBatcher, Caches
 from model_server.contract import ModelContract
 from model_server.errors import ConfigError, RunError
 from model_server.logs import LOGGER, write
@@ -58,12 +58,12 @@ class Loader:
     """Loads the models of the first catalog, and then what appears in their folder, if it is told to look."""
 
     def __init__(
-        self, state: State, metrics: Metrics, pool: Executor, memory: Memory | None, settings: Settings
+        self, state: State, metrics: Metrics, pool: Executor, caches: Caches | None, settings: Settings
     ) -> None:
         self._state = state
         self._metrics = metrics
         self._pool = pool
-        self._memory = memory
+        self._caches = caches
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._seen: object = None
@@ -134,9 +134,10 @@ class Loader:
             loaded.session, loaded.plan, self._pool, counted.batches.observe, deadline=self._settings.deadline
         )
         served.batcher, served.add = batcher, batcher.add
-        if self._memory is not None:
+        if self._caches is not None:
             salt = f"{contract.name}/{contract.version}/{contract.inputs_hash}"
-            served.add = CachedBatcher(salt, self._memory, batcher.add, counted).add
+            caches = self._caches
+            served.add = CachedBatcher(salt, caches.memory, batcher.add, counted, caches.shared).add
         counted.ready, counted.waiting = True, batcher.waiting
 
     def _tell(self, work: Callable[..., None], *given: object) -> None:

@@ -17,7 +17,7 @@ from model_server import VERSION, cpu
 from model_server.admission import Admission
 from model_server.app import Endpoints
 from model_server.bodies import BodyReader
-from model_server.caching import Memory
+from model_server.caching import Caches, Memory
 from model_server.config import Config
 from model_server.errors import ConfigError
 from model_server.inference import Inference
@@ -88,8 +88,7 @@ def serve(config: Config) -> None:
     write(logging.INFO, "listening", version=VERSION, **address, threads=threads, cpu_quota=quota, models=names)
 
     def load() -> None:
-        memory = Memory(config.cache) if config.cache else None
-        Loader(state, metrics, inference.pool, memory, _settings(config, threads)).start()
+        Loader(state, metrics, inference.pool, _caches(config), _settings(config, threads)).start()
 
     endpoints = Endpoints(inference, BodyReader(config.max_body))
     server = DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load, _rpc(config, inference))
@@ -127,6 +126,15 @@ def _inference(config: Config, repository: Repository) -> Inference:
         pool=ThreadPoolExecutor(len(repository.contracts) + SPARE_THREADS, thread_name_prefix="infer"),
         deadline=config.deadline,
     )
+
+
+def _caches(config: Config) -> Caches | None:
+    if not config.redis:
+        return Caches(Memory(config.cache)) if config.cache else None
+    # Most servers have none, and start without the library.
+    from model_server.redis_cache import RedisCache  # noqa: PLC0415
+
+    return Caches(Memory(config.cache), RedisCache(config.redis, config.redis_seconds))
 
 
 def _settings(config: Config, threads: int) -> Settings:

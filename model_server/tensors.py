@@ -27,6 +27,7 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
     "FP64": np.float64,
     TEXT: np.object_,
 }
+_WHOLE: frozenset[type] = frozenset({int})
 _NUMBER: frozenset[type] = frozenset({int, float})
 _JSON_TYPES: dict[str, frozenset[type]] = {
     **dict.fromkeys(NUMPY_TYPES, frozenset({int})),
@@ -38,7 +39,7 @@ _JSON_TYPES: dict[str, frozenset[type]] = {
 
 def check_shape(spec: TensorSpec, shape: object) -> tuple[int, ...]:
     """Return `shape` as whole numbers that fit `spec`; raises RequestError. Nothing is allocated."""
-    if type(shape) is not list or not all(type(one) is int and one >= 1 for one in shape):
+    if type(shape) is not list or not _WHOLE.issuperset(map(type, shape)) or min(shape, default=1) < 1:
         raise RequestError(
             400, f"input {spec.name!r}: shape: {shown(shape)} is not a list of whole numbers of 1 or more"
         )

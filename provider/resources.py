@@ -105,10 +105,13 @@ class PinnedImage(pulumi.CustomResource):
     image: pulumi.Output[str]
     digest: pulumi.Output[str]
     reference: pulumi.Output[str]
+    current: pulumi.Output[str]
+    """The digest that the tag had at the last refresh; another than `digest` where the tag has moved."""
 
     def __init__(self, name: str, args: PinnedImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = {"image": args.image, "repin": args.repin, "docker_config": args.docker_config}
-        super().__init__("modelstack:index:PinnedImage", name, {"digest": None, "reference": None, **inputs}, opts)
+        outputs = ("digest", "reference", "current")
+        super().__init__("modelstack:index:PinnedImage", name, {**dict.fromkeys(outputs), **inputs}, opts)
 
     def translate_input_property(self, prop: str) -> str:
         """Return the provider's name of an input."""

@@ -39,6 +39,7 @@ def test_settings_are_read() -> None:
         ("MODELSTACK_MAX_INFLIGHT", "0"),
         ("MODELSTACK_MAX_BATCH", "0"),
         ("MODELSTACK_CACHE_BYTES", "1Gi"),
+        ("MODELSTACK_REDIS_SECONDS", "0"),
         ("MODELSTACK_POLL_SECONDS", "-1"),
         ("MODELSTACK_DEADLINE_SECONDS", "nan"),
         ("MODELSTACK_DEADLINE_SECONDS", "0"),
