@@ -159,25 +159,12 @@ class LaneProtocol(HttpToolsProtocol):
             return None
         if self.cycle is not None and not self.cycle.response_complete:
             return None  # requests sent ahead are answered in their order, which uvicorn keeps
-<<<<<<< HEAD
-        length = -1
-        header_length = None
-        for name, value in self.headers:
-            if name == _LENGTH:
-                length = _whole(value)
-            elif name == _BINARY:
-                header_length = _whole(value)
-            elif name in _OTHERS:
-                return None
-        if not 0 <= length <= INLINE_BYTES or (header_length is not None and not 0 <= header_length <= length):
-=======
         headers = dict(self.headers)
         length = _whole(headers.get(_LENGTH, b""))
         if not 0 <= length <= INLINE_BYTES or not _OTHERS.isdisjoint(headers):
             return None
         header_length = _whole(headers[_BINARY]) if _BINARY in headers else None
-        if header_length is not None and not 0 < header_length <= length:
->>>>>>> 5aa82c776e29f381631d5aa954390a1487098e76
+        if header_length is not None and not 0 <= header_length <= length:
             return None
         return Fast(self, served, header_length, keep_alive=self.parser.should_keep_alive())
 

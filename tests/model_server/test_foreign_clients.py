@@ -17,6 +17,7 @@ from model_build import wheels
 from tests.model_server.conftest import SAMPLES
 from tests.model_server.running import BIAS, WEIGHTS, Server, running
 from tests.model_server.test_text import write_text
+from tests.registry import free_port
 
 ROWS: NDArray[np.float32] = np.array([[0.25, -1, 3.5, 2], [1, 2, 3, 4]], np.float32)
 VERSION = "0123456789ab"
@@ -159,19 +160,21 @@ def test_a_client_sends_texts(tmp_path: Path, binary: bool) -> None:
 
 
 @pytest.fixture(scope="module")
-def kserve(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What KServe's SDK was told, which lives in an environment of its own."""
+def kserve(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What KServe's SDK was told over HTTP and gRPC; it lives in an environment of its own."""
     packages = tmp_path_factory.mktemp("kserve")
     fault = wheels.lay_out(KSERVE / "requirements.txt", packages)
     assert not fault, fault
-    done = subprocess.run(
-        [sys.executable, "-S", str(KSERVE / "ask.py"), server.url],
-        env={"PATH": os.environ["PATH"], "HOME": str(packages), "PYTHONPATH": str(packages)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    port = str(free_port())
+    with running(models, MODELSTACK_GRPC_PORT=port) as server:
+        done = subprocess.run(
+            [sys.executable, "-S", str(KSERVE / "ask.py"), server.url, f"127.0.0.1:{port}"],
+            env={"PATH": os.environ["PATH"], "HOME": str(packages), "PYTHONPATH": str(packages)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -181,9 +184,14 @@ def test_kserves_client_sees_that_server_and_model_live_and_are_ready(kserve: di
     assert seen == {"live": True, "ready": True, "model ready": True, "absent ready": False}
 
 
-@pytest.mark.parametrize("form", ["json", "bytes"])
-def test_kserves_client_is_answered_in_json_and_in_bytes(kserve: dict[str, Any], form: str) -> None:
-    told = kserve["http"][form]
+def test_kserves_grpc_client_sees_that_server_and_model_live_and_are_ready(kserve: dict[str, Any]) -> None:
+    seen = {name: kserve["grpc"][name] for name in ("live", "ready", "model ready")}
+    assert seen == {"live": True, "ready": True, "model ready": True}
+
+
+@pytest.mark.parametrize(("over", "form"), [("http", "json"), ("http", "bytes"), ("grpc", "bytes")])
+def test_kserves_client_is_answered_in_json_and_in_bytes(kserve: dict[str, Any], over: str, form: str) -> None:
+    told = kserve[over][form]
     assert (told["id"], told["model"], told["output"]) == ("order-7", "linear", ["y", "FP32", [2, 3]])
     np.testing.assert_allclose(told["data"], ROWS @ WEIGHTS + BIAS, rtol=1e-5)
 
