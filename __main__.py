@@ -12,6 +12,8 @@ from components.gateway import Gateway, GatewayArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.registry import Registry
+from components.rollouts import RolloutsController, RolloutsControllerArgs
+from provider.cluster_resources import Access
 from provider.resources import ModelImage
 
 PROJECT = Path(__file__).resolve().parent
@@ -33,6 +35,7 @@ cluster = Cluster(
         stack=stack,
     ),
 )
+access = Access(kubeconfig=here.kubeconfig, context=here.context)
 in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
@@ -41,6 +44,17 @@ images = {
     name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base))
     for name, model in chosen.models.items()
 }
+controller: list[pulumi.Resource] = []
+if chosen.needs_controller:
+    rolling_out = RolloutsControllerArgs(
+        image=registry.by_digest("rollouts", here.images["rollouts"]),
+        definitions=here.definitions,
+        namespace=cluster.namespace,
+        stack=stack,
+        access=access,
+    )
+    controller.append(RolloutsController("rollouts", rolling_out, in_cluster).ready)
+
 services = {
     name: InferenceService(
         name,
@@ -54,6 +68,9 @@ services = {
             model=model,
             exposure=here.exposure,
             inside=chosen.gateway.enabled,
+            access=access,
+            controller=controller,
+            own_server=settings.server_of(PROJECT / model.recipe) == settings.OWN_SERVER,
         ),
         in_cluster,
     )

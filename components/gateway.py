@@ -64,7 +64,7 @@ class Gateway(pulumi.ComponentResource):
         running = self._create_deployment(config, made)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
         scheme = "https" if args.settings.tls else "http"
-        self.url = expose(self._labels, args.namespace, LISTENING.port, args.exposure, after, scheme=scheme)
+        self.url, _ = expose(self._labels, args.namespace, LISTENING.port, args.exposure, after, scheme=scheme)
         self.scraped = self._create_headless_service()
         self.register_outputs({"url": self.url})
 
@@ -93,7 +93,7 @@ class Gateway(pulumi.ComponentResource):
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
         jwt = self._args.settings.jwt
-        data = {"haproxy.cfg": config, **({"key.pem": jwt.public_key} if jwt else {})}
+        data: dict[str, pulumi.Input[str]] = {"haproxy.cfg": config, **({"key.pem": jwt.public_key} if jwt else {})}
         return k8s.core.v1.ConfigMap(NAME, metadata=self._metadata(), data=data, opts=self._own)
 
     def _create_keys(self) -> list[pulumi.Resource]:

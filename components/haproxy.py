@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from settings import GatewaySettings, JwtSettings, LimitSettings
+from components.haproxy_rules import answer, authenticated, limited, quoted, refuse, replaced
+from settings import GatewaySettings, LimitSettings
 
 FOLDER = "/etc/gateway"
 DRAIN_SECONDS = 30
 IDLE_SECONDS = 20
-MOST_AUDIENCES = 4
 # Of everything that HAProxy says itself; what a server says passes as it is.
 ERRORS = {
     400: "the request is not HTTP as it should be",
@@ -153,7 +153,7 @@ def _defaults(settings: GatewaySettings) -> list[str]:
         "default-server check inter 500ms downinter 2s fall 2 rise 1 init-addr none",
         # Ten errors in a row take a pod out until it says that it is ready again.
         f"default-server maxconn {settings.per_pod} observe layer7 error-limit 10 on-error mark-down",
-        *(_replaced(status, said) for status, said in ERRORS.items()),
+        *(replaced(status, said) for status, said in ERRORS.items()),
     ]
 
 
@@ -162,7 +162,7 @@ def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> 
     return [
         "frontend models",
         f"bind :{at.port}{tls}",
-        f"log-format {_quoted('{' + ','.join(f'{json.dumps(name)}:{text}' for name, text in LOG.items()) + '}')}",
+        f"log-format {quoted('{' + ','.join(f'{json.dumps(name)}:{text}' for name, text in LOG.items()) + '}')}",
         "unique-id-format %[uuid]",
         "unique-id-header x-request-id",
         "option forwardfor",
@@ -170,88 +170,28 @@ def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> 
         "http-request set-var(txn.path) path",
         "http-request set-var(txn.named) path,field(4,/) if { path_beg /v2/models/ }",
         *_health(routes),
-        *_authenticated(settings, at),
-        *(_limited(settings, at) if settings.limit else ()),
-        _refuse(405, "method: only GET, HEAD and POST are known here", "unless { method GET HEAD POST }"),
-        _refuse(411, "content-length: is missing; send it", "if { method POST } !{ req.hdr(content-length) -m found }"),
-        _refuse(413, _too_large(settings), f"if {{ req.body_size gt {settings.body_bytes} }}"),
+        *authenticated(settings, at.folder),
+        *(limited(settings.limit, at.folder, by_key=bool(settings.keys)) if settings.limit else ()),
+        refuse(405, "method: only GET, HEAD and POST are known here", "unless { method GET HEAD POST }"),
+        refuse(411, "content-length: is missing; send it", "if { method POST } !{ req.hdr(content-length) -m found }"),
+        refuse(413, _too_large(settings), f"if {{ req.body_size gt {settings.body_bytes} }}"),
         f"http-request wait-for-body time {settings.request_seconds}s if {{ method POST }}",
         "http-request set-var(txn.asked) req.body,json_query('$.model') if { path_beg /v1/ }",
         *(f"acl known {route.condition}" for route in routes),
-        _refuse(404, "path: is of no model that is served here", "unless known"),
+        refuse(404, "path: is of no model that is served here", "unless known"),
         *(line for route in routes for line in _chosen(route)),
     ]
 
 
 def _health(routes: list[Route]) -> Iterator[str]:
     """Return what answers for the gateway itself: it is ready when every model has a pod that is."""
-    yield _answer(200, {"live": True}, "if { path /v2/health/live }")
+    yield answer(200, {"live": True}, "if { path /v2/health/live }")
     for route in routes:
         yield from (f"acl up.{route.model} nbsrv({name}) gt 0" for name in route.backends)
-        yield _refuse(
+        yield refuse(
             503, f"model {route.model} has no pod that is ready", f"if {{ path /v2/health/ready }} !up.{route.model}"
         )
-    yield _answer(200, {"ready": True}, "if { path /v2/health/ready }")
-
-
-def _authenticated(settings: GatewaySettings, at: Listening) -> Iterator[str]:
-    if settings.jwt:
-        yield from _token(settings.jwt, at)
-    elif settings.keys:
-        yield from _key(at)
-    else:
-        yield "http-request set-var(txn.client) src"
-        return
-    # No pod has a use for what opens the gateway.
-    yield "http-request del-header authorization"
-    yield "http-request del-header x-api-key"
-
-
-def _key(at: Listening) -> Iterator[str]:
-    # The map holds hashes alone; what is logged and counted is the key's name.
-    named = f"sha2(256),hex,lower,map_str({at.folder}/keys/names.map)"
-    yield f"http-request set-var(txn.client) http_auth_bearer,{named} if {{ req.hdr(authorization) -m found }}"
-    yield f"http-request set-var(txn.client) req.hdr(x-api-key),{named} if {{ req.hdr(x-api-key) -m found }}"
-    said = "key: is missing or unknown; send a known one as `authorization: Bearer KEY`"
-    yield _refuse(401, said, "unless { var(txn.client) -m found }")
-
-
-def _token(jwt: JwtSettings, at: Listening) -> Iterator[str]:
-    yield "http-request set-var(txn.token) http_auth_bearer if { req.hdr(authorization) -m found }"
-    missing = "token: is missing; send one as `authorization: Bearer TOKEN`"
-    yield _refuse(401, missing, "unless { var(txn.token) -m found }")
-    yield f"acl algorithm var(txn.token),jwt_header_query('$.alg') -m str {jwt.algorithm}"
-    yield f'acl signed var(txn.token),jwt_verify("{jwt.algorithm}","{at.folder}/jwt/key.pem") -m int 1'
-    yield _refuse(
-        401, f"token: is not signed with {jwt.algorithm} by the key that counts here", "unless algorithm signed"
-    )
-    yield f"acl issuer var(txn.token),jwt_payload_query('$.iss') -m str {_quoted(jwt.issuer)}"
-    # A token is of one audience or of a list, whose first ones count.
-    for path in ("$.aud", *(f"$.aud[{index}]" for index in range(MOST_AUDIENCES))):
-        yield f"acl audience var(txn.token),jwt_payload_query('{path}') -m str {_quoted(jwt.audience)}"
-    for claim in ("issuer", "audience"):
-        yield _refuse(401, f"token: its {claim} is another than the one that counts here", f"unless {claim}")
-    yield "http-request set-var(txn.now) date()"
-    for name, claim in (("until", "exp"), ("since", "nbf")):
-        yield f"http-request set-var(txn.{name}) var(txn.token),jwt_payload_query('$.{claim}','int')"
-    expired = "token: has expired, or does not say when it will"
-    yield _refuse(401, expired, "unless { var(txn.until),sub(txn.now) gt 0 }")
-    early = "if { var(txn.since) -m found } { var(txn.since),sub(txn.now) gt 0 }"
-    yield _refuse(401, "token: is not valid yet", early)
-    yield "http-request set-var(txn.client) var(txn.token),jwt_payload_query('$.sub')"
-    yield _refuse(401, "token: names no `sub`", "unless { var(txn.client) -m found }")
-
-
-def _limited(settings: GatewaySettings, at: Listening) -> Iterator[str]:
-    assert settings.limit  # noqa: S101 (asked for by the caller)
-    limit = settings.limit
-    own = f"var(txn.client),map_str_int({at.folder}/keys/limits.map,{limit.requests})" if settings.keys else None
-    yield f"http-request set-var(txn.limit) {own or f'int({limit.requests})'}"
-    yield "http-request track-sc0 var(txn.client) table counts"
-    too_many = "if { sc_gpc0_rate(0,counts),sub(txn.limit) ge 0 }"
-    yield _refuse(429, f"too many requests of this client in {limit.seconds} s; slow down", too_many, limit.seconds)
-    # Only what is let in counts, so that a client that asks too often still gets its share.
-    yield "http-request sc-inc-gpc0(0)"
+    yield answer(200, {"ready": True}, "if { path /v2/health/ready }")
 
 
 def _counts(limit: LimitSettings) -> list[str]:
@@ -287,7 +227,7 @@ def _admin(routes: list[Route], at: Listening) -> list[str]:
         *(f"acl up nbsrv({name}) gt 0" for name in names),
         "http-request return status 503 if { path /ready } !up",
         "http-request return status 200 if { path /ready }",
-        _refuse(404, "path: is not known here", ""),
+        refuse(404, "path: is not known here", ""),
     ]
 
 
@@ -303,28 +243,3 @@ def _backend(name: str, target: Target) -> list[str]:
 
 def _too_large(settings: GatewaySettings) -> str:
     return f"body: is larger than {settings.body_bytes} bytes; send less"
-
-
-def _refuse(status: int, said: str, condition: str, later: int | None = None) -> str:
-    """Return a rule that answers with an error; `later` is in seconds."""
-    return _answer(status, {"error": said}, condition, later)
-
-
-def _answer(status: int, body: Mapping[str, object], condition: str, later: int | None = None) -> str:
-    return f"http-request return status {status} {_reply(status, body, later)} {condition}".rstrip()
-
-
-def _replaced(status: int, said: str) -> str:
-    """Return what HAProxy says in place of its own page."""
-    return f"http-error status {status} {_reply(status, {'error': said}, 1 if status == 503 else None)}"
-
-
-def _reply(status: int, body: Mapping[str, object], later: int | None) -> str:
-    headers = {"retry-after": later, "www-authenticate": "Bearer" if status == 401 else None}
-    told = "".join(f" hdr {name} {value}" for name, value in headers.items() if value is not None)
-    return f"content-type application/json string {_quoted(json.dumps(body, separators=(',', ':')))}{told}"
-
-
-def _quoted(text: str) -> str:
-    """Return one word of the configuration."""
-    return "'" + text.replace("'", "'\\''") + "'"

@@ -57,7 +57,7 @@ class Monitoring(pulumi.ComponentResource):
         self._create_network_policy()
         running = self._create_stateful_set(config, configured)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
-        self.url = expose(self._labels, args.namespace, PORT, args.exposure, after)
+        self.url, _ = expose(self._labels, args.namespace, PORT, args.exposure, after)
         self.register_outputs({"url": self.url})
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:

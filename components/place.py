@@ -11,6 +11,7 @@ from typing import Any
 
 from components import images
 from components.registry import RegistryArgs
+from components.rollouts import DEFINITIONS
 from settings import ExposureSettings, RegistrySettings, Settings, SettingsError
 
 VERSION = 1
@@ -26,6 +27,8 @@ class Place:
     base: str
     images: Mapping[str, str]
     exposure: ExposureSettings
+    definitions: str
+    """File or URL of the kinds of the controller of rollouts."""
 
 
 def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
@@ -48,6 +51,7 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
         base=settings.base,
         images=images.references(settings),
         exposure=settings.exposure or ExposureSettings(),
+        definitions=settings.rollouts.definitions or DEFINITIONS,
     )
 
 
@@ -93,6 +97,7 @@ def _embedded(settings: Settings, path: Path) -> Place:
         base=settings.base or connection["images"]["base"],
         images=images.references(settings, connection["images"]),
         exposure=settings.exposure or ExposureSettings(type="NodePort", host=connection["node_ports"]["host"]),
+        definitions=settings.rollouts.definitions or connection.get("manifests", {}).get("rollouts") or DEFINITIONS,
     )
 
 

@@ -10,6 +10,10 @@ import pulumi_kubernetes as k8s
 from components.labels import Labels
 from settings import ExposureSettings
 
+# A Service that the controller of rollouts points at pods of its choice: there are none before the first Rollout.
+MANAGED = {"pulumi.com/skipAwait": "true"}
+SELECTOR = "spec.selector"
+
 
 def expose(
     labels: Labels,
@@ -19,11 +23,18 @@ def expose(
     opts: pulumi.ResourceOptions,
     *,
     scheme: str = "http",
-) -> pulumi.Output[str]:
-    """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address."""
+    managed: bool = False,
+) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
+    """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address.
+
+    Of a `managed` one the controller of rollouts chooses the pods. One that was managed before is taken back.
+    """
+    if managed:
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR]))
+    annotations = MANAGED if managed else {"pulumi.com/patchForce": "true"}
     service = k8s.core.v1.Service(
         labels.name,
-        metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata},
+        metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata, "annotations": annotations},
         spec={
             "type": exposure.type,
             "selector": labels.selector,
@@ -32,7 +43,7 @@ def expose(
         opts=opts,
     )
     address = _address(service, labels.name, namespace, port, exposure)
-    return pulumi.Output.concat(scheme, "://", address)
+    return pulumi.Output.concat(scheme, "://", address), service
 
 
 def sources(exposure: ExposureSettings) -> list[k8s.networking.v1.NetworkPolicyPeerArgsDict]:

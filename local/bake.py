@@ -23,9 +23,15 @@ def bake(instance: Instance, names: Sequence[str], steps: Steps) -> None:
         raise RefusedError(f"platform {instance.name!r}: does not run; run `python -m local up` first")
     with lock(instance):
         made = images.publish(wanted, instance.registry, _sources(instance, wanted, steps), steps)
+        _keep_manifests(instance, wanted)
         _tell(instance, made)
     for name, reference in made.items():
         steps.say(f"image {name}: {reference}")
+
+
+def prepare(instance: Instance, names: Sequence[str], steps: Steps) -> None:
+    """Build the programs of these images into the cache, and make none. Raises RefusedError, PlatformError."""
+    _sources(instance, specs.named(names), steps)
 
 
 def _sources(instance: Instance, wanted: Sequence[specs.ImageSpec], steps: Steps) -> images.Sources:
@@ -38,9 +44,21 @@ def _sources(instance: Instance, wanted: Sequence[specs.ImageSpec], steps: Steps
     return images.Sources(instance.cache, go)
 
 
+def _keep_manifests(instance: Instance, wanted: Sequence[specs.ImageSpec]) -> None:
+    """Copy what stacks apply beside an image out of Go's module cache, which belongs to the user."""
+    instance.manifests.mkdir(exist_ok=True)
+    for spec in wanted:
+        if spec.manifest and spec.program:
+            text = (build.source(spec.program) / spec.manifest).read_text()
+            private(instance.manifests / f"{spec.name}.yaml", text)
+
+
 def _tell(instance: Instance, made: Mapping[str, str]) -> None:
     baked = {**connection.baked(instance), **made}
     private(instance.baked, json.dumps(baked, indent=2) + "\n")
     known = connection.read(instance.connection)
-    if known.images != {**known.images, **baked}:
-        connection.write(instance.connection, replace(known, images={**known.images, **baked}))
+    told = replace(
+        known, images={**known.images, **baked}, manifests={**known.manifests, **connection.manifests(instance)}
+    )
+    if told != known:
+        connection.write(instance.connection, told)

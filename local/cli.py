@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         return own
 
     add("up", _up, "build what is missing, start the platform and wait until it is ready")
-    add("build", _build, "build what `up` starts into the cache, and start nothing")
+    built = add("build", _build, "build what `up` starts into the cache, and start nothing")
+    built.add_argument("names", nargs="*", metavar="NAME", help="images to build the programs of, too")
     baked = add("bake", _bake, "make images that a stack runs besides its models, and push them")
     baked.add_argument("names", nargs="+", metavar="NAME", help=", ".join(spec.name for spec in specs.ON_DEMAND))
     add("status", _status, "state, uptime, version and log of each part").add_argument("--json", action="store_true")
@@ -72,8 +73,9 @@ def _up(instance: Instance, _: argparse.Namespace) -> int:
     return 0
 
 
-def _build(instance: Instance, _: argparse.Namespace) -> int:
+def _build(instance: Instance, parsed: argparse.Namespace) -> int:
     platform.prepare(instance, Steps(), os.environ)
+    bake.prepare(instance, parsed.names, Steps())
     return 0
 
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from local.build import COREDNS, PAUSE, Module
+from local.build import COREDNS, PAUSE, ROLLOUTS, Module
 from local.errors import RefusedError
 from local.roots import RootSpec
 from model_build.oci.image import ImageConfig
@@ -24,6 +24,8 @@ class ImageSpec:
     program: Module | None = None
     folders: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
+    manifest: str = ""
+    """File of the Go module that a stack applies beside the image: the kinds of a controller."""
 
 
 # What serving needs of Python and no more: no shell, no package manager, nothing that only a terminal uses.
@@ -88,10 +90,16 @@ REDIS = ImageSpec(
     ),
     folders=("data",),
 )
+ROLLOUTS_IMAGE = ImageSpec(
+    "rollouts",
+    ImageConfig(user=USER, entrypoint=("/rollouts",), ports=(8080, 8090)),
+    program=ROLLOUTS,
+    manifest="manifests/install.yaml",
+)
 
 ALWAYS = (BASE, PAUSE_IMAGE, COREDNS_IMAGE)
 """What `local up` itself makes."""
-ON_DEMAND = (PROMETHEUS, HAPROXY, REDIS)
+ON_DEMAND = (PROMETHEUS, HAPROXY, REDIS, ROLLOUTS_IMAGE)
 """What stacks may run besides, by the names of `modelstack:images`; `local bake` makes them."""
 
 

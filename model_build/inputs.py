@@ -12,7 +12,8 @@ from model_build import runtimes
 from model_build.errors import EnvironmentFault, RecipeError
 from model_build.hashing import hash_folder, hash_value
 from model_build.places import ROOT
-from model_build.recipe import InstalledSource, Recipe, Source
+from model_build.recipe import Recipe
+from model_build.recipe_sources import InstalledSource, Source
 
 BUILD_REQUIREMENTS = "requirements-build.txt"
 TENSORFLOW_REQUIREMENTS = "requirements-tensorflow.txt"

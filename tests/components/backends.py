@@ -34,6 +34,7 @@ class Pod:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one piece: two would wait for each other's acknowledgement
     pod: Pod
 
     def do_GET(self) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import urllib3
 
 from components.haproxy import Listening, Route, Target, render
@@ -19,9 +21,11 @@ from local.roots import root
 from local.steps import Steps
 from model_build.places import cache_root
 from settings import GatewaySettings
-from tests.components.backends import READY, Pod
+from tests.components.backends import READY, Pod, naming, serving
 from tests.registry import free_port
 from tests.waiting import until
+
+INFER = "/v2/models/digits/infer"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class Gateway:
         """Return its access log."""
         told = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [json.loads(line) for line in told]
+
+
+Start = Callable[..., Gateway]
 
 
 def program() -> list[str]:
@@ -102,3 +109,46 @@ def answered_by(response: urllib3.BaseHTTPResponse) -> str:
 def pods(*addresses: str) -> list[Pod]:
     """Return pods that answer well."""
     return [Pod(address) for address in addresses]
+
+
+@pytest.fixture
+def port() -> int:
+    """Return the port of all pods, each at an address of its own."""
+    return free_port()
+
+
+@pytest.fixture
+def start(tmp_path: Path, port: int) -> Iterator[Start]:
+    """Start a gateway before pods by version; a model `digits` with one version where no routes are given."""
+    with ExitStack() as stack:
+
+        def made(
+            found: dict[str, list[Pod]],
+            settings: GatewaySettings | None = None,
+            routes: list[Route] | None = None,
+            awaited: int | None = None,
+            names: dict[str, list[str]] | None = None,
+        ) -> Gateway:
+            names = names or {name: [pod.address for pod in of] for name, of in found.items()}
+            for pod in (pod for of in found.values() for pod in of):
+                stack.enter_context(serving(pod, port))
+            server = stack.enter_context(naming(names))
+            count = sum(len(of) for of in found.values()) if awaited is None else awaited
+            own = settings or GatewaySettings()
+            return stack.enter_context(running(routes or [route("digits", port)], own, tmp_path, server, count))
+
+        yield made
+
+
+def error_of(response: urllib3.BaseHTTPResponse) -> str:
+    """Return what a refusal in JSON says."""
+    assert response.headers["content-type"] == "application/json"
+    return str(response.json()["error"])
+
+
+def raw(gateway: Gateway, sent: bytes) -> bytes:
+    """Send bytes as they are and return all that comes back."""
+    host, port = gateway.url.rpartition("/")[2].split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(4096), b""))

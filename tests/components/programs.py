@@ -28,7 +28,9 @@ IMAGES = {
     "base": f"127.0.0.1:7401/modelstack/base@sha256:{'b' * 64}",
     "prometheus": f"127.0.0.1:7401/modelstack/prometheus@sha256:{'c' * 64}",
     "haproxy": f"127.0.0.1:7401/modelstack/haproxy@sha256:{'d' * 64}",
+    "rollouts": f"127.0.0.1:7401/modelstack/rollouts@sha256:{'e' * 64}",
 }
+MANIFESTS = {"rollouts": "/data/test/manifests/rollouts.yaml"}
 CONNECTION = {
     "version": 1,
     "instance": "test",
@@ -36,6 +38,7 @@ CONNECTION = {
     "registry": {"push": "127.0.0.1:7401", "pull": "127.0.0.1:7401"},
     "node_ports": {"first": 7500, "last": 7599, "host": "127.0.0.1"},
     "images": IMAGES,
+    "manifests": MANIFESTS,
 }
 Object = dict[str, Any]
 
@@ -147,7 +150,7 @@ def stack_of(
     inputs: Mapping[str, str] | None = None,
     ingress: list[Object] | None = None,
     preview: bool = False,
-    baked: Iterable[str] = ("prometheus", "haproxy"),
+    baked: Iterable[str] = ("prometheus", "haproxy", "rollouts"),
 ) -> Run:
     """Run __main__.py with `config` (short keys, plain values) on an embedded platform that `data` describes."""
     folder = data / "test"

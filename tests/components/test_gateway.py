@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from components import gateway
+from components.haproxy import DRAIN_SECONDS
 from tests.components.conftest import MODELS, Program
 from tests.components.programs import IMAGES, NODE_PORT, Object, Run
 
 HASH = "0123456789abcdef" * 4
 KEY = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"
+TLS: Object = {"secret": "models-tls"}  # pragma: allowlist secret
 JWT: Object = {"publicKey": KEY, "issuer": "https://issuer.example", "audience": "models"}
 
 
@@ -44,7 +46,7 @@ def test_the_gateways_url_is_the_endpoint_of_every_model(run: Run) -> None:
 
 
 def test_with_a_certificate_the_endpoint_is_https(program: Program) -> None:
-    run = behind(program, tls={"secret": "models-tls"})
+    run = behind(program, tls=TLS)
     assert run.outputs["endpoint"]["digits"] == f"https://127.0.0.1:{NODE_PORT}"
     (volume,) = pod(run)["spec"]["volumes"]
     secrets = [one["secret"] for one in volume["projected"]["sources"] if "secret" in one]
@@ -90,7 +92,7 @@ def test_a_pod_outlives_its_pre_stop_and_its_drain(run: Run) -> None:
     spec = pod(run)["spec"]
     (container,) = spec["containers"]
     wait = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert wait + gateway.DRAIN_SECONDS < spec["terminationGracePeriodSeconds"]
+    assert wait + DRAIN_SECONDS < spec["terminationGracePeriodSeconds"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_a_pod_outlives_its_pre_stop_and_its_drain(run: Run) -> None:
         {"limit": {"requests": 5}},
         {"keys": {"alice": {"sha256": HASH}}},
         {"jwt": JWT},
-        {"tls": {"secret": "models-tls"}},
+        {"tls": TLS},
     ],
     ids=str,
 )
