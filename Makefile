@@ -112,12 +112,16 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	    --python-platform x86_64-unknown-linux-gnu requirements-image.in -o requirements-image.txt
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    --python-platform x86_64-manylinux_2_34 requirements-image-gpu.in -o requirements-image-gpu.txt
+	@$(UV) pip compile --quiet $(COMPILED) --no-emit-package protobuf --no-emit-package typing-extensions \
+	    --python-platform x86_64-manylinux_2_34 requirements-image-grpc.in -o requirements-image-grpc.txt
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    local/plugins/requirements.in -o local/plugins/requirements.txt
 	@for server in triton torchserve; do \
 	    $(UV) pip compile --quiet --no-deps $(COMPILED) \
 	        tests/model_build/$$server/requirements.in -o tests/model_build/$$server/requirements.txt; \
 	done
+	@$(UV) pip compile --quiet $(COMPILED) \
+	    tests/model_server/kserve/requirements.in -o tests/model_server/kserve/requirements.txt
 
 clean-venv: ## Remove .venv and the other environments
 	@rm -rf $(VENV) .venv-*

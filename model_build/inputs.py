@@ -133,8 +133,7 @@ def _of_requirements(recipe: Recipe, root: Path) -> str:
 
 
 def _of_wheels(recipe: Recipe, root: Path) -> str:
-    wheels = runtimes.of(recipe).wheels
-    return hash_value("") if wheels is None else _of_file(root / wheels)
+    return hash_value([_of_file(root / lock) for lock in runtimes.of(recipe).wheels])
 
 
 def _read(path: Path) -> bytes:

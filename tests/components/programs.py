@@ -116,7 +116,7 @@ class Engine(pulumi.runtime.Mocks):
         """Return what the provider tells of the recipe's server, and the image that weights alone are mounted into."""
         parsed = recipes.load(PROJECT / inputs["recipe"])
         made = runtimes.of(parsed)
-        beside = inputs["base"] if made.wheels is None else f"{image.partition('@')[0]}@sha256:{hexadecimal('runtime')}"
+        beside = inputs["base"] if not made.wheels else f"{image.partition('@')[0]}@sha256:{hexadecimal('runtime')}"
         volume = parsed.packaging == "volume"
         return {"runtime": made.told(parsed.packaging), "runtimeImage": beside if volume else ""}
 
