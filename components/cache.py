@@ -112,7 +112,7 @@ class Cache(pulumi.ComponentResource):
         container: k8s.core.v1.ContainerArgsDict = {
             "name": "redis",
             "image": self._args.image,
-            "args": ["/etc/redis/redis.conf"],
+            "command": ["redis-server", "/etc/redis/redis.conf"],
             "ports": [{"name": "redis", "container_port": PORT}],
             "resources": quantities(resources),
             "security_context": container_security(),

@@ -51,6 +51,7 @@ def test_redis_is_bounded_keeps_nothing_on_disk_and_asks_for_the_password(run: R
     }
     redis = container(run, "cache")
     assert redis["image"] == IMAGES["redis"]
+    assert redis["command"] == ["redis-server", "/etc/redis/redis.conf"]
     assert redis["resources"]["limits"]["memory"] == "128Mi"
     assert word not in str(redis)
 
