@@ -1,4 +1,4 @@
-"""The stack from top to bottom: where it runs, its images, what serves them, what watches them."""
+"""The stack from top to bottom: where it runs, its images, what serves them, stands before them, watches them."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from pulumi.runtime.config import get_config_env
 import settings
 from components import place
 from components.cluster import Cluster, ClusterArgs
+from components.gateway import Gateway, GatewayArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.registry import Registry
@@ -69,11 +70,25 @@ services = {
             access=access,
             controller=controller,
             own_server=settings.server_of(PROJECT / model.recipe) == settings.OWN_SERVER,
+            inside=chosen.gateway.enabled,
         ),
         in_cluster,
     )
     for name, model in chosen.models.items()
 }
+
+gateway = None
+if chosen.gateway.enabled:
+    entry = GatewayArgs(
+        image=registry.by_digest("haproxy", here.images["haproxy"]),
+        namespace=cluster.namespace,
+        stack=stack,
+        models={name: {"stable": service.served} for name, service in services.items()},
+        settings=chosen.gateway,
+        exposure=here.exposure,
+        after=list(services.values()),
+    )
+    gateway = Gateway("gateway", entry, in_cluster)
 
 if chosen.monitoring.enabled:
     watched = MonitoringArgs(
@@ -83,9 +98,10 @@ if chosen.monitoring.enabled:
         servers={name: service.scraped for name, service in services.items()},
         settings=chosen.monitoring,
         exposure=here.exposure,
+        others={"gateway": gateway.scraped} if gateway else {},
     )
     pulumi.export("prometheus", Monitoring("monitoring", watched, in_cluster).url)
 
 pulumi.export("namespace", cluster.namespace)
-pulumi.export("endpoint", {name: service.url for name, service in services.items()})
+pulumi.export("endpoint", {name: (gateway or service).url for name, service in services.items()})
 pulumi.export("models", {name: {"recipe": chosen.models[name].recipe, **one.told} for name, one in images.items()})

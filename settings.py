@@ -6,18 +6,19 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from frozen import Frozen
-from rollout_settings import ControllerSettings, RolloutSettings, StepSettings
+from rollout_settings import ControllerSettings, RolloutSettings
 
 PREFIX = "modelstack:"
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$")]
 Image = Annotated[str, Field(min_length=1)]
+Word = Annotated[str, Field(pattern=r"^[!-&(-~]+$", max_length=200)]  # no blank, no quote
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
 
 
@@ -123,6 +124,63 @@ class MonitoringSettings(Frozen):
     storage: Quantity | None = Field(default=None, description="size of a volume claim; an emptyDir where not given")
 
 
+class KeySettings(Frozen):
+    """One client's key: its hash alone, so that nothing here opens the gateway."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`printf %s KEY | sha256sum`")
+    requests: int | None = Field(default=None, ge=1, le=1_000_000, description="in place of the limit's own")
+
+
+class JwtSettings(Frozen):
+    """Whose tokens are taken; `exp` and `sub` every token must have."""
+
+    algorithm: Literal["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"] = "RS256"
+    public_key: str = Field(pattern="^-----BEGIN PUBLIC KEY-----", description="PEM, as a text of several lines")
+    issuer: Word
+    audience: Word
+
+
+class LimitSettings(Frozen):
+    """How many requests one client may send, at each replica of the gateway."""
+
+    requests: int = Field(ge=1, le=1_000_000)
+    seconds: int = Field(default=1, ge=1, le=3600)
+
+
+class TlsSettings(Frozen):
+    """Where the certificate is: a Secret of type kubernetes.io/tls in the stack's namespace."""
+
+    secret: Label
+
+
+class GatewaySettings(Frozen):
+    """One entry for all models of the stack."""
+
+    enabled: bool = False
+    replicas: int = Field(default=2, ge=1, le=20)
+    tls: TlsSettings | None = None
+    keys: dict[Label, KeySettings] = Field(default_factory=dict)
+    jwt: JwtSettings | None = None
+    limit: LimitSettings | None = None
+    body_bytes: int = Field(default=8 << 20, ge=1024, le=1 << 30, description="a larger body is refused")
+    retry_bytes: int = Field(default=64 << 10, ge=16 << 10, le=1 << 20, description="a larger request is sent once")
+    request_seconds: int = Field(default=10, ge=1, le=600, description="a request must have arrived by then")
+    queue_seconds: int = Field(default=5, ge=1, le=600, description="it waits no longer for a free pod")
+    answer_seconds: int = Field(default=60, ge=1, le=3600, description="a pod must answer by then")
+    per_pod: int = Field(default=64, ge=1, le=10_000, description="requests a pod is sent at once by each replica")
+    connections: int = Field(default=1000, ge=10, le=100_000, description="of clients, at each replica")
+    resources: Resources = Resources(cpu_request="100m", cpu_limit="1", memory_request="64Mi", memory_limit="512Mi")
+    domain: str = Field(
+        default="cluster.local", pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", description="the cluster's"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if self.keys and self.jwt:
+            raise ValueError("names keys and jwt; keep one of them")
+        return self
+
+
 class Settings(Frozen):
     """A stack's whole configuration."""
 
@@ -133,6 +191,7 @@ class Settings(Frozen):
     base: str | None = None
     images: ImageSettings = ImageSettings()
     exposure: ExposureSettings | None = None
+    gateway: GatewaySettings = GatewaySettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     rollouts: ControllerSettings = ControllerSettings()
 
@@ -153,10 +212,10 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        own = (
-            f"{name}-{suffix}" for name in self.models for suffix in ("pods", "stable", "canary", "preview", "check")
-        )
-        taken = {"prometheus", "default-deny", "argo-rollouts", *own} & set(self.models)
+        suffixes = ("pods", "stable", "canary", "preview", "check")
+        own = (f"{name}-{suffix}" for name in self.models for suffix in suffixes)
+        others = {"prometheus", "gateway", "gateway-pods", "default-deny", "argo-rollouts"}
+        taken = {*others, *own} & set(self.models)
         if taken:
             raise ValueError(f"models: {min(taken)!r} is the name of another object of the stack; rename the model")
         return self
@@ -229,25 +288,18 @@ def _closest(path: tuple[int | str, ...]) -> str:
 
 
 def _keys(path: tuple[int | str, ...]) -> list[str]:
-    rooms: dict[str, type[BaseModel]] = {
-        "": Settings,
-        "cluster": ClusterSettings,
-        "registry": RegistrySettings,
-        "images": ImageSettings,
-        "exposure": ExposureSettings,
-        "monitoring": MonitoringSettings,
-        "rollouts": ControllerSettings,
-        "models": _room_of_a_model(path),
-    }
-    room = rooms[str(path[0]) if path else ""]
+    room: type[BaseModel] = Settings
+    for part in path:
+        known = {field.alias or name: field for name, field in room.model_fields.items()}
+        # What is no field is a name in a mapping, whose values have the fields.
+        room = (_room(known[str(part)].annotation) if part in known else None) or room
     return [field.alias or name for name, field in room.model_fields.items()]
 
 
-def _room_of_a_model(path: tuple[int | str, ...]) -> type[BaseModel]:
-    if "steps" in path:
-        return StepSettings
-    rooms: dict[str, type[BaseModel]] = {"resources": Resources, "rollout": RolloutSettings}
-    return rooms.get(str(path[-1]) if path else "", ModelSettings)
+def _room(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_room, get_args(annotation))), None)
 
 
 def server_of(recipe: Path) -> str:

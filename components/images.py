@@ -9,7 +9,11 @@ from settings import Settings, SettingsError
 
 def needed(settings: Settings) -> tuple[str, ...]:
     """Return the names of the third-party images that a stack with these settings runs."""
-    wanted = {"prometheus": settings.monitoring.enabled, "rollouts": settings.needs_controller}
+    wanted = {
+        "prometheus": settings.monitoring.enabled,
+        "haproxy": settings.gateway.enabled,
+        "rollouts": settings.needs_controller,
+    }
     return tuple(name for name, runs in wanted.items() if runs)
 
 

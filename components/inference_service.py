@@ -10,10 +10,11 @@ from components.check import allow_checks, smoke_test
 from components.labels import Labels
 from components.progressive import promotion
 from components.rolling import deployment
-from components.runtime import Scraped
+from components.runtime import Scraped, Served
 from components.service import expose, sources
 from components.serving_pods import InferenceServiceArgs, ServingPods
 from rollout_settings import RolloutSettings
+from settings import ExposureSettings, ModelSettings
 
 __all__ = ["InferenceService", "InferenceServiceArgs"]
 
@@ -24,6 +25,8 @@ class InferenceService(pulumi.ComponentResource):
     url: pulumi.Output[str]
     scraped: Scraped
     """The headless Service that names every pod, ready or not, with the port and path of its metrics."""
+    served: Served
+    """The same for a gateway."""
 
     def __init__(self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:InferenceService", name, None, opts)
@@ -37,6 +40,7 @@ class InferenceService(pulumi.ComponentResource):
             smoke_test(self._pods, pulumi.ResourceOptions(parent=self, depends_on=last))
         self._create_disruption_budget()
         self.scraped = self._create_headless_service()
+        self.served = self._served(args.model)
         self.register_outputs({"url": self.url})
 
     def _roll_out(self, rollout: RolloutSettings) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
@@ -52,9 +56,18 @@ class InferenceService(pulumi.ComponentResource):
         url, service = self._expose(pulumi.ResourceOptions(parent=self, depends_on=[serving]), managed=False)
         return url, [service]
 
+    def _served(self, model: ModelSettings) -> Served:
+        told = self._pods.told(lambda found: found)
+        if model.rollout.strategy == "blueGreen":
+            # The headless Service names the pods of a preview too, which nobody has judged.
+            return Served(self._pods.name, told, 1)
+        # A rollout has old pods and new ones, and those that end are named until they are gone.
+        return Served(self.scraped.service, told, 2 * model.replicas + 2)
+
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
         args, port = self._pods.args, self._pods.told(runtime.port)
-        return expose(self._pods.labels, args.namespace, port, args.exposure, opts, managed=managed)
+        exposure = ExposureSettings() if args.inside else args.exposure
+        return expose(self._pods.labels, args.namespace, port, exposure, opts, managed=managed)
 
     def _create_headless_service(self) -> Scraped:
         name = f"{self._pods.name}-pods"
@@ -81,7 +94,7 @@ class InferenceService(pulumi.ComponentResource):
 
     def _create_network_policy(self) -> None:
         allowed: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": sources(self._pods.args.exposure),
+            "from_": [{"pod_selector": {}}] if self._pods.args.inside else sources(self._pods.args.exposure),
             "ports": self._pods.told(runtime.allowed_ports),
         }
         k8s.networking.v1.NetworkPolicy(

@@ -22,6 +22,7 @@ def expose(
     exposure: ExposureSettings,
     opts: pulumi.ResourceOptions,
     *,
+    scheme: str = "http",
     managed: bool = False,
 ) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
     """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address.
@@ -41,7 +42,8 @@ def expose(
         },
         opts=opts,
     )
-    return _url(service, labels.name, namespace, port, exposure), service
+    address = _address(service, labels.name, namespace, port, exposure)
+    return pulumi.Output.concat(scheme, "://", address), service
 
 
 def sources(exposure: ExposureSettings) -> list[k8s.networking.v1.NetworkPolicyPeerArgsDict]:
@@ -50,7 +52,7 @@ def sources(exposure: ExposureSettings) -> list[k8s.networking.v1.NetworkPolicyP
     return inside if exposure.type == "ClusterIP" else [*inside, {"ip_block": {"cidr": "0.0.0.0/0"}}]
 
 
-def _url(
+def _address(
     service: k8s.core.v1.Service,
     name: str,
     namespace: pulumi.Input[str],
@@ -60,12 +62,12 @@ def _url(
     if exposure.type == "NodePort":
         # The id is unknown until the Service exists, and with it the port that the cluster gives.
         made = pulumi.Output.all(service.spec, service.id)
-        return made.apply(lambda both: f"http://{exposure.host}:{_node_port(both[0])}")
+        return made.apply(lambda both: f"{exposure.host}:{_node_port(both[0])}")
     if exposure.type == "LoadBalancer":
         made = pulumi.Output.all(service.status, service.id, port)
-        return made.apply(lambda all_of: f"http://{_address(all_of[0])}:{all_of[2]}")
+        return made.apply(lambda all_of: f"{_given(all_of[0])}:{all_of[2]}")
     number = pulumi.Output.from_input(port).apply(str)
-    return pulumi.Output.concat("http://", name, ".", namespace, ".svc:", number)
+    return pulumi.Output.concat(name, ".", namespace, ".svc:", number)
 
 
 # Output.all gives mappings in place of the kinds' classes.
@@ -73,7 +75,7 @@ def _node_port(spec: Any) -> int:
     return int(spec["ports"][0]["node_port"])
 
 
-def _address(status: Any) -> str:
+def _given(status: Any) -> str:
     given = (status.get("load_balancer") or {}).get("ingress") or []
     # `up` waits for an address; a preview that turns a Service into a LoadBalancer has none to show.
     return str(given[0].get("hostname") or given[0]["ip"]) if given else "no-address-yet"

@@ -37,6 +37,8 @@ class InferenceServiceArgs:
     stack: str
     model: ModelSettings
     exposure: ExposureSettings
+    inside: bool = False
+    """Only pods of the stack itself may connect: a gateway stands before the model."""
     access: Access
     """How `up` reaches the cluster, to see that a version serves."""
     controller: Sequence[pulumi.Resource] = ()

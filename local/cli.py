@@ -4,10 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from local import bake, environment, logs, platform, specs, status
-from local.errors import EXIT_UNHEALTHY, PlatformError
+from local.build import OTHERWISE
+from local.errors import EXIT_REFUSED, EXIT_UNHEALTHY, PlatformError
 from local.instance import Instance, locate
+from local.kubectl import Kubectl
 from local.steps import Steps
 
 INTERRUPTED = 130
@@ -23,6 +26,11 @@ def run(arguments: list[str]) -> int:
     except PlatformError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
+    except PermissionError as error:
+        # Its folders are for root alone, and every command looks into them.
+        said = f"{error.filename or error}: user {os.geteuid()} may not use it, and the platform is root's"
+        print(f"error: {said}; run this as root, {OTHERWISE}", file=sys.stderr)
+        return EXIT_REFUSED
     except BrokenPipeError:
         # The reader of a pipe has enough; what is left to write goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "end the platform; its data stays")
     add("reset", _reset, "end the platform and remove its data, the state of its stacks included")
     add("collect", _collect, "remove from the registry what no manifest names any more")
+    asked = add("kubectl", _kubectl, "kubectl as the platform's administrator; its exit code is kubectl's")
+    asked.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- ARGUMENTS", help="what kubectl is to do")
     add("env", _env, 'lines for `eval "$(python -m local env)"`, which `pulumi` needs')
     return parser
 
@@ -97,6 +107,11 @@ def _reset(instance: Instance, _: argparse.Namespace) -> int:
 def _collect(instance: Instance, _: argparse.Namespace) -> int:
     platform.collect(instance, Steps())
     return 0
+
+
+def _kubectl(instance: Instance, parsed: argparse.Namespace) -> NoReturn:
+    rest: list[str] = parsed.rest
+    Kubectl.of(instance).replace_this_process(rest[1:] if rest[:1] == ["--"] else rest, os.environ)
 
 
 def _env(instance: Instance, _: argparse.Namespace) -> int:

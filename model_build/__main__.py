@@ -1,5 +1,7 @@
 """`python -m model_build COMMAND`: the command line of docs/recipes.md and docs/supply-chain.md."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -9,13 +11,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from model_build import collect, compare, scaffold
-from model_build import inputs as build_inputs
+from model_build import collect
 from model_build.arguments import parse
 from model_build.errors import EXIT_CODES, BuildError, CancelledError, DataError, one_line
 from model_build.events import Sink, sink_for
 from model_build.places import cache_root
+
+if TYPE_CHECKING:  # recipes are read with libraries that take a while to load
+    from model_build.inputs import Inputs
 
 BUILD_PYTHON = "run `.venv-build/bin/python -m model_build`, which `python -m model_build.environment` makes"
 
@@ -57,7 +62,10 @@ def _run(options: argparse.Namespace, sink: Sink) -> int:
     return run[options.command](options, sink)
 
 
+# What answers in the time of a glance waits for no library that it does not need.
 def _new(options: argparse.Namespace, _: Sink) -> int:
+    from model_build import scaffold  # noqa: PLC0415
+
     recipe = scaffold.create(options.name, options.models)
     if options.json:
         print(json.dumps({"recipe": str(recipe)}))
@@ -66,7 +74,6 @@ def _new(options: argparse.Namespace, _: Sink) -> int:
     return 0
 
 
-# What answers in the time of a glance loads neither numpy nor the registry client; a build does.
 def _build(options: argparse.Namespace, sink: Sink) -> int:
     from model_build.build import Order, build  # noqa: PLC0415
 
@@ -90,7 +97,7 @@ def _export(options: argparse.Namespace, sink: Sink) -> int:
         edge.write(artifact, options.out, options.target)
         for path in (options.out / MODEL, *options.out.glob(WEIGHTS)):
             path.unlink()
-    sink.result(result)
+    sink.result({**result, "artifact": str(options.out)})
     return 0
 
 
@@ -109,18 +116,23 @@ def _held_out(options: argparse.Namespace, sink: Sink) -> int:
 
 
 def _diff(options: argparse.Namespace, _: Sink) -> int:
+    from model_build import compare  # noqa: PLC0415
+
     found = compare.compare(options.old, options.new, cache_root() / "reports")
     print(json.dumps(found.values()) if options.json else "\n".join(found.lines()))
     return 0
 
 
 def _gc(options: argparse.Namespace, _: Sink) -> int:
-    removed = collect.collect(cache_root(), options.days, dry_run=options.dry_run)
+    found = collect.collect(cache_root(), options.days, remove=options.yes)
     if options.json:
-        print(json.dumps({"entries": removed.entries, "bytes": removed.size, "dry_run": options.dry_run}))
+        print(json.dumps({"removed": options.yes, "entries": found.entries, "bytes": found.size}))
         return 0
-    would = "would be removed" if options.dry_run else "removed"
-    print(f"{removed.entries} entries, {removed.size / 1e6:.1f} MB {would}")
+    for place, one in found.places.items():
+        print(f"{place:<16} {one.entries:>6} entries {one.size / 1e6:>10.1f} MB")
+    done = "removed" if options.yes else "would be removed; add --yes"
+    used = f"have not been used for {options.days:g} days"
+    print(f"{found.entries} entries, {found.size / 1e6:.1f} MB {done if found.entries else used}")
     return 0
 
 
@@ -142,8 +154,7 @@ def _keys(options: argparse.Namespace, _: Sink) -> int:
 def _verify(options: argparse.Namespace, _: Sink) -> int:
     from model_build.supply import commands  # noqa: PLC0415
 
-    recipe, base = options.recipe, options.base
-    inputs = build_inputs.compute(recipe, base).hash if recipe is not None else options.inputs
+    inputs = _inputs(options).hash if options.recipe is not None else options.inputs
     found = commands.verified(options.image, options.trusted, inputs, blobs=options.blobs)
     print(json.dumps(found.values()) if options.json else "\n".join(found.lines()))
     return 0
@@ -158,7 +169,7 @@ def _sign(options: argparse.Namespace, _: Sink) -> int:
 
 
 def _inspect(options: argparse.Namespace, _: Sink) -> int:
-    found = build_inputs.compute(options.recipe, options.base)
+    found = _inputs(options)
     if options.json:
         print(json.dumps({"inputs": found.hash, "parts": dict(found.parts), "recipe": found.recipe}))
         return 0
@@ -166,6 +177,12 @@ def _inspect(options: argparse.Namespace, _: Sink) -> int:
         print(f"{name:<20} {value}")
     print(f"{'inputs':<20} {found.hash}")
     return 0
+
+
+def _inputs(options: argparse.Namespace) -> Inputs:
+    from model_build.inputs import compute  # noqa: PLC0415
+
+    return compute(options.recipe, options.base)
 
 
 def _cancel(number: int, _: FrameType | None) -> None:

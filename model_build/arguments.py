@@ -22,7 +22,7 @@ examples:
   python -m model_build new spam                 a folder models/spam that trains and passes its gates as it is
   .venv-build/bin/python -m model_build export --recipe models/digits/recipe.yaml --out edge --format ort
   python -m model_build diff 8d37c1 f20a11       two builds by the first digits of their inputs
-  python -m model_build gc --days 30
+  python -m model_build gc --days 30             what would go from the cache; add --yes to remove it
   COSIGN_PASSWORD=… python -m model_build keys release    release.key, which signs, and release.pub, which verifies
 
 A step whose input, parameters and code did not change is never run again; its artifact lies in the cache.
@@ -100,9 +100,9 @@ def _export(commands: _Commands) -> argparse.ArgumentParser:
 
 
 def _gc(commands: _Commands) -> None:
-    made = _command(commands, "gc", "remove from the cache what no build has used for some days")
+    made = _command(commands, "gc", "remove from the cache what no build has used for some days; shows it first")
     made.add_argument("--days", metavar="N", type=_days, default=30.0, help="at least 1; default: 30")
-    made.add_argument("--dry-run", action="store_true", help="tell what would go, and remove nothing")
+    made.add_argument("--yes", action="store_true", help="remove what is shown; without it nothing is removed")
 
 
 def _keys(commands: _Commands) -> None:

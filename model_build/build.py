@@ -15,7 +15,7 @@ from model_build.artifact import OUTPUTS
 from model_build.bake import Parts
 from model_build.cache import StepStore
 from model_build.dependencies import lay_out
-from model_build.errors import RecipeError, SignatureError
+from model_build.errors import GateError, RecipeError, SignatureError
 from model_build.events import Reporter, Sink
 from model_build.inputs import Inputs
 from model_build.oci.memory import Memory
@@ -89,7 +89,11 @@ def _made(order: Order, parsed: Recipe, inputs: Inputs, store: StepStore, sink: 
     if parsed.task == GENERATION:
         return _looked_through(order, parsed, inputs, store, sink)
     with pipeline.Pipeline(order.recipe, parsed, inputs, store, sink) as steps:
-        built = steps.build()
+        try:
+            built = steps.build()
+        except GateError as error:
+            written = report.write_refused(steps.refused(), error, inputs, store.root)
+            raise error.reported(str(store.root / written.page)) from error
     written = report.write(built, inputs, store.root)
     return _Made(built.artifact.path, report.rows(built), built.step("gates").stored.facts, written)
 

@@ -18,6 +18,24 @@ TARGETS = {"linux/amd64": "x86_64-manylinux_2_34", "linux/arm64": "aarch64-manyl
 PRUNED_FOLDERS = ("bin", "__pycache__")
 PRUNED_FILES = ("RECORD", "REQUESTED", "INSTALLER", "direct_url.json", "uv_cache.json", ".lock")
 
+# What no server runs: a C library beside the Python module that holds all of it, tools of the builder, sources, tests.
+UNUSED = (
+    "onnxruntime/capi/libonnxruntime.so*",
+    "onnxruntime/datasets",
+    "onnxruntime/quantization",
+    "onnxruntime/tools",
+    "onnxruntime/transformers",
+    "numpy/distutils",
+    "numpy/f2py",
+    "numpy/**/tests",
+    "numpy/**/*.a",
+    "**/*.h",
+    "**/*.pxd",
+    "**/*.pxi",
+    "**/*.pyi",
+    "**/*.pyx",
+)
+
 
 def lay_out(lock: str, platform: str, store: StepStore, waiting: Callable[[], None]) -> Path:
     """Return the folder of what `lock` names, for `platform`; raises EnvironmentFault."""
@@ -34,6 +52,7 @@ def lay_out(lock: str, platform: str, store: StepStore, waiting: Callable[[], No
             out = scratch / "deps"
             _install(requirements, platform, out)
             prune(out)
+            drop_unused(out)
             return store.put(key, out, seconds=0.0, facts={"platform": platform}).path
 
 
@@ -45,6 +64,16 @@ def prune(folder: Path) -> None:
         elif path.is_file() and _names_the_machine(path, folder):
             path.unlink()
     shutil.rmtree(folder / "bin", ignore_errors=True)
+
+
+def drop_unused(folder: Path) -> None:
+    """Remove what no server runs; a licence beside it stays."""
+    for pattern in UNUSED:
+        for path in sorted(folder.glob(pattern), reverse=True):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _names_the_machine(path: Path, folder: Path) -> bool:

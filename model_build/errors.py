@@ -1,6 +1,8 @@
 """Errors a build can end with: one line each, with a kind and an exit code."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 EXIT_CODES = {
     "recipe": 3,
@@ -47,9 +49,17 @@ class DataError(BuildError):
 
 
 class GateError(BuildError):
-    """The artifact missed one or more gates."""
+    """The artifact missed one or more gates; `facts` are what was measured of it, for the report."""
 
     kind = "gate"
+
+    def __init__(self, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.facts = dict(facts or {})
+
+    def reported(self, page: str) -> "GateError":
+        """Return the error with the place of the report, which a long message does not push out."""
+        return GateError(f"{one_line(str(self), 1600)}; report: {page}", self.facts)
 
 
 class RegistryError(BuildError):
@@ -76,7 +86,9 @@ class CancelledError(BuildError):
     kind = "cancelled"
 
 
-def error_of(kind: str, message: str) -> BuildError:
-    """Return the error class for `kind` with `message`; unknown kinds become a plain BuildError."""
-    known = (RecipeError, DataError, GateError, RegistryError, EnvironmentFault, SignatureError, CancelledError)
+def error_of(kind: str, message: str, facts: Mapping[str, Any] | None = None) -> BuildError:
+    """Return the error of `kind` with `message`, and with `facts` where it is of a gate; else a plain BuildError."""
+    if kind == GateError.kind:
+        return GateError(message, facts)
+    known = (RecipeError, DataError, RegistryError, EnvironmentFault, SignatureError, CancelledError)
     return next((one for one in known if one.kind == kind), BuildError)(message)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, TextIO
 
+from model_build.places import cache_root
+
 State = Literal["started", "running", "cached", "done"]
 
 
@@ -118,7 +120,7 @@ def summary(result: dict[str, Any]) -> list[str]:
             f"{row['name']:<12} {row['state']:<8} {size:>10} {accuracy:>9} {latency:>11} {row['seconds']:>8.1f}"
         )
     lines.append(f"inputs   {result['inputs']}")
-    lines.append(f"report   {result['page'] or result['report']}")
+    lines.append(f"report   {cache_root() / (result['page'] or result['report'])}")
     lines.append(f"image    {result['image']}" if result["image"] else f"artifact {result['artifact']}")
     if result.get("runtime_image"):
         lines.append(f"runtime  {result['runtime_image']}")

@@ -55,7 +55,7 @@ class Verdict:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Judge the artifact and keep the figures; raises GateError naming every gate that was missed."""
+    """Judge the artifact and keep the figures; raises GateError with every gate that was missed, and the figures."""
     subject = Subject(
         artifact=job.inputs["model"] / MODEL,
         exported=job.inputs["export"] / MODEL,
@@ -72,12 +72,22 @@ def run(job: Job) -> dict[str, Any]:
             "`export: {dynamic_axes: [1]}`, or of a graph the same in load"
         )
     verdict = judge(subject, job.params["gates"])
+    confusion = {"names": data.read_names(job.inputs["data"]), "counts": verdict.confusion}
     if verdict.misses:
-        raise GateError("; ".join(verdict.misses))
-    names = data.read_names(job.inputs["data"])
-    (job.out / CONFUSION).write_text(json.dumps({"names": names, "counts": verdict.confusion}))
+        facts = {"metrics": _told(verdict.metrics), "misses": verdict.misses, "confusion": confusion}
+        raise GateError("; ".join(verdict.misses), facts)
+    (job.out / CONFUSION).write_text(json.dumps(confusion))
     (job.out / "metrics.json").write_text(json.dumps(verdict.metrics, indent=1, sort_keys=True, allow_nan=False))
     return verdict.metrics
+
+
+def _told(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of a refused artifact; none where one of them is no number, which its miss says."""
+    try:
+        json.dumps(metrics, allow_nan=False)
+    except ValueError:
+        return {}
+    return metrics
 
 
 def judge(subject: Subject, gates: Mapping[str, Any]) -> Verdict:

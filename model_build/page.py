@@ -11,7 +11,7 @@ import yaml
 
 from model_build import plots
 from model_build.events import figures, quality
-from model_build.tasks import figure_of
+from model_build.tasks import TASKS, figure_of
 
 TEMPLATE = "page.html.j2"
 
@@ -20,20 +20,24 @@ def render(report: Mapping[str, Any]) -> str:
     """Return the page of a report; everything from the recipe and its steps is text in it, never markup."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    metrics = report["metrics"]
-    figure = figure_of(metrics)
+    metrics, refused = report["metrics"], report.get("refused")
     page: str = template.get_template(TEMPLATE).render(
         name=report["recipe"]["name"],
-        verdict=f"{quality(metrics)}, {metrics['speedup']:.1f}x, {metrics['size_ratio']:.2f} of the size",
-        figure=figure,
+        verdict=f"refused by {refused['by']}" if refused else _verdict(metrics),
+        figure=TASKS[report["recipe"]["task"]].figure,
         inputs=report["inputs"],
-        cards=_cards(metrics),
+        refused=refused,
+        cards=_cards(metrics) if metrics else [],
         sections=_sections(report),
         tried=[_figures(one) | {"lost": one["lost"]} for one in report["facts"].get("search", {}).get("tried", [])],
         steps=[_step(row, report["facts"].get(row["name"], {})) for row in report["steps"]],
         recipe=yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True),
     )
     return page
+
+
+def _verdict(metrics: Mapping[str, Any]) -> str:
+    return f"{quality(metrics)}, {metrics['speedup']:.1f}x, {metrics['size_ratio']:.2f} of the size"
 
 
 def _cards(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -64,22 +68,22 @@ def _quality(metrics: Mapping[str, Any]) -> dict[str, str]:
     return {"title": "cosine with fp32, held out", "value": quality(metrics), "before": before}
 
 
-def _sections(report: Mapping[str, Any]) -> list[dict[str, str]]:
+def _trade_off(report: Mapping[str, Any]) -> dict[str, str]:
     metrics, facts = report["metrics"], report["facts"]
-    figure = figure_of(metrics)
+    figure, ending = figure_of(metrics), "refused" if report.get("refused") else "served"
     source = {"name": "P1: fp32", "lost": ""}
     source |= {name: metrics[f"source_{name}"] for name in (figure, "latency_ms", "size")}
-    served = {"name": f"P2: {report['chosen'] or 'served'}", "lost": ""}
+    served = {"name": f"P2: {report['chosen'] or ending}", "lost": ""}
     served |= {name: metrics[name] for name in (figure, "latency_ms", "size")}
     others = [one for one in facts.get("search", {}).get("tried", []) if one["lost"] and one["latency_ms"] is not None]
-    found = [
-        _section(
-            "trade-off",
-            f"{figure.capitalize()}, latency, cost",
-            "From the trained model's export in fp32 (P1) to what is served (P2); a disc's area is the file's size.",
-            plots.trade_off([served, *others], source, figure),
-        ),
-    ]
+    about = f"From the trained model's export in fp32 (P1) to what is {ending} (P2); a disc's area is the file's size."
+    plot = plots.trade_off([served, *others], source, figure)
+    return _section("trade-off", f"{figure.capitalize()}, latency, cost", about, plot)
+
+
+def _sections(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    facts = report["facts"]
+    found = [_trade_off(report)] if report["metrics"] else []
     if report["curves"]:
         about = "The weights of the lowest loss on validation are kept."
         found.append(_section("curves", "Training", about, plots.curves(report["curves"])))

@@ -35,9 +35,15 @@ class Built:
         """Return one step's run."""
         return next(one for one in self.steps if one.name == name)
 
-    def of_chosen(self, kind: str) -> str:
-        """Return the name that a step of the chosen candidate has."""
-        return f"{self.chosen}/{kind}" if self.chosen else kind
+
+@dataclass(frozen=True)
+class Refused:
+    """A build that missed a gate: the steps before, the one that refused and its seconds, and the candidate, if any."""
+
+    steps: tuple[StepRun, ...]
+    by: str
+    seconds: float
+    chosen: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         self._recipe = recipe
         self._inputs = inputs
         self._runner = Runner(path, recipe, inputs, store, sink)
+        self._candidate = ""
 
     def __enter__(self) -> Self:
         self._runner.__enter__()
@@ -77,12 +84,17 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         splits = self.data()
         plain = self._plain(splits)
         tried = self._tried(splits, plain)
-        chosen = self._chosen(splits, tried)
+        chosen = self._candidate = self._chosen(splits, tried)
         self._judge(splits, plain, tried[chosen])
         named = {"name": recipe.name, "inputs_hash": self._inputs.hash, **self._task}
         served = {"data": splits, "model": tried[chosen].final, **self._program(splits, tried[chosen])}
         artifact = self._runner.run("artifact", served, named)
         return Built(artifact, tuple(self._runner.runs), chosen)
+
+    def refused(self) -> Refused:
+        """Return how far a build came that a gate stopped."""
+        last = self._runner.begun
+        return Refused(tuple(self._runner.runs), last.step, last.seconds, self._candidate)
 
     def _program(self, splits: Stored, made: Made) -> dict[str, Stored]:
         """Return what the server runs in place of ONNX, if that is something else; parity held it to ONNX already."""

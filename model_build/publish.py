@@ -116,7 +116,8 @@ def read_report(
 ) -> dict[str, Any] | None:
     """Return the last report attached to an image that `counts`, or None; raises RegistryError where it is no JSON."""
     found = reversed(referrers(registry, repository, digest, REPORT_TYPE))
-    content = next(filter(counts, (attached(registry, repository, one.digest) for one in found)), None)
+    contents = (attached(registry, repository, one.digest) for one in found)
+    content = next((one for one in contents if one is not None and counts(one)), None)
     if content is None:
         return None
     try:

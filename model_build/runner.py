@@ -56,7 +56,7 @@ class StepRun:
 
 
 class Runner(AbstractContextManager["Runner"]):
-    """The steps of one build; as a context it ends its workers."""
+    """The steps of one build, and the last that was begun; as a context it ends its workers."""
 
     def __init__(self, path: Path, recipe: Recipe, inputs: Inputs, store: StepStore, sink: Sink) -> None:
         self._folder = path.resolve().parent
@@ -66,6 +66,7 @@ class Runner(AbstractContextManager["Runner"]):
         self._sink = sink
         self._scratch = store.scratch()
         self.runs: list[StepRun] = []
+        self.begun = Reporter.start(sink, "")
 
     def __enter__(self) -> Self:
         self._home = self._scratch.__enter__()
@@ -85,7 +86,7 @@ class Runner(AbstractContextManager["Runner"]):
         self, kind: str, inputs: Mapping[str, Stored], params: Mapping[str, Any], name: str | None = None
     ) -> Stored:
         """Return what a step makes of `inputs`; it is told under `name`. Raises the step's BuildError."""
-        reporter = Reporter.start(self._sink, self._free_name(name or kind))
+        reporter = self.begun = Reporter.start(self._sink, self._free_name(name or kind))
         key = self._key(kind, inputs, params)
         found = self._store.get(key)
         if found is None:

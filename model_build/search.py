@@ -38,8 +38,11 @@ def run(job: Job) -> dict[str, Any]:
     trials = tried(paths, data.read(job.inputs["data"], "validation"), job.params["gates"], task)
     spent = "was not tried: the search had used up its seconds"
     trials += [Trial(name, lost=spent) for name in job.params["not_tried"]]
-    winner = fastest(trials)
-    return {"chosen": winner.name, "tried": [_row(one, winner, task.figure) for one in trials]}
+    try:
+        winner = fastest(trials)
+    except GateError as error:
+        raise GateError(str(error), {"tried": [_row(one, one.lost, task.figure) for one in trials]}) from error
+    return {"chosen": winner.name, "tried": [_row(one, _why(one, winner), task.figure) for one in trials]}
 
 
 def tried(
@@ -111,8 +114,8 @@ def fastest(trials: list[Trial]) -> Trial:
     return max(left, key=lambda one: one.speedup or 0.0)
 
 
-def _row(one: Trial, winner: Trial, figure: str) -> dict[str, Any]:
-    told = {**asdict(one), figure: one.quality, "lost": _why(one, winner)}
+def _row(one: Trial, lost: str, figure: str) -> dict[str, Any]:
+    told = {**asdict(one), figure: one.quality, "lost": lost}
     return {key: value for key, value in told.items() if key != "quality"}
 
 

@@ -104,7 +104,7 @@ class Worker:
 
     def _outcome(self, message: dict[str, Any]) -> dict[str, Any]:
         if "error" in message:
-            raise error_of(message["kind"], message["error"])
+            raise error_of(message["kind"], message["error"], message.get("facts"))
         facts: dict[str, Any] = message["facts"]
         return facts
 

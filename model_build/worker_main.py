@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from model_build.errors import BuildError, one_line
+from model_build.errors import BuildError, GateError, one_line
 from model_build.job import Job
 from model_build.protocol import receive, send
 
@@ -45,7 +45,8 @@ def _answer(request: dict[str, Any], replies: BinaryIO) -> dict[str, Any]:
         return {"facts": importlib.import_module(request["module"]).run(job)}
     except BuildError as error:
         traceback.print_exc()
-        return {"kind": error.kind, "error": str(error)}
+        facts = error.facts if isinstance(error, GateError) else {}
+        return {"kind": error.kind, "error": str(error), "facts": facts}
     except ModuleNotFoundError as error:
         traceback.print_exc()
         remedy = "run the build with the interpreter that `python -m model_build.environment` prints"

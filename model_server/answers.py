@@ -1,6 +1,7 @@
-"""Answers: JSON bodies, and one shape for every error: `{"error": "…"}`."""
+"""Answers: JSON bodies, tensors as bytes, and one shape for every error: `{"error": "…"}`."""
 
 import logging
+from dataclasses import dataclass
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -10,28 +11,55 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_server.errors import RequestError, RunError
 from model_server.logs import LOGGER, write
+from model_server.protocol import Written
 from model_server.state import State
+
+JSON = "application/json"
+BYTES = "application/octet-stream"
+HEADER_LENGTH = "inference-header-content-length"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, body and what its headers say; lengths and dates are the connection's."""
+
+    status: int
+    body: bytes
+    media_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def response(self) -> Response:
+        """Return the answer as Starlette sends it."""
+        return Response(self.body, self.status, dict(self.headers), self.media_type)
+
+
+def written_answer(written: Written) -> Answer:
+    """Return the answer that holds the outputs of a model."""
+    if written.header_length is None:
+        return Answer(200, written.body)
+    return Answer(200, written.body, BYTES, ((HEADER_LENGTH, str(written.header_length)),))
+
+
+def error_answer(error: Exception) -> Answer:
+    """Return the answer to a request that ended in `error`; what the client did not cause is logged."""
+    if isinstance(error, RequestError):
+        headers = () if error.retry_after is None else (("retry-after", str(error.retry_after)),)
+        return Answer(error.status, _message(error.message), headers=headers)
+    if isinstance(error, RunError):
+        write(logging.ERROR, "the model could not be run", error=str(error))
+        return Answer(500, _message(f"the model could not be run on these inputs: {error}"))
+    LOGGER.error("internal error", exc_info=error)
+    return Answer(500, _message("internal error; the server's log says more"))
 
 
 def json_answer(status: int, document: object) -> Response:
     """Return `document` as a JSON answer."""
-    return Response(orjson.dumps(document), status, media_type="application/json")
-
-
-def error_answer(error: Exception) -> Response:
-    """Return the answer to a request that ended in `error`; what the client did not cause is logged."""
-    if isinstance(error, RequestError):
-        return _error(error.status, error.message, error.retry_after)
-    if isinstance(error, RunError):
-        write(logging.ERROR, "the model could not be run", error=str(error))
-        return _error(500, f"the model could not be run on these inputs: {error}")
-    LOGGER.error("internal error", exc_info=error)
-    return _error(500, "internal error; the server's log says more")
+    return Answer(status, orjson.dumps(document)).response()
 
 
 async def on_error(_: Request, error: Exception) -> Response:
     """Answer an exception that a route raised."""
-    return error_answer(error)
+    return error_answer(error).response()
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -41,10 +69,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         404: "no such path; GET /v2/models lists the models, POST /v2/models/<name>/infer asks one",
         405: f"{request.method} is not allowed here",
     }.get(status, "the request cannot be served")
-    response = _error(status, message)
-    for name, value in (getattr(error, "headers", None) or {}).items():
-        response.headers[name] = value
-    return response
+    headers = tuple((getattr(error, "headers", None) or {}).items())
+    return Answer(status, _message(message), headers=headers).response()
 
 
 def closing_while_draining(app: ASGIApp, state: State) -> ASGIApp:
@@ -61,8 +87,5 @@ def closing_while_draining(app: ASGIApp, state: State) -> ASGIApp:
     return closing
 
 
-def _error(status: int, message: str, retry_after: int | None = None) -> Response:
-    response = json_answer(status, {"error": message})
-    if retry_after is not None:
-        response.headers["retry-after"] = str(retry_after)
-    return response
+def _message(text: str) -> bytes:
+    return orjson.dumps({"error": text})

@@ -1,12 +1,5 @@
 """The HTTP side: routes and what they answer."""
 
-import asyncio
-import logging
-import time
-from collections.abc import Callable
-from functools import partial
-from typing import TypeVar
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,32 +8,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from model_server import VERSION
-from model_server.answers import closing_while_draining, error_answer, json_answer, on_error, on_http_error
-from model_server.bodies import BodyReader
+from model_server.answers import Answer, closing_while_draining, json_answer, on_error, on_http_error
+from model_server.bodies import BodyReader, header_length
 from model_server.errors import RequestError
-from model_server.logs import write
-from model_server.metrics import CONTENT_TYPE_LATEST, UNKNOWN, Metrics
-from model_server.protocol import infer_response, model_metadata, parse_infer
-from model_server.scheduler import Scheduler
-from model_server.state import Served, State
-
-T = TypeVar("T")
-
-# Below this many bytes, parsing costs less than handing the work to a thread.
-INLINE_BYTES = 32 * 1024
+from model_server.inference import Inference
+from model_server.metrics import CONTENT_TYPE_LATEST
+from model_server.protocol import EXTENSIONS, model_metadata
+from model_server.state import Served
 
 
 class Endpoints:
-    """The protocol's endpoints over the server's parts; `deadline` is in seconds."""
+    """The protocol's endpoints over the server's parts."""
 
-    def __init__(
-        self, state: State, scheduler: Scheduler, metrics: Metrics, bodies: BodyReader, *, deadline: float
-    ) -> None:
-        self._state = state
-        self._scheduler = scheduler
-        self._metrics = metrics
+    def __init__(self, inference: Inference, bodies: BodyReader) -> None:
+        self._inference = inference
+        self._state = inference.state
         self._bodies = bodies
-        self._deadline = deadline
 
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
@@ -50,6 +33,7 @@ class Endpoints:
             Route("/v2/health/live", self.live),
             Route("/v2/health/ready", self.ready),
             Route("/v2/models", self.models),
+            Route("/v2/repository/index", self.index, methods=["POST"]),
             Route("/metrics", self.metrics),
         ]
         for path in (model, model + "/versions/{version}"):
@@ -67,7 +51,7 @@ class Endpoints:
 
     async def server(self, _: Request) -> Response:
         """Answer the server's metadata."""
-        return json_answer(200, {"name": "modelstack", "version": VERSION, "extensions": []})
+        return json_answer(200, {"name": "modelstack", "version": VERSION, "extensions": list(EXTENSIONS)})
 
     async def live(self, _: Request) -> Response:
         """Answer the liveness probe."""
@@ -80,11 +64,16 @@ class Endpoints:
 
     async def models(self, _: Request) -> Response:
         """Answer the names of the models served."""
-        return json_answer(200, {"models": list(self._state.models)})
+        return json_answer(200, {"models": list(self._state.catalog.versions)})
+
+    async def index(self, _: Request) -> Response:
+        """Answer every version of every model and whether it is ready (the model repository extension's index)."""
+        return json_answer(200, [_listed(one) for one in self._state.catalog.all()])
 
     async def model(self, request: Request) -> Response:
         """Answer a model's metadata."""
-        return json_answer(200, model_metadata(self._find(request).contract))
+        contract = self._find(request).contract
+        return json_answer(200, model_metadata(contract, list(self._state.catalog.versions[contract.name])))
 
     async def model_ready(self, request: Request) -> Response:
         """Answer whether a model takes requests."""
@@ -94,49 +83,22 @@ class Endpoints:
 
     async def metrics(self, _: Request) -> Response:
         """Answer the page that Prometheus scrapes."""
-        return Response(self._metrics.page(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(self._inference.metrics.page(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def infer(self, request: Request) -> Response:
         """Answer an inference request, and count it whatever the outcome."""
-        begun = time.perf_counter()
-        model = UNKNOWN
-        try:
-            served = self._find(request)
-            model = served.contract.name
-            response = await self._infer(request, served)
-        except Exception as error:  # whatever it is, this request fails alone and is counted
-            response = error_answer(error)
-        seconds = time.perf_counter() - begun
-        code = response.status_code
-        self._metrics.observe(model, code, seconds)
-        level = logging.DEBUG if code == 200 else logging.INFO if code < 500 else logging.WARNING
-        write(level, "infer", model=model, code=code, seconds=round(seconds, 6))
-        return response
+
+        async def answer(served: Served) -> Answer:
+            body = await self._bodies.read(request, self._inference.deadline)
+            return await self._inference.ask(served, body, header_length(request, body))
+
+        return (await self._inference.counting(lambda: self._find(request), answer)).response()
 
     def _find(self, request: Request) -> Served:
-        return self._state.find(request.path_params["model"], request.path_params.get("version"))
+        return self._state.catalog.find(request.path_params["model"], request.path_params.get("version"))
 
-    async def _infer(self, request: Request, served: Served) -> Response:
-        body = await self._bodies.read(request, self._deadline)
-        with self._scheduler.slot():
-            try:
-                async with asyncio.timeout(self._deadline):
-                    content = await self._answer(served, body)
-            except TimeoutError as error:
-                raise RequestError(
-                    504, f"no answer within {self._deadline:g} s (MODELSTACK_DEADLINE_SECONDS); send fewer samples"
-                ) from error
-        return Response(content, media_type="application/json")
 
-    async def _answer(self, served: Served, body: bytes) -> bytes:
-        contract = served.contract
-        if served.session is None:
-            reason = served.fault or "it is being loaded"
-            raise RequestError(503, f"model {contract.name!r} is not ready: {reason}", retry_after=1)
-        parsed = await self._compute(len(body), partial(parse_infer, contract, body))
-        arrays = await self._scheduler.infer(served.session, parsed.inputs, parsed.outputs)
-        size = sum(array.nbytes for array in arrays)
-        return await self._compute(size, partial(infer_response, contract, parsed, arrays))
-
-    async def _compute(self, size: int, work: Callable[[], T]) -> T:
-        return work() if size <= INLINE_BYTES else await self._scheduler.compute(work)
+def _listed(served: Served) -> dict[str, str]:
+    contract = served.contract
+    state = "READY" if served.ready else "UNAVAILABLE" if served.fault else "LOADING"
+    return {"name": contract.name, "version": contract.version, "state": state, "reason": served.fault}

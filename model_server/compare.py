@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from model_server.config import from_environment
-from model_server.contract import ModelContract, TensorSpec, discover
+from model_server.contract import ModelContract, TensorSpec
 from model_server.errors import ConfigError
 from model_server.golden import chunks, mismatch, read_golden
 from model_server.remote import Remote, RemoteError
+from model_server.repository import discover
 from model_server.tensors import Array
 
 AGREED, DIFFERED, USAGE, NO_ANSWER = 0, 1, 2, 3
@@ -77,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _contract(model: str) -> ModelContract:
-    found = {one.name: one for one in discover(from_environment(os.environ).models)}
+    repository = discover(from_environment(os.environ).models)
+    found = {one.name: one for one in repository.contracts if one.version == repository.defaults[one.name]}
     if model not in found:
         raise ConfigError(f"--model: {model!r} is not in this image, which holds {', '.join(found)}; name one of them")
     return found[model]

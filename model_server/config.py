@@ -19,6 +19,11 @@ class Config:
     port: int
     max_body: int
     max_inflight: int
+    max_batch: int
+    cache: int
+    redis: str
+    redis_seconds: float
+    poll: float
     deadline: float
     drain: float
     threads: int | None
@@ -36,7 +41,12 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         host=environment.get("MODELSTACK_HOST") or "0.0.0.0",  # noqa: S104
         port=_whole(environment, "MODELSTACK_PORT", 8080, 0, 65535),
         max_body=_whole(environment, "MODELSTACK_MAX_BODY_BYTES", 8 * MIB, 1024, 1024 * MIB),
-        max_inflight=_whole(environment, "MODELSTACK_MAX_INFLIGHT", 64, 1, 65536),
+        max_inflight=_whole(environment, "MODELSTACK_MAX_INFLIGHT", 256, 1, 65536),
+        max_batch=_whole(environment, "MODELSTACK_MAX_BATCH", 64, 1, 65536),
+        cache=_whole(environment, "MODELSTACK_CACHE_BYTES", 0, 0, 1 << 40),
+        redis=environment.get("MODELSTACK_REDIS_URL") or "",
+        redis_seconds=_seconds(environment, "MODELSTACK_REDIS_SECONDS", 0.05, 0.001, 60.0),
+        poll=_seconds(environment, "MODELSTACK_POLL_SECONDS", 0.0, 0.0, 3600.0),
         deadline=_seconds(environment, "MODELSTACK_DEADLINE_SECONDS", 10.0, 0.001, 3600.0),
         drain=_seconds(environment, "MODELSTACK_DRAIN_SECONDS", 3.0, 0.0, 3600.0),
         threads=threads or None,

@@ -81,28 +81,6 @@ class ModelContract:
         return self.inputs if self.tokens is None else (TensorSpec(self.tokens.input, "INT64", (-1, -1)),)
 
 
-def discover(root: Path) -> tuple[ModelContract, ...]:
-    """Return the models below `root`, sorted by name; raises ConfigError where there is none or two share a name."""
-    if not root.is_dir():
-        raise ConfigError(f"MODELSTACK_MODELS: {root} is not a folder; mount the models there or name their folder")
-    try:
-        folders = sorted(one for one in root.iterdir() if not one.name.startswith(".") and _holds_a_contract(one))
-    except OSError as error:
-        raise ConfigError(f"MODELSTACK_MODELS: {root} cannot be listed ({error.strerror}); make it readable") from error
-    if not folders:
-        raise ConfigError(f"MODELSTACK_MODELS: {root} has no folder with a {CONTRACT_FILE}; put at least one there")
-    found: dict[str, ModelContract] = {}
-    for folder in folders:
-        contract = load(folder)
-        if contract.name in found:
-            raise ConfigError(
-                f"{folder / CONTRACT_FILE}: name: {contract.name!r} is also the name of {found[contract.name].folder}; "
-                "one server serves one version of a model, remove one of the two"
-            )
-        found[contract.name] = contract
-    return tuple(found[name] for name in sorted(found))
-
-
 def load(folder: Path) -> ModelContract:
     """Read `folder`'s model.json; raises ConfigError."""
     path = folder / CONTRACT_FILE
@@ -146,11 +124,6 @@ def parse(document: object, folder: Path) -> ModelContract:
         inputs_hash=_inputs_hash(where, fields),
         tokens=tokens,
     )
-
-
-def _holds_a_contract(folder: Path) -> bool:
-    path = folder / CONTRACT_FILE
-    return path.is_file() or path.is_symlink()
 
 
 def _text(where: str, fields: dict[str, object], key: str) -> str:

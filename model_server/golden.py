@@ -31,18 +31,24 @@ class Mismatch:
     difference: float
     limit: float
 
+    def reason(self) -> str:
+        """Return why the model may not answer."""
+        return (
+            f"golden answers differ: output {self.output!r} by {self.difference:.6g}, "
+            f"at most {self.limit:.6g} is allowed; the weights or the runtime are not those that were baked"
+        )
 
-def warm_up(session: Session) -> Mismatch | None:
+
+def check(session: Session, inputs: dict[str, Array], wanted: dict[str, Array]) -> Mismatch | None:
     """Answer the golden set and then one sample alone; returns what differs. Raises ConfigError, RunError."""
     contract = session.contract
-    inputs, wanted = read_golden(contract)
-    answers = [session.run(chunk, contract.outputs, session.new_run()) for chunk in chunks(contract, inputs)]
+    answers = [session.run(chunk, contract.outputs) for chunk in chunks(contract, inputs)]
     found = mismatch(contract, {spec.name: _column(answers, at) for at, spec in enumerate(contract.outputs)}, wanted)
     if found is not None:
         return found
     if all(spec.shape[0] == -1 for spec in contract.inputs):
         first = {name: array[:1] for name, array in inputs.items()}
-        session.run(first, contract.outputs, session.new_run())
+        session.run(first, contract.outputs)
     return None
 
 

@@ -1,56 +1,173 @@
-"""Loading models, off the event loop, so that probes are answered meanwhile."""
+"""Loading models, off the event loop, so that probes and other versions' requests are answered meanwhile."""
 
+import asyncio
 import logging
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from model_server.batching import Batcher, Plan
+from model_server.caching import CachedBatcher, Caches
+from model_server.contract import ModelContract
 from model_server.errors import ConfigError, RunError
 from model_server.logs import LOGGER, write
 from model_server.metrics import Metrics
-from model_server.state import Served, State
+from model_server.repository import Repository, discover
+from model_server.state import Catalog, Served, State
+
+if TYPE_CHECKING:  # onnxruntime is imported while the server already answers probes
+    from model_server.runtime import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How models are run: threads of one session, whether it keeps its memory, and `cpu` or `cuda`."""
+    """How models are run; `poll` and `deadline` in seconds, `device` is `cpu` or `cuda`."""
 
+    root: Path
     threads: int
     arena: bool
     device: str
+    max_batch: int
+    deadline: float
+    poll: float
 
 
-def load_models(state: State, metrics: Metrics, settings: Settings) -> None:
-    """Load and check every model; a file that cannot be loaded stops the server, a golden mismatch one model."""
-    try:
-        for served in state.models.values():
-            _load(served, settings)
-            metrics.set_ready(served.contract.name, ready=served.ready)
-    except ConfigError as error:
-        state.fail(str(error))
-    except Exception as error:
-        LOGGER.error("a model could not be loaded", exc_info=error)
-        state.fail(f"a model could not be loaded: {type(error).__name__}; the line above says where")
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A session that gave the golden answers, and how to run it; or why it may not answer."""
+
+    session: "Session | None"
+    plan: Plan | None
+    fault: str = ""
 
 
-def _load(served: Served, settings: Settings) -> None:
-    # onnxruntime takes most of the start; the port listens before it is imported.
-    from model_server.golden import warm_up  # noqa: PLC0415
-    from model_server.runtime import Session  # noqa: PLC0415
+def catalog_of(repository: Repository, known: Catalog | None = None) -> Catalog:
+    """Return the catalog of `repository`, in which versions that `known` serves stay as they are."""
+    versions: dict[str, dict[str, Served]] = {}
+    for contract in repository.contracts:
+        before = None if known is None else known.versions.get(contract.name, {}).get(contract.version)
+        versions.setdefault(contract.name, {})[contract.version] = before or Served(contract)
+    return Catalog(versions, repository.defaults)
 
-    begun = time.perf_counter()
-    contract = served.contract
-    session = Session(contract, settings.threads, arena=settings.arena, device=settings.device)
-    try:
-        mismatch = warm_up(session)
-    except RunError as error:
-        raise ConfigError(f"{contract.file}: fails on the golden set ({error}); bake the image again") from error
-    if mismatch is not None:
-        served.fault = (
-            f"golden answers differ: output {mismatch.output!r} by {mismatch.difference:.6g}, "
-            f"at most {mismatch.limit:.6g} is allowed; the weights or the runtime are not those that were baked"
+
+class Loader:
+    """Loads the models of the first catalog, and then what appears in their folder, if it is told to look."""
+
+    def __init__(
+        self, state: State, metrics: Metrics, pool: Executor, caches: Caches | None, settings: Settings
+    ) -> None:
+        self._state = state
+        self._metrics = metrics
+        self._pool = pool
+        self._caches = caches
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._seen: object = None
+
+    def start(self) -> None:
+        """Begin to load, on a thread that ends with the process."""
+        threading.Thread(target=self._work, daemon=True, name="loading").start()
+
+    def _work(self) -> None:
+        try:
+            for served in self._state.catalog.all():
+                self._tell(self._install, served, self._load(served.contract))
+        except ConfigError as error:
+            self._tell(self._state.fail, str(error))
+        except Exception as error:
+            LOGGER.error("a model could not be loaded", exc_info=error)
+            reason = f"a model could not be loaded: {type(error).__name__}; the line above says where"
+            self._tell(self._state.fail, reason)
+        else:
+            self._watch()
+
+    def _watch(self) -> None:
+        while self._settings.poll:
+            time.sleep(self._settings.poll)
+            try:
+                self._look()
+            except ConfigError as error:
+                # What is served stays served: a version that is half written is whole at the next look.
+                self._complain(str(error))
+            except Exception as error:
+                LOGGER.error("the models' folder could not be read again", exc_info=error)
+
+    def _look(self) -> None:
+        repository = discover(self._settings.root)
+        known = self._state.catalog
+        catalog = catalog_of(repository, known)
+        kept = {id(one) for one in known.all()}
+        added = [one for one in catalog.all() if id(one) not in kept]
+        if not added and catalog.defaults == known.defaults and len(catalog.all()) == len(kept):
+            return
+        loaded = [(one, self._load(one.contract)) for one in added]
+        refused = next((one for _, one in loaded if one.fault), None)
+        if refused is not None:
+            self._complain(refused.fault)
+            return
+        self._tell(self._swap, catalog, loaded)
+
+    def _complain(self, reason: str) -> None:
+        if reason != self._seen:
+            write(logging.ERROR, "models not replaced", error=reason)
+        self._seen = reason
+
+    def _swap(self, catalog: Catalog, loaded: list[tuple[Served, Loaded]]) -> None:
+        for served, one in loaded:
+            self._install(served, one)
+        gone = [one for one in self._state.catalog.all() if one not in catalog.all()]
+        self._state.replace(catalog)
+        for served in gone:
+            self._metrics.forget(served.contract)
+        write(logging.INFO, "models replaced", defaults=catalog.defaults, removed=[_name(one.contract) for one in gone])
+
+    def _install(self, served: Served, loaded: Loaded) -> None:
+        contract, counted = served.contract, self._metrics.of(served.contract)
+        served.fault = loaded.fault
+        if loaded.session is None or loaded.plan is None:
+            return
+        batcher = Batcher(
+            loaded.session, loaded.plan, self._pool, counted.batches.observe, deadline=self._settings.deadline
         )
-        write(logging.ERROR, "model not ready", model=contract.name, version=contract.version, error=served.fault)
-        return
-    served.session = session
-    seconds = round(time.perf_counter() - begun, 3)
-    write(logging.INFO, "model ready", model=contract.name, version=contract.version, seconds=seconds)
+        served.batcher, served.add = batcher, batcher.add
+        if self._caches is not None:
+            salt = f"{contract.name}/{contract.version}/{contract.inputs_hash}"
+            caches = self._caches
+            served.add = CachedBatcher(salt, caches.memory, batcher.add, counted, caches.shared).add
+        counted.ready, counted.waiting = True, batcher.waiting
+
+    def _tell(self, work: Callable[..., None], *given: object) -> None:
+        # The loop is gone where the server was told to stop meanwhile.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(work, *given)
+
+    def _load(self, contract: ModelContract) -> Loaded:
+        # onnxruntime takes most of the start; the port listens before it is imported.
+        from model_server.golden import check, read_golden  # noqa: PLC0415
+        from model_server.measuring import plan  # noqa: PLC0415
+        from model_server.runtime import Session  # noqa: PLC0415
+
+        begun = time.perf_counter()
+        settings = self._settings
+        session = Session(contract, settings.threads, arena=settings.arena, device=settings.device)
+        inputs, wanted = read_golden(contract)
+        try:
+            mismatch = check(session, inputs, wanted)
+            found = plan(session, inputs, settings.max_batch)
+        except RunError as error:
+            raise ConfigError(f"{contract.file}: fails on the golden set ({error}); bake the image again") from error
+        if mismatch is not None:
+            fault = mismatch.reason()
+            write(logging.ERROR, "model not ready", model=contract.name, version=contract.version, error=fault)
+            return Loaded(None, None, fault)
+        told = {"seconds": round(time.perf_counter() - begun, 3), "inline": found.inline, "max_batch": found.most}
+        write(logging.INFO, "model ready", model=contract.name, version=contract.version, **told)
+        return Loaded(session, found)
+
+
+def _name(contract: ModelContract) -> str:
+    return f"{contract.name}/{contract.version}"

@@ -31,6 +31,11 @@ class Run:
         self.options = ort.RunOptions()
         self.options.log_severity_level = 4
 
+    @property
+    def stopped(self) -> bool:
+        """True once the run was told to end."""
+        return bool(self.options.terminate)
+
     def stop(self) -> None:
         """Make the run end early, in a RunError; onnxruntime looks between two nodes of the graph."""
         self.options.terminate = True
@@ -45,16 +50,17 @@ class Session:
         self._session = _open(contract, threads, arena=arena, device=device)
         _check_signature(contract, "inputs", contract.graph_inputs, self._session.get_inputs())
         _check_signature(contract, "outputs", contract.outputs, self._session.get_outputs())
+        self._every_output = [spec.name for spec in contract.outputs]
 
     def new_run(self) -> Run:
         """Return a run, not begun."""
         return Run()
 
-    def run(self, inputs: dict[str, Array], outputs: tuple[TensorSpec, ...], run: Run) -> list[Array]:
+    def run(self, inputs: dict[str, Array], outputs: tuple[TensorSpec, ...], run: Run | None = None) -> list[Array]:
         """Return the arrays of `outputs`; raises RunError, also after `run.stop()`."""
+        names = self._every_output if outputs is self.contract.outputs else [spec.name for spec in outputs]
         try:
-            fed = self._fed(inputs)
-            arrays: list[Array] = self._session.run([spec.name for spec in outputs], fed, run.options)
+            arrays: list[Array] = self._session.run(names, self._fed(inputs), None if run is None else run.options)
         except Exception as error:  # onnxruntime's own classes are not public
             raise RunError(_reason(error)) from error
         return arrays

@@ -3,34 +3,46 @@
 import logging
 import math
 import socket
-import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from model_server import VERSION, cpu
+from model_server.admission import Admission
 from model_server.app import Endpoints
 from model_server.bodies import BodyReader
+from model_server.caching import Caches, Memory
 from model_server.config import Config
-from model_server.contract import discover
 from model_server.errors import ConfigError
-from model_server.loading import Settings, load_models
+from model_server.inference import Inference
+from model_server.lane import lane
+from model_server.loading import Loader, Settings, catalog_of
 from model_server.logs import write
 from model_server.metrics import Metrics
-from model_server.scheduler import Scheduler
-from model_server.state import Served, State
+from model_server.repository import Repository, discover
+from model_server.state import State
 
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 1024
+# Besides one for each model's batch: parsing and writing what is too large for the event loop.
+SPARE_THREADS = 2
 
 
 class DrainingServer(uvicorn.Server):
     """uvicorn that, told to stop, is not ready at once but keeps answering until `state.drained`."""
 
-    def __init__(self, config: uvicorn.Config, state: State) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, begin: Callable[[], None]) -> None:
         super().__init__(config)
         self._state = state
+        self._begin = begin
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and begin to load."""
+        await super().startup(sockets)
+        self._begin()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin to drain; a second signal ends the wait. The exit code stays 0, so the signal is not kept."""
@@ -43,25 +55,60 @@ class DrainingServer(uvicorn.Server):
 
 def serve(config: Config) -> None:
     """Serve until told to stop; raises ConfigError where the server cannot start or a model cannot be loaded."""
-    contracts = discover(config.models)
+    repository = discover(config.models)
     quota = cpu.quota()
     threads = config.threads or cpu.threads(quota, cpu.available())
-    state = State({one.name: Served(one) for one in contracts}, config.drain)
-    scheduler = Scheduler(max(2, threads), config.max_inflight)
-    metrics = Metrics(contracts, scheduler.inflight)
-    endpoints = Endpoints(state, scheduler, metrics, BodyReader(config.max_body), deadline=config.deadline)
+    inference = _inference(config, repository)
+    state, metrics = inference.state, inference.metrics
     listener = _listen(config.host, config.port)
     address = {"host": config.host, "port": listener.getsockname()[1]}
-    names = [one.name for one in contracts]
+    names = sorted(repository.defaults)
     write(logging.INFO, "listening", version=VERSION, **address, threads=threads, cpu_quota=quota, models=names)
-    settings = Settings(threads, arena=config.arena, device=config.device)
-    loading = threading.Thread(target=load_models, args=(state, metrics, settings), daemon=True, name="loading")
-    loading.start()
-    DrainingServer(_uvicorn(endpoints.application(), config), state).run(sockets=[listener])
-    scheduler.close()
+
+    def load() -> None:
+        Loader(state, metrics, inference.pool, _caches(config), _settings(config, threads)).start()
+
+    endpoints = Endpoints(inference, BodyReader(config.max_body))
+    DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load).run(sockets=[listener])
+    for served in state.catalog.all():
+        if served.batcher is not None:
+            served.batcher.close()
+    inference.pool.shutdown(wait=False, cancel_futures=True)
     if state.failure:
         raise ConfigError(state.failure)
     write(logging.INFO, "stopped")
+
+
+def _inference(config: Config, repository: Repository) -> Inference:
+    admission = Admission(config.max_inflight)
+    return Inference(
+        state=State(catalog_of(repository), config.drain),
+        admission=admission,
+        metrics=Metrics(repository.contracts, admission.inflight),
+        pool=ThreadPoolExecutor(len(repository.contracts) + SPARE_THREADS, thread_name_prefix="infer"),
+        deadline=config.deadline,
+    )
+
+
+def _caches(config: Config) -> Caches | None:
+    if not config.redis:
+        return Caches(Memory(config.cache)) if config.cache else None
+    # Most servers have none, and start without the library.
+    from model_server.redis_cache import RedisCache  # noqa: PLC0415
+
+    return Caches(Memory(config.cache), RedisCache(config.redis, config.redis_seconds))
+
+
+def _settings(config: Config, threads: int) -> Settings:
+    return Settings(
+        root=config.models,
+        threads=threads,
+        arena=config.arena,
+        device=config.device,
+        max_batch=config.max_batch,
+        deadline=config.deadline,
+        poll=config.poll,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -73,9 +120,10 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _uvicorn(app: ASGIApp, config: Config) -> uvicorn.Config:
+def _uvicorn(app: ASGIApp, config: Config, inference: Inference) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=lane(inference),  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         lifespan="off",
         log_config=None,

@@ -3,38 +3,80 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from model_server.batching import Batcher, Job
 from model_server.contract import ModelContract
 from model_server.errors import RequestError, shown
 
-if TYPE_CHECKING:  # onnxruntime is imported while the server already answers probes
-    from model_server.runtime import Session
 
-
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Served:
-    """A model of this server; `session` is there once it may answer, `fault` says why it never will."""
+    """A version of a model; `add` takes its jobs once it may answer, `fault` says why it never will."""
 
     contract: ModelContract
-    session: "Session | None" = None
+    batcher: Batcher | None = None
+    add: Callable[[Job], None] | None = None
     fault: str = ""
 
     @property
     def ready(self) -> bool:
         """True where the model takes requests."""
-        return self.session is not None
+        return self.add is not None
+
+    def require(self) -> Callable[[Job], None]:
+        """Return what takes a job; raises RequestError (503) where the model is not ready."""
+        if self.add is None:
+            reason = self.fault or "it is being loaded"
+            raise RequestError(503, f"model {self.contract.name!r} is not ready: {reason}", retry_after=1)
+        return self.add
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Every version by model, and the one that answers where a request names none; replaced whole."""
+
+    versions: dict[str, dict[str, Served]]
+    defaults: dict[str, str]
+
+    def all(self) -> list[Served]:
+        """Return every version of every model."""
+        return [one for versions in self.versions.values() for one in versions.values()]
+
+    def find(self, name: str, version: str | None) -> Served:
+        """Return a version of a model; raises RequestError (404)."""
+        versions = self.versions.get(name)
+        if versions is None:
+            raise RequestError(404, f"model {shown(name)} is not served here; GET /v2/models lists what is")
+        served = versions.get(self.defaults[name] if version is None else version)
+        if served is None:
+            known = ", ".join(repr(one) for one in versions)
+            raise RequestError(404, f"model {name!r} has no version {shown(version)}; {known} is served")
+        return served
+
+    def infer_paths(self) -> dict[bytes, Served]:
+        """Return the versions by the paths that inference requests come to."""
+        found: dict[bytes, Served] = {}
+        for name, versions in self.versions.items():
+            for version, served in versions.items():
+                found[f"/v2/models/{name}/versions/{version}/infer".encode()] = served
+            found[f"/v2/models/{name}/infer".encode()] = versions[self.defaults[name]]
+        return found
 
 
 @dataclass(slots=True)
 class State:
-    """The state that probes, requests and the drain share."""
+    """The state that probes, requests and the drain share; it belongs to the event loop."""
 
-    models: dict[str, Served]
+    catalog: Catalog
     drain_seconds: float
     clock: Callable[[], float] = time.monotonic
     drained_at: float | None = field(default=None, init=False)
     failure: str = field(default="", init=False)
+    paths: dict[bytes, Served] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look up the paths of the first catalog."""
+        self.paths = self.catalog.infer_paths()
 
     @property
     def draining(self) -> bool:
@@ -48,8 +90,13 @@ class State:
 
     @property
     def ready(self) -> bool:
-        """True where every model takes requests and the server is not about to stop."""
-        return not self.draining and all(one.ready for one in self.models.values())
+        """True where every version takes requests and the server is not about to stop."""
+        return not self.draining and all(one.ready for one in self.catalog.all())
+
+    def replace(self, catalog: Catalog) -> None:
+        """Serve `catalog` from now on; jobs that were taken by a version before are still answered by it."""
+        self.catalog = catalog
+        self.paths = catalog.infer_paths()
 
     def drain(self) -> None:
         """Stop being ready now; a second call ends the wait."""
@@ -60,15 +107,3 @@ class State:
         """Stop the server at once, for a reason that restarting it cannot mend."""
         self.failure = message
         self.drained_at = self.clock()
-
-    def find(self, name: str, version: str | None) -> Served:
-        """Return the model; raises RequestError (404)."""
-        served = self.models.get(name)
-        if served is None:
-            raise RequestError(404, f"model {shown(name)} is not served here; GET /v2/models lists what is")
-        if version is not None and version != served.contract.version:
-            raise RequestError(
-                404,
-                f"model {name!r} has no version {shown(version)}; {served.contract.version!r} is served",
-            )
-        return served

@@ -27,24 +27,36 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
     "FP64": np.float64,
     TEXT: np.object_,
 }
+_WHOLE: frozenset[type] = frozenset({int})
+_NUMBER: frozenset[type] = frozenset({int, float})
+_JSON_TYPES: dict[str, frozenset[type]] = {
+    **dict.fromkeys(NUMPY_TYPES, frozenset({int})),
+    "BOOL": frozenset({bool}),
+    TEXT: frozenset({str}),
+    **dict.fromkeys(("FP16", "FP32", "FP64"), _NUMBER),
+}
 
 
 def check_shape(spec: TensorSpec, shape: object) -> tuple[int, ...]:
     """Return `shape` as whole numbers that fit `spec`; raises RequestError. Nothing is allocated."""
-    where = f"input {spec.name!r}: shape"
-    if not isinstance(shape, list) or not all(type(one) is int and one >= 1 for one in shape):
-        raise RequestError(400, f"{where}: {shown(shape)} is not a list of whole numbers of 1 or more")
-    wanted = list(spec.shape)
-    fits = len(shape) == len(wanted) and all(want in (-1, got) for want, got in zip(wanted, shape, strict=True))
-    if not fits:
-        raise RequestError(400, f"{where}: {shown(shape)} does not fit the model's {wanted} (-1 is any length)")
+    if type(shape) is not list or not _WHOLE.issuperset(map(type, shape)) or min(shape, default=1) < 1:
+        raise RequestError(
+            400, f"input {spec.name!r}: shape: {shown(shape)} is not a list of whole numbers of 1 or more"
+        )
+    wanted = spec.shape
+    if len(shape) != len(wanted) or any(want not in (-1, got) for want, got in zip(wanted, shape, strict=True)):
+        raise RequestError(
+            400,
+            f"input {spec.name!r}: shape: {shown(shape)} does not fit the model's {list(wanted)} (-1 is any length)",
+        )
     return tuple(shape)
 
 
 def to_array(spec: TensorSpec, shape: tuple[int, ...], data: object) -> Array:
     """Return `data`, flat or nested as `shape` says, as an array of `spec`'s datatype; raises RequestError."""
     flat = _flatten(spec, shape, data)
-    _check_types(spec, flat)
+    if not _JSON_TYPES[spec.datatype].issuperset(map(type, flat)):
+        raise _wrong_type(spec, flat)
     try:
         with np.errstate(over="ignore"):
             array = np.array(flat, dtype=NUMPY_TYPES[spec.datatype])
@@ -58,49 +70,42 @@ def to_array(spec: TensorSpec, shape: tuple[int, ...], data: object) -> Array:
 def to_flat(spec: TensorSpec, array: Array) -> Array:
     """Return `array` flat, as orjson takes it; raises RequestError where a value is NaN or infinite."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise RequestError(422, f"output {spec.name!r}: a value is NaN or infinite, which JSON cannot carry")
+        raise RequestError(
+            422,
+            f"output {spec.name!r}: a value is NaN or infinite, which JSON cannot carry; ask for it with "
+            '`"parameters": {"binary_data": true}`',
+        )
     return np.ascontiguousarray(array).reshape(-1)
 
 
 def _flatten(spec: TensorSpec, shape: tuple[int, ...], data: object) -> list[Any]:
-    where = f"input {spec.name!r}: data"
-    if not isinstance(data, list):
-        raise RequestError(400, f"{where}: {shown(data)} is not a list of numbers, flat or nested as the shape")
+    if type(data) is not list:
+        raise _unlike(spec, f"{shown(data)} is not a list of numbers, flat or nested as the shape")
     if not data or type(data[0]) is not list:
-        return _counted(where, data, math.prod(shape))
+        if len(data) != math.prod(shape):
+            raise _unlike(spec, f"{len(data)} values, the shape says {math.prod(shape)}")
+        return data
     if len(data) != shape[0]:
-        raise RequestError(400, f"{where}: {len(data)} lists at the outermost level, the shape says {shape[0]}")
+        raise _unlike(spec, f"{len(data)} lists at the outermost level, the shape says {shape[0]}")
     level: list[Any] = data
     # Level by level, so that no depth of nesting can exhaust the stack.
     for length in shape[1:]:
         if not all(type(one) is list and len(one) == length for one in level):
-            raise RequestError(400, f"{where}: not nested as shape {list(shape)} says: a list of {length} is missing")
+            raise _unlike(spec, f"not nested as shape {list(shape)} says: a list of {length} is missing")
         level = list(chain.from_iterable(level))
     return level
 
 
-def _counted(where: str, data: list[Any], count: int) -> list[Any]:
-    if len(data) != count:
-        raise RequestError(400, f"{where}: {len(data)} values, the shape says {count}")
-    return data
+def _unlike(spec: TensorSpec, reason: str) -> RequestError:
+    return RequestError(400, f"input {spec.name!r}: data: {reason}")
 
 
-def _check_types(spec: TensorSpec, flat: list[Any]) -> None:
-    allowed: set[type] = {int}
-    if spec.datatype == "BOOL":
-        allowed = {bool}
-    elif spec.datatype == TEXT:
-        allowed = {str}
-    elif spec.datatype.startswith("FP"):
-        allowed = {int, float}
-    wrong = set(map(type, flat)) - allowed
-    if not wrong:
-        return
-    first = next(one for one in flat if type(one) in wrong)
+def _wrong_type(spec: TensorSpec, flat: list[Any]) -> RequestError:
+    first = next(one for one in flat if type(one) not in _JSON_TYPES[spec.datatype])
     wanted = {"BOOL": "true or false", "FP": "a number", TEXT: "a text"}.get(
         spec.datatype.rstrip("0123456789"), "a whole number"
     )
-    raise RequestError(400, f"input {spec.name!r}: data: {shown(first)} is not {wanted}, as {spec.datatype} needs")
+    return _unlike(spec, f"{shown(first)} is not {wanted}, as {spec.datatype} needs")
 
 
 def _out_of_range(spec: TensorSpec) -> RequestError:

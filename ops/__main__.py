@@ -26,7 +26,9 @@ COMMANDS = {
         "start what the stack needs, then `pulumi preview`", stack.add_arguments, stack.command("preview")
     ),
     "destroy": Command(
-        "`pulumi destroy`, and nothing of the stack left", stack.add_arguments, stack.command("destroy")
+        "start what the stack needs, then `pulumi destroy`; nothing of it is left",
+        stack.add_arguments,
+        stack.command("destroy"),
     ),
     "predict": Command("send every held-out sample through the endpoint", predict.add_arguments, predict.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),

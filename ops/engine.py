@@ -99,6 +99,11 @@ def is_embedded(project: Path, stack: str) -> bool:
     return not (isinstance(cluster, dict) and cluster.get("kubeconfig"))
 
 
+def if_down(project: Path, stack: str) -> str:
+    """Return what to add to an error of a place that gave no answer; nothing where it is a cluster of one's own."""
+    return "; where the platform is down, run `python -m local up`" if is_embedded(project, stack) else ""
+
+
 def own_settings(project: Path, stack: str) -> dict[str, str]:
     """Return the configuration in Pulumi.<stack>.yaml as the engine hands it to the program. Raises EngineError."""
     config = _document(project / f"Pulumi.{stack}.yaml").get("config") or {}

@@ -19,7 +19,7 @@ from typing import Any
 from ops import pending, unrecorded
 from ops.engine import Engine, EngineError, environment
 from ops.engine import pending as pending_operations
-from ops.holders import holders
+from ops.holders import Holder, holders
 
 TERMINATION_SECONDS = 120.0
 POLL_SECONDS = 2.0
@@ -68,7 +68,18 @@ def recover(engine: Engine, say: Say) -> Report:
     return report
 
 
-def _clear_locks(engine: Engine, report: Report, say: Say) -> None:
+def findings(engine: Engine) -> list[str]:
+    """Return what recovery would begin with, a line each; nothing is changed. Raises RefusedError and EngineError."""
+    locks = [f"lock: of {one}, which is dead: would be removed" for one in _dead_holders(engine)]
+    begun = [str(decision) for decision in pending.decide(engine.export())]
+    return [
+        *(locks or [f"lock: none holds stack {engine.stack}"]),
+        *(begun or ["operations: none was left begun"]),
+        "then: refresh compares the state with the cluster and the registry, and what the state lacks is recorded",
+    ]
+
+
+def _dead_holders(engine: Engine) -> list[Holder]:
     held = holders(engine.backend(), engine.project_name, engine.stack)
     living = [one for one in held if one.may_live()]
     if living:
@@ -76,6 +87,11 @@ def _clear_locks(engine: Engine, report: Report, say: Say) -> None:
             f"stack {engine.stack}: is held by {living[0]}; let it end, or, if it runs on another host and is known to "
             f"be dead, run `pulumi cancel --yes --stack {engine.stack}` and then this again"
         )
+    return held
+
+
+def _clear_locks(engine: Engine, report: Report, say: Say) -> None:
+    held = _dead_holders(engine)
     if not held:
         return
     engine.run("cancel", "--yes", "--stack", engine.stack)
@@ -162,7 +178,7 @@ def conclusion(report: Report) -> list[str]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("--stack", default="dev", help="the stack to recover (default: dev)")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask; without it what was found is shown first")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
 
 
@@ -173,11 +189,12 @@ def run(arguments: argparse.Namespace) -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
-    if not arguments.yes and not _agreed(arguments.stack):
-        print("recover: nothing was done; pass --yes to go ahead", file=sys.stderr)
-        return REFUSED
     try:
-        report = recover(Engine(project, arguments.stack, environment(project, arguments.stack)), say)
+        engine = Engine(project, arguments.stack, environment(project, arguments.stack))
+        if not arguments.yes and not _agreed(engine, say):
+            print("recover: nothing was done; pass --yes to go ahead", file=sys.stderr)
+            return REFUSED
+        report = recover(engine, say)
     except RefusedError as error:
         print(f"recover: {error}", file=sys.stderr)
         return REFUSED
@@ -191,9 +208,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if report.clean else 1
 
 
-def _agreed(stack: str) -> bool:
+def _agreed(engine: Engine, say: Say) -> bool:
+    for line in findings(engine):
+        say(line)
     if not sys.stdin.isatty():
         return False
-    return (
-        input(f"Recover stack {stack}: change its state to what the cluster and registry hold? [y/N] ").lower() == "y"
-    )
+    question = f"Recover stack {engine.stack}: change its state to what the cluster and registry hold? [y/N] "
+    return input(question).lower() == "y"

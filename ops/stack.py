@@ -6,6 +6,7 @@ Where the stack names a kubeconfig the embedded platform is not touched.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import glob
 import json
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 import settings
 from components import images
 from ops.engine import Engine, EngineError, environment, is_embedded, own_settings
-from ops.holders import state_folder
+from ops.holders import holders, state_folder
 
 FAILED, USAGE = 1, 2
 
@@ -40,24 +41,33 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
     try:
         _require_settings(project, arguments.stack)
         embedded = is_embedded(project, arguments.stack)
-        code = start(project, arguments.stack) if embedded and name != "destroy" else 0
+        if name == "destroy":
+            return _destroy(project, arguments, embedded=embedded)
+        code = start(project, arguments.stack) if embedded else 0
         if code:
             return code
-        own = environment(project, arguments.stack)
-        engine = Engine(project, arguments.stack, own)
-        if name == "destroy" and not exists(engine):
-            print(f"stack {arguments.stack!r} does not exist: nothing to destroy", flush=True)
-            return 0
+        engine = Engine(project, arguments.stack, environment(project, arguments.stack))
         _create_if_missing(engine)
-        code = _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
-        if name == "destroy" and code == 0 and embedded:
-            engine.run("stack", "rm", arguments.stack, "--yes", "--preserve-config")
-            forget(engine)
-            code = _local(project, "collect")
+        return _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    return code
+
+
+def _destroy(project: Path, arguments: argparse.Namespace, *, embedded: bool) -> int:
+    engine = Engine(project, arguments.stack, environment(project, arguments.stack))
+    # Asked first: nothing is started for a stack that there is none of.
+    if not exists(engine):
+        print(f"stack {arguments.stack!r} does not exist: nothing to destroy", flush=True)
+        return 0
+    code = _local(project, "up") if embedded else 0
+    code = code or _pulumi(engine, "destroy", yes=embedded or arguments.yes, rest=arguments.rest)
+    if code or not embedded:
+        return code
+    engine.run("stack", "rm", arguments.stack, "--yes", "--preserve-config")
+    forget(engine)
+    print(f"stack {arguments.stack!r} is removed, its history with it", flush=True)
+    return _local(project, "collect")
 
 
 def _require_settings(project: Path, stack: str) -> None:
@@ -119,4 +129,16 @@ def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
         raise EngineError("pulumi: is not on PATH; install it, or build it with `python -m local up`")
     asking = ["--yes"] if yes and name != "preview" else []
     arguments = [program, name, "--stack", engine.stack, *asking, *rest]
-    return subprocess.run(arguments, cwd=engine.project, env=dict(engine.environment), check=False).returncode
+    code = subprocess.run(arguments, cwd=engine.project, env=dict(engine.environment), check=False).returncode
+    if code:
+        _tell_of_locks_left(engine)
+    return code
+
+
+def _tell_of_locks_left(engine: Engine) -> None:
+    """Name the way back where a dead process holds the stack; what the engine names frees the lock and no more."""
+    with contextlib.suppress(EngineError):
+        held = holders(engine.backend(), engine.project_name, engine.stack)
+        for one in [one for one in held if not one.may_live()][:1]:
+            remedy = f"run `python -m ops recover --stack {engine.stack}`"
+            print(f"stack {engine.stack}: its lock is of {one}, which is dead; {remedy}", file=sys.stderr)

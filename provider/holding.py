@@ -5,7 +5,7 @@ from __future__ import annotations
 from model_build.locks import exclusive
 from model_build.places import cache_root
 from provider.errors import ProviderError
-from provider.naming import STACK_PREFIX, previous_tag
+from provider.naming import holds, previous_tag
 from provider.registry import Repository
 
 # A change whose pods never became ready leaves older ones serving; a Deployment keeps as many revisions.
@@ -53,6 +53,7 @@ def _previous(repository: Repository, tag: str) -> list[str | None]:
 def _drop_unheld(repository: Repository, digest: str) -> None:
     if repository.digest(digest) is None:
         return
-    holders = (tag for tag in repository.tags() if tag.startswith(STACK_PREFIX))
-    if not any(repository.digest(tag) == digest for tag in holders):
-        repository.delete(digest)
+    held = {found for tag in repository.tags() if holds(tag) and (found := repository.digest(tag)) is not None}
+    held |= {child for one in held for child in repository.children(one)}
+    if digest not in held:
+        repository.delete(digest, held)

@@ -23,6 +23,7 @@ from pulumi.provider.experimental.provider import (
 )
 
 from model_build.errors import BuildError, RegistryError
+from model_build.places import cache_root
 from provider import holding
 from provider.build import Builder, Order
 from provider.differences import compare
@@ -32,7 +33,7 @@ from provider.finding import Finder, Found, Made
 from provider.naming import image_id, runtime_tag, split_image_id, stack_tag
 from provider.registry import Repository
 from provider.values import Fields, Properties, unknown, wrap
-from provider.wanted import DERIVED, OPTIONAL, PLACES_OF_KEYS, REQUIRED, Wanted, derive, failure_of, failures
+from provider.wanted import DERIVED, FIRST, OPTIONAL, PLACES_OF_KEYS, REQUIRED, Wanted, derive, failure_of, failures
 
 RESULTS = ("image", "runtimeImage", "digest", "steps", "metrics", "report")
 COMPARED = (*REQUIRED, *(key for key in OPTIONAL if key not in PLACES_OF_KEYS), "inputsHash", "trusts", "tag")
@@ -145,7 +146,8 @@ class ModelImageType:
                     urn, "signingKey is not set, so `up` will refuse; build and sign it elsewhere first"
                 )
             return {**inputs, **dict.fromkeys(RESULTS, unknown()), "tag": wrap(tag)}
-        await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs ({reason})")
+        because = "" if reason == FIRST else f" ({reason})"
+        await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs{because}")
         return _outputs(inputs, wanted, found, tag)
 
     async def _look(self, urn: str, wanted: Wanted) -> Found:
@@ -249,4 +251,7 @@ def _summary(made: Made) -> str:
     metrics = made.told.get("metrics") or {}
     found = next((name for name in ("accuracy", "cosine") if isinstance(metrics.get(name), float)), None)
     told = f", {found} {metrics[found]:.2%}" if found else ""
-    return f"built {made.digest[:19]} in {seconds:.1f} s{told}"
+    page = made.told.get("page") or made.told.get("report")
+    # Told whole here alone: a state is read on other machines, and names the place below the cache.
+    where = f"; report: {cache_root() / page}" if page else ""
+    return f"built {made.digest[:19]} in {seconds:.1f} s{told}{where}"

@@ -10,6 +10,15 @@ STACK_PREFIX = "stack-"
 READABLE = 94
 
 
+# Names what an image was made from, or lists what is attached to one: such a tag holds nothing.
+_NAMES = re.compile(r"(inputs|runtime)-[0-9a-f]{64}|sha256-[0-9a-f]{64}(\.[a-z]+)?")
+
+
+def holds(tag: str) -> bool:
+    """Return whether an image stays for this tag's sake: a stack's, or one of the user's own."""
+    return _NAMES.fullmatch(tag) is None
+
+
 def stack_tag(urn: str) -> str:
     """Return the tag by which the resource `urn` holds its image; the same in every run, unlike for other stacks."""
     stack, project, _, name = urn.removeprefix("urn:pulumi:").split("::", 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from model_build.bake import RUNTIME_LABEL
 from model_build.errors import RegistryError
 from model_build.oci.credentials import docker_folder
-from model_build.oci.labels import read_labels
+from model_build.oci.labels import labels_of, read_labels
 from model_build.oci.reference import Reference
 from model_build.oci.referrers import fallback_tag, referrers
 from model_build.oci.registry import Registry
@@ -57,18 +57,19 @@ class Repository:
         """Remove a tag alone."""
         self._registry.untag(self.name, tag)
 
-    def delete(self, digest: str) -> None:
-        """Remove a manifest with every tag of it, what is attached to it, and the manifests that it alone names."""
-        for one in referrers(self._registry, self.name, digest):
-            self._registry.delete(self.name, one.digest)
-        for suffix in ("", *COSIGN_SUFFIXES):
-            listing = self.digest(f"{fallback_tag(digest)}{suffix}")
-            if listing is not None:
-                self._registry.delete(self.name, listing)
+    def delete(self, digest: str, held: Collection[str] = ()) -> None:
+        """Remove a manifest with every tag of it, what is attached to it, and the manifests that it alone names.
+
+        Nothing that is `held` goes: whoever may push can list any image as attached to another.
+        """
+        attached = {one.digest for one in referrers(self._registry, self.name, digest)}
+        listings = {self.digest(f"{fallback_tag(digest)}{suffix}") for suffix in ("", *COSIGN_SUFFIXES)}
+        for one in (attached | listings) - {None, *held}:
+            self._registry.delete(self.name, str(one))
         children = self.children(digest)
         self._registry.delete(self.name, digest)
-        for child in set(children) - self._still_named() if children else ():
-            self.delete(child)
+        for child in set(children) - self._still_named() - set(held) if children else ():
+            self.delete(child, held)
 
     def _still_named(self) -> set[str]:
         """Return what a tag names, and what an index under a tag does."""
@@ -79,6 +80,17 @@ class Repository:
         """Return the manifests that an index names; none for an image of one platform."""
         found = self._registry.get(self.name, digest)
         return [str(one["digest"]) for one in (found.parsed.get("manifests") or ())] if found else []
+
+    def mounted(self, digest: str) -> set[str]:
+        """Return the runtime images that an image of weights names, of every platform; none for another image."""
+        found = self._registry.get(self.name, digest)
+        if found is None:
+            return set()
+        children = self.children(digest)
+        if children:
+            return set().union(*map(self.mounted, children))
+        label = labels_of(self._registry, self.name, found).get(RUNTIME_LABEL)
+        return set() if label is None else {label}
 
     def size(self, digest: str) -> int:
         """Return the bytes of the layers and configurations that an image names, of every platform."""

@@ -34,7 +34,7 @@ def split(source: Path, target: Path, largest_file: int) -> None:
         if len(tensor.raw_data) < SMALLEST_TENSOR or uses_external_data(tensor):
             continue
         place = target.with_name(WEIGHTS.replace("*", f"{number:03}"))
-        with place.open("ab") as stream:
+        with place.open("ab" if offset else "wb") as stream:
             stream.write(tensor.raw_data)
         size = len(tensor.raw_data)
         set_external_data(tensor, place.name, offset, size)

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 # What docker and its helpers write for the user of a password that is an identity token.
 TOKEN_USER = "<token>"  # noqa: S105
+# A parameter (`name="text"` or `name=token`), or else the word that begins a challenge.
+_WORD = r"(?<![\w-])([\w-]++)"
+_CHALLENGES = re.compile(rf'{_WORD}(?=\s+[\w-]+\s*=|\s*(?:,|$))|{_WORD}\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 
 
 @dataclass(frozen=True)
@@ -33,31 +36,40 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Challenge:
-    """What a 401 answer asks for: `basic`, or `bearer` with a realm."""
+    """What a 401 answer asks for: `basic`, or `bearer` with a realm (RFC 9110, 11.6.1)."""
 
     scheme: str
     parameters: dict[str, str]
 
     @classmethod
     def parse(cls, header: str) -> "Challenge":
-        """Return the challenge in a WWW-Authenticate header."""
-        scheme, _, rest = header.strip().partition(" ")
-        return cls(scheme.lower(), dict(re.findall(r'(\w+)="([^"]*)"', rest)))
+        """Return the challenge in a WWW-Authenticate header; of several a bearer one, then a basic one."""
+        found: list[Challenge] = []
+        for scheme, name, quoted, plain in _CHALLENGES.findall(header):
+            if scheme:
+                found.append(cls(scheme.lower(), {}))
+            elif found:
+                found[-1].parameters[name.lower()] = quoted or plain
+        order = {"bearer": 0, "basic": 1}
+        return min(found, key=lambda one: order.get(one.scheme, 2), default=cls("", {}))
 
 
 def is_loopback(host: str) -> bool:
     """Return whether `host` (perhaps with a port) is this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
     try:
+        name = urlsplit(f"//{host}").hostname or ""
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of `url`: credentials stay with one origin."""
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    """Return scheme, host and port of `url`: credentials stay with one origin. What is no URL has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        return "", "", 0
     return parts.scheme, (parts.hostname or "").lower(), port
 
 

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +71,9 @@ def _decoded(auth: str, path: Path, host: str) -> Credentials:
 
 def _ask(helper: str, host: str) -> Credentials | None:
     """Ask a credential helper, by the protocol of docker-credential-helpers."""
+    # Only a helper is a process, and every push waits for what is loaded before it.
+    import subprocess  # noqa: PLC0415
+
     command = f"docker-credential-{helper}"
     server = "https://index.docker.io/v1/" if host == "docker.io" else host
     try:

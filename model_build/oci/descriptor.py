@@ -1,6 +1,7 @@
 """Media types, and descriptors: what a manifest says of each blob."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,8 @@ TAR = "application/vnd.oci.image.layer.v1.tar"
 EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+# Other algorithms are none that a blob could be held to here.
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # Docker's names for the same bytes; an OCI manifest names them the OCI way.
 _SAME = {
     "application/vnd.docker.image.rootfs.diff.tar": TAR,
@@ -35,7 +38,10 @@ class Descriptor:
 
     @classmethod
     def parse(cls, value: dict[str, Any]) -> "Descriptor":
-        """Return the descriptor in a parsed manifest; raises KeyError where a field is missing."""
+        """Return the descriptor in a parsed manifest; raises KeyError or ValueError where it is none."""
+        # It becomes part of a URL.
+        if not DIGEST.fullmatch(str(value["digest"])):
+            raise ValueError(f"digest {value['digest']!r} is not sha256:<64 hex digits>")
         further = {key: inner for key, inner in value.items() if key not in ("mediaType", "digest", "size")}
         return cls(_SAME.get(value["mediaType"], value["mediaType"]), value["digest"], value["size"], further)
 

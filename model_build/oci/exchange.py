@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
 from model_build.errors import RegistryError
 from model_build.oci.transport import Request, Transport
+
+# A list without an end must not fill the memory.
+MOST_PAGES = 1000
+_NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next\b')
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,38 @@ class Exchange:
             scope=scope_of(repository, method),
         )
         return self.transport.send(request), request
+
+    def listed(self, repository: str, path: str, key: str) -> list[Any] | None:
+        """Return what a list of the repository holds under `key`, on all of its pages; None where it is not there."""
+        answer, request = self.ask("GET", repository, path)
+        if answer.status == 404:
+            return None
+        found: list[Any] = []
+        for _ in range(MOST_PAGES):
+            self.expect(request, answer, 200)
+            found += self._page(request, answer, key)
+            further = _NEXT.search(answer.headers.get("Link", ""))
+            if further is None:
+                return found
+            request = replace(request, url=self._further(request, further.group(1)))
+            answer = self.transport.send(request)
+        raise self.fault(request, f"has over {MOST_PAGES} pages", "see the registry's log")
+
+    def _page(self, request: Request, answer: urllib3.BaseHTTPResponse, key: str) -> list[Any]:
+        try:
+            found = answer.json().get(key) or []
+        except (ValueError, AttributeError) as error:
+            raise self.fault(request, f"was answered with no list ({error})", "see the registry's log") from error
+        if not isinstance(found, list):
+            raise self.fault(request, f"was answered with no list of {key}", "see the registry's log")
+        return found
+
+    def _further(self, request: Request, target: str) -> str:
+        # A registry behind a proxy may not know its own scheme and host; those of the first page are right.
+        parts = urlsplit(urljoin(request.url, target))
+        if not parts.path.startswith("/"):
+            raise self.fault(request, f"goes on at {target!r}, no URL", "see the registry's log")
+        return urlsplit(request.url)._replace(path=parts.path, query=parts.query).geturl()
 
     def expect(self, request: Request, answer: urllib3.BaseHTTPResponse, *statuses: int) -> None:
         """Raise RegistryError, with what the registry said, for an answer of another status."""

@@ -6,7 +6,6 @@ security/certificates/) and `/etc/containerd/certs.d/HOST/hosts.toml` (container
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +57,9 @@ def mirrors(host: str, folders: tuple[Path, ...]) -> tuple[Address, ...]:
     path = next((folder / host / "hosts.toml" for folder in folders if (folder / host / "hosts.toml").is_file()), None)
     if path is None:
         return ()
+    # Few hosts have mirrors, and every push waits for what is loaded before it.
+    import tomllib  # noqa: PLC0415
+
     try:
         told: dict[str, Any] = tomllib.loads(path.read_text()).get("host", {})
         return tuple(_mirror(path, url, values) for url, values in told.items() if _may_pull(values))

@@ -139,6 +139,7 @@ def _merged(base: Mapping[str, Any], own: ImageConfig) -> dict[str, Any]:
         "StopSignal": own.stop_signal if own.stop_signal is not None else base.get("StopSignal"),
         "ExposedPorts": ports,
         "Labels": {**(base.get("Labels") or {}), **own.labels},
+        "Volumes": base.get("Volumes"),
     }
     return {key: value for key, value in told.items() if value}
 

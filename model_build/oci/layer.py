@@ -19,6 +19,8 @@ from model_build.oci import tar
 from model_build.oci.descriptor import TAR, Descriptor
 from model_build.oci.tar import Entry
 
+# A name that begins so takes a file of the layers below away (OCI image specification, layer.md).
+WHITEOUT = ".wh."
 OWN_LAYER_BYTES = 64 * 1024 * 1024
 # Part of what a remembered digest is found by: raise it where the same entries become other bytes.
 PACKER = 1
@@ -37,11 +39,13 @@ class Contents:
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Contents:
-        """Return the contents, sorted; raises ValueError for a name that stands twice or lies not below /."""
+        """Return the contents, sorted; raises ValueError for a name that stands twice, leaves / or is a whiteout."""
         ordered = tuple(sorted(entries, key=lambda entry: entry.name))
         for before, entry in zip((None, *ordered), ordered, strict=False):
             if entry.name == "." or ".." in PurePosixPath(entry.name).parts:
                 raise ValueError(f"layer: {entry.path!r} is no path inside the image; name one below /")
+            if any(part.startswith(WHITEOUT) for part in PurePosixPath(entry.name).parts):
+                raise ValueError(f"layer: {entry.path!r} begins with {WHITEOUT}, which removes files; rename it")
             if before is not None and before.name == entry.name:
                 raise ValueError(f"layer: {entry.path!r} stands twice; name it once")
         return cls(ordered, tar.size_of(ordered), _identity(ordered))
@@ -71,7 +75,7 @@ class Contents:
     @property
     def touched_ns(self) -> int:
         """When the youngest of the files was last written, in nanoseconds since the epoch; 0 without files."""
-        return max((path.lstat().st_mtime_ns for path in self._files), default=0)
+        return max((path.stat().st_mtime_ns for path in self._files), default=0)
 
     @property
     def _files(self) -> Iterator[Path]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_build.hashing import hash_value
+from model_build.oci.descriptor import DIGEST
 from model_build.oci.layer import Contents, Layer
 
 # A file may be written twice within one tick of the file system's clock, and its time would not tell.
 TICK_NS = 100_000_000
 MOST_REPOSITORIES = 4
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Memory:
     def layer(self, contents: Contents) -> Layer | None:
         """Return the layer that `contents` were when they were last read; None where nothing is known."""
         text = self._read(self._digest_of(contents))
-        return Layer(text, contents) if text and _DIGEST.fullmatch(text) else None
+        return Layer(text, contents) if text and DIGEST.fullmatch(text) else None
 
     def keep(self, layer: Layer) -> None:
         """Remember the digest of contents that were just read, unless they are so young that they may differ."""

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3.util import make_headers
@@ -61,6 +60,11 @@ class Pools:
 def _proxy(url: str) -> str:
     """Return the proxy that the environment names for `url`: HTTP_PROXY, HTTPS_PROXY, but for NO_PROXY."""
     parts = urlsplit(url)
-    if is_loopback(parts.netloc) or proxy_bypass(parts.hostname or ""):
+    if is_loopback(parts.netloc):
+        return ""
+    # A push to this machine does not wait for it to be loaded.
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415
+
+    if proxy_bypass(parts.hostname or ""):
         return ""
     return getproxies().get(parts.scheme, "")

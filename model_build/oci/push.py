@@ -192,11 +192,16 @@ class _Elsewhere:
         return self.blob.size
 
     def open(self, start: int = 0) -> Iterator[bytes]:
-        left = start
+        at = 0
         for chunk in self.registry.stream(self.repository, self.blob.digest):
-            if left < len(chunk):
-                yield chunk[left:]
-            left = max(0, left - len(chunk))
+            if at + len(chunk) > self.size:
+                raise RegistryError(
+                    f"base {self.repository}: {self.blob.digest} is longer than the {self.size} bytes that its "
+                    "manifest says; push it again"
+                )
+            if at + len(chunk) > start:
+                yield chunk[max(0, start - at) :]
+            at += len(chunk)
 
 
 def _carry(one: Descriptor, base: Base | None, to: Target, progress: _Progress) -> None:

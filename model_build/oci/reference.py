@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass
 
 from model_build.errors import RegistryError
+from model_build.oci.descriptor import DIGEST
 
 HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LONGEST_REPOSITORY = 255
 
 
@@ -33,7 +33,7 @@ class Reference:
         if ":" in rest:
             _check(text, "tag", tag, _TAG)
         if "@" in text:
-            _check(text, "digest", digest, _DIGEST)
+            _check(text, "digest", digest, DIGEST)
         return cls(host, repository, tag or None, digest or None)
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from model_build.errors import RegistryError
 from model_build.oci.descriptor import EMPTY, INDEX, MANIFEST, Descriptor, digest_of
-from model_build.oci.registry import Registry
+from model_build.oci.registry import Manifest, Registry
 from model_build.oci.upload import put_blob
 
 _EMPTY_BODY = b"{}"
@@ -61,17 +61,29 @@ def referrers(
     registry: Registry, repository: str, digest: str, artifact_type: str | None = None
 ) -> tuple[Descriptor, ...]:
     """Return the manifests attached to `digest`, oldest first, of one type or all."""
-    index = registry.referrers(repository, digest) or _fallback(registry, repository, digest)
-    found = (Descriptor.parse(one) for one in index.get("manifests") or ())
+    listed = registry.referrers(repository, digest)
+    try:
+        if listed is None:
+            listed = _listed_in(registry.get(repository, fallback_tag(digest)))
+        found = [Descriptor.parse(one) for one in listed]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RegistryError(
+            f"registry {registry.host}: the list of what refers to {repository}@{digest} is malformed ({error!r}); "
+            f"remove the tag {fallback_tag(digest)} and attach again"
+        ) from error
     return tuple(one for one in found if artifact_type in (None, one.further.get("artifactType")))
 
 
-def attached(registry: Registry, repository: str, referrer: str) -> bytes:
-    """Return the content that the referrer with this digest holds."""
+def attached(registry: Registry, repository: str, referrer: str) -> bytes | None:
+    """Return the content that the referrer with this digest holds; None where it holds none, as anyone may attach."""
     manifest = registry.get(repository, referrer)
     if manifest is None:
         raise RegistryError(f"registry {registry.host}: {repository}@{referrer} is not there; attach it again")
-    return registry.blob(repository, manifest.parsed["layers"][0]["digest"])
+    try:
+        layer = Descriptor.parse(manifest.parsed["layers"][0])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None
+    return registry.blob(repository, layer.digest)
 
 
 def fallback_tag(digest: str) -> str:
@@ -79,19 +91,22 @@ def fallback_tag(digest: str) -> str:
     return digest.replace(":", "-")
 
 
-def _fallback(registry: Registry, repository: str, digest: str) -> dict[str, Any]:
-    manifest = registry.get(repository, fallback_tag(digest))
-    return manifest.parsed if manifest else {}
+def _listed_in(index: Manifest | None) -> list[dict[str, Any]]:
+    return list(index.parsed.get("manifests") or ()) if index else []
+
+
+def _is_list(index: Manifest) -> bool:
+    """Return whether an index lists referrers alone, and so is no image, which anyone may put under a fallback tag."""
+    return index.descriptor.media_type == INDEX and all("artifactType" in one for one in _listed_in(index))
 
 
 def _list_under_fallback(registry: Registry, repository: str, subject: Descriptor, listed: Descriptor) -> None:
-    replaced = registry.head(repository, fallback_tag(subject.digest))
-    before = _fallback(registry, repository, subject.digest).get("manifests") or []
-    kept = [one for one in before if one["digest"] != listed.digest]
+    replaced = registry.get(repository, fallback_tag(subject.digest))
+    kept = [one for one in _listed_in(replaced) if one["digest"] != listed.digest]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, listed.json()]}
     body = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
     registry.put(repository, fallback_tag(subject.digest), body, INDEX)
-    if replaced is not None and replaced.digest != digest_of(body):
+    if replaced is not None and replaced.digest != digest_of(body) and _is_list(replaced):
         # No tag names the earlier list any more, so that nothing else would ever remove it; some registries cannot.
         with contextlib.suppress(RegistryError):
             registry.delete(repository, replaced.digest)

@@ -1,12 +1,12 @@
 """A registry over its HTTP API: manifests, tags and blobs, each checked against its digest."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from model_build.errors import RegistryError
 from model_build.oci.auth import Credentials
 from model_build.oci.credentials import credentials_of
-from model_build.oci.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, digest_of
+from model_build.oci.descriptor import DIGEST, DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, digest_of
 from model_build.oci.exchange import Exchange, scope_of
 from model_build.oci.hosts import Address, address, places
 from model_build.oci.tar import CHUNK
@@ -41,9 +41,12 @@ class Manifest:
 
     @property
     def parsed(self) -> dict[str, Any]:
-        """The manifest's fields."""
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        """The manifest's fields; raises RegistryError where it has none."""
+        with contextlib.suppress(ValueError):
+            found = json.loads(self.body)
+            if isinstance(found, dict):
+                return found
+        raise RegistryError(f"manifest {self.digest}: is no JSON object; remove it, or push it again")
 
 
 class Registry:
@@ -65,13 +68,15 @@ class Registry:
         if answer.status == 404:
             return None
         self._exchange.expect(request, answer, 200)
-        size = int(answer.headers.get("Content-Length", "0"))
-        media_type = answer.headers.get("Content-Type", MANIFEST).partition(";")[0]
-        digest = answer.headers.get("Docker-Content-Digest")
-        if digest is None:
+        digest, size = answer.headers.get("Docker-Content-Digest"), answer.headers.get("Content-Length", "")
+        if digest is None or not size.isdecimal():
             found = self.get(repository, reference)
             return found.descriptor if found else None
-        return Descriptor(media_type, digest, size)
+        # Whoever asks for a digest goes on with the answer's: it must not become another image there.
+        if not DIGEST.fullmatch(digest) or (DIGEST.fullmatch(reference) and digest != reference):
+            raise self._fault(request, f"names {digest!r}", "do not use that registry")
+        media_type = answer.headers.get("Content-Type", MANIFEST).partition(";")[0]
+        return Descriptor(media_type, digest, int(size))
 
     def get(self, repository: str, reference: str) -> Manifest | None:
         """Return a manifest by tag or digest, or None; a body that is not its digest's is refused."""
@@ -81,7 +86,7 @@ class Registry:
         self._exchange.expect(request, answer, 200)
         body = answer.data
         named = reference if reference.startswith("sha256:") else answer.headers.get("Docker-Content-Digest")
-        if len(body) > LARGEST_ANSWER or (named and digest_of(body) != named):
+        if named and digest_of(body) != named:
             raise self._fault(request, f"gave {len(body)} bytes that are not {named}", "do not use it; push it again")
         media_type = answer.headers.get("Content-Type", MANIFEST).partition(";")[0]
         return Manifest(Descriptor.of(body, media_type), body)
@@ -121,19 +126,8 @@ class Registry:
 
     def tags(self, repository: str) -> list[str]:
         """Return every tag, in order; none for a repository that is not there."""
-        found: list[str] = []
-        last: dict[str, str] = {}
-        while True:
-            query = urlencode({"n": TAGS_A_PAGE, **last})
-            answer, request = self._exchange.ask("GET", repository, f"tags/list?{query}")
-            if answer.status == 404:
-                return sorted(found)
-            self._exchange.expect(request, answer, 200)
-            page = answer.json().get("tags") or []
-            found += page
-            if not page or "Link" not in answer.headers:
-                return sorted(found)
-            last = {"last": page[-1]}
+        found = self._exchange.listed(repository, f"tags/list?n={TAGS_A_PAGE}", "tags")
+        return sorted(map(str, found or ()))
 
     def untag(self, repository: str, tag: str) -> bool:
         """Remove one tag alone; returns whether it was there."""
@@ -159,6 +153,9 @@ class Registry:
 
     def blob(self, repository: str, digest: str) -> bytes:
         """Return a small blob; larger ones than the limit are refused."""
+        return self._exchange.transport.again(lambda: self._small(repository, digest))
+
+    def _small(self, repository: str, digest: str) -> bytes:
         parts, size = [], 0
         for chunk in self.stream(repository, digest):
             size += len(chunk)
@@ -170,29 +167,25 @@ class Registry:
         return b"".join(parts)
 
     def stream(self, repository: str, digest: str) -> Iterator[bytes]:
-        """Yield a blob's bytes; raises at the end where they are not its digest's."""
+        """Yield a blob's bytes; raises at the end where they are not its digest's, PassingError where it is cut off."""
         answer, request = self._exchange.ask("GET", repository, f"blobs/{digest}", stream=True)
         self._exchange.expect(request, answer, 200)
         found = hashlib.sha256()
         try:
-            for chunk in answer.stream(CHUNK):
+            for chunk in answer.stream(CHUNK, decode_content=False):
                 found.update(chunk)
                 yield chunk
         except HTTPError as error:
-            raise self._fault(request, "was cut off", "check the network and run again") from error
+            fault = self._fault(request, "was cut off", "check the network and run again")
+            raise PassingError(fault, None) from error
         finally:
             answer.release_conn()
         if f"sha256:{found.hexdigest()}" != digest:
             raise self._fault(request, f"gave bytes of sha256:{found.hexdigest()}", "do not use it; push it again")
 
-    def referrers(self, repository: str, digest: str) -> dict[str, Any] | None:
-        """Return the index of what refers to `digest`; None where the registry has no referrers API."""
-        answer, request = self._exchange.ask("GET", repository, f"referrers/{digest}")
-        if answer.status == 404:
-            return None
-        self._exchange.expect(request, answer, 200)
-        found: dict[str, Any] = answer.json()
-        return found
+    def referrers(self, repository: str, digest: str) -> list[Any] | None:
+        """Return what refers to `digest`, as a manifest lists it; None where the registry has no referrers API."""
+        return self._exchange.listed(repository, f"referrers/{digest}", "manifests")
 
     def _fault(self, request: Request, what: str, remedy: str) -> RegistryError:
         return self._exchange.fault(request, what, remedy)

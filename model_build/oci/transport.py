@@ -1,5 +1,6 @@
 """One HTTP exchange with a registry: TLS except on loopback, bounded retries, credentials that stay at home."""
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -103,13 +104,13 @@ class Transport:
         return RegistryError(f"registry {self.host}: {request.method} {place} {what}; {remedy}")
 
     def _authorized(self, request: Request) -> urllib3.BaseHTTPResponse:
-        answer = self._exchange(request)
-        if answer.status != 401 or origin(request.url) != origin(self.root):
+        answer, url = self._exchange(request)
+        # What a redirect led to is another's word: it must not choose where the credentials go.
+        if answer.status != 401 or origin(url) != origin(self.root):
             return answer
         challenge = Challenge.parse(answer.headers.get("WWW-Authenticate", ""))
-        answer.release_conn()
         self._authorization[request.scope] = self._answer_to(challenge, request)
-        return self._exchange(request)
+        return self._exchange(request)[0]
 
     def _answer_to(self, challenge: Challenge, request: Request) -> str:
         if challenge.scheme == "bearer":
@@ -143,26 +144,30 @@ class Transport:
             form = {"grant_type": "refresh_token", "refresh_token": own.password, "client_id": "modelstack"}
             body = urlencode({**form, "service": service, "scope": " ".join(scopes)})
             kind = {"Content-Type": "application/x-www-form-urlencoded"}
-            return self._pools.of(realm).request("POST", realm, headers=kind, body=body, redirect=False)
+            return self._ask("POST", realm, headers=kind, body=body)
         query = urlencode([("service", service), *(("scope", one) for one in scopes)])
         headers = {"Authorization": own.basic} if own else {}
         joined = f"{realm}{'&' if '?' in realm else '?'}{query}"
-        return self._pools.of(realm).request("GET", joined, headers=headers, redirect=False)
+        return self._ask("GET", joined, headers=headers)
 
-    def _exchange(self, request: Request) -> urllib3.BaseHTTPResponse:
+    def _exchange(self, request: Request) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Return the answer after redirects, and the URL that gave it."""
         url = request.url
         for _ in range(REDIRECTS):
             answer = self._once(request, url)
             target = answer.headers.get("Location")
             if answer.status not in (301, 302, 303, 307, 308) or target is None:
-                return answer
+                return answer, url
             answer.release_conn()
             url = self.followed(request, url, target)
         raise self.fault(request, f"redirects over {REDIRECTS} times", "correct the registry's configuration")
 
     def followed(self, request: Request, url: str, target: str) -> str:
         """Return where `target` (a Location) leads; raises RegistryError where it would leave TLS."""
-        found = urljoin(url, target)
+        try:
+            found = urljoin(url, target)
+        except ValueError as error:
+            raise self.fault(request, f"leads to {target!r}, no URL ({error})", "see the registry's log") from error
         # A registry elsewhere must not point at this machine's own services.
         plain = self.root.startswith("http:") and origin(found)[0] == "http" and is_loopback(urlsplit(found).netloc)
         if origin(found)[0] != "https" and not plain:
@@ -178,13 +183,31 @@ class Transport:
         body = request.body
         if request.method in ("PUT", "POST", "PATCH"):
             headers["Content-Length"] = str(request.size or (len(body) if isinstance(body, bytes) else 0))
-        return self._pools.of(url).request(
-            request.method,
-            url,
-            headers=headers,
-            body=body if isinstance(body, bytes) else body(),
-            redirect=False,
-            preload_content=not request.stream,
+        sent = body if isinstance(body, bytes) else body()
+        return self._ask(request.method, url, headers=headers, body=sent, stream=request.stream)
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: str | bytes | Iterable[bytes] = b"",
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        """Return the answer: a streamed one to be read, any other with its whole body, which is held to a limit."""
+        answer = self._pools.of(url).request(
+            method, url, headers=headers, body=body, redirect=False, preload_content=False
+        )
+        if stream and answer.status == 200:
+            return answer
+        # As it was sent: nothing here asks for an encoding, and a small body could become a large one.
+        found = answer.read(LARGEST_ANSWER + 1, decode_content=False)
+        if len(found) > LARGEST_ANSWER:
+            answer.close()
+            raise self.fault(Request(method, url), f"was answered with over {LARGEST_ANSWER} bytes", "do not use it")
+        return urllib3.HTTPResponse(
+            io.BytesIO(found), answer.headers, answer.status, decode_content=False, enforce_content_length=False
         )
 
 

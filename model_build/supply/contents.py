@@ -1,13 +1,18 @@
 """What a build put into an image, as far as others want to know it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model_build.inputs import Inputs
 from model_build.oci.reference import Reference
-from model_build.recipe import Recipe
+
+if TYPE_CHECKING:  # who verifies reads no recipe
+    from model_build.inputs import Inputs
+    from model_build.recipe import Recipe
 
 SBOM_TYPE = "application/vnd.cyclonedx+json"
 

@@ -115,7 +115,8 @@ class Subject:
 
     def attached(self, artifact_type: str) -> tuple[bytes, ...]:
         """Return the content of each referrer of one type."""
-        return tuple(attached(self.registry, self.repository, one.digest) for one in self._listed(artifact_type))
+        found = (attached(self.registry, self.repository, one.digest) for one in self._listed(artifact_type))
+        return tuple(one for one in found if one is not None)
 
     def _add(self, shelf: Shelf, content: bytes, annotations: dict[str, str]) -> None:
         added = replace(Descriptor.of(content, shelf.media_type), further={"annotations": annotations})
@@ -145,13 +146,7 @@ class Subject:
         return self.registry.blob(self.repository, layer.digest)
 
     def _listed(self, artifact_type: str) -> tuple[Descriptor, ...]:
-        try:
-            return referrers(self.registry, self.repository, self.digest, artifact_type)[:MOST]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RegistryError(
-                f"registry {self.registry.host}: the list of what refers to {self} is malformed ({error!r}); remove "
-                f"the tag {fallback_tag(self.digest)} and attach again"
-            ) from error
+        return referrers(self.registry, self.repository, self.digest, artifact_type)[:MOST]
 
     def _referring(self, artifact_type: str) -> Iterator[Manifest]:
         for one in self._listed(artifact_type):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,6 +30,10 @@ def is_of(pod: dict[str, Any], model: str) -> bool:
 
 def counts(url: str, expression: str) -> dict[str, int]:
     return {one["metric"]["model"]: int(one["value"][1]) for one in query(url, expression)}
+
+
+def answers_for_each_model(url: str, expression: str) -> bool:
+    return {one["metric"]["model"] for one in query(url, expression)} == {"digits", "mnist"}
 
 
 def test_make_up_builds_and_serves_both_models(dev: Checkout, first_up: str) -> None:
@@ -75,6 +80,14 @@ def test_prometheus_counts_the_requests_of_predict(dev: Checkout) -> None:
     wanted = {"digits": before.get("digits", 0) + 360, "mnist": before.get("mnist", 0) + 2000}
     # The first reading may miss what was sent since the last scrape, so that the second may be higher still.
     until(lambda: all(counts(url, expression).get(name, 0) >= wanted[name] for name in wanted), f"at least {wanted}")
+
+
+def test_the_queries_of_the_readme_answer_for_each_model(dev: Checkout) -> None:
+    url = dev.outputs()["prometheus"]
+    asked = re.findall(r"--data-urlencode 'query=(.+)'$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert len(asked) == 2
+    for expression in asked:
+        until(partial(answers_for_each_model, url, expression), expression)
 
 
 def test_a_pod_beyond_the_restricted_profile_is_refused(dev: Checkout, cluster: Cluster) -> None:

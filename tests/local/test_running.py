@@ -258,6 +258,11 @@ def test_env_makes_a_bare_pulumi_the_one_built_here_with_its_state_in_the_instan
     assert json.loads(told)["url"] == f"file://{instance.data}/state"
 
 
+def test_kubectl_is_the_platforms_administrator(platform: Platform) -> None:
+    done = _local(platform, "kubectl", "--", "get", "nodes", "--output=name")
+    assert done.stdout == "node/node\n", done.stderr
+
+
 def test_logs_shows_the_last_lines_of_one_part(platform: Platform) -> None:
     done = _local(platform, "logs", "containerd")
     log = Path(platform.environment["MODELSTACK_DATA"], platform.connection.instance, "logs/containerd/current")

@@ -125,10 +125,23 @@ def test_the_image_starts_the_server_without_root_rights(tmp_path: Path, inputs:
 def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
     assert sys.version_info[:2] == tuple(map(int, PYTHON.split(".")))
     wheels = lay_out(LOCK, PLATFORM, store, lambda: None)
-    code = f"import sys; sys.path[:0] = [{str(wheels)!r}, {str(ROOT)!r}]; import model_server.server, httptools, uvloop"
+    used = (
+        "model_server.server, model_server.measuring, model_server.golden, httptools, uvloop, onnxruntime, tokenizers"
+    )
+    code = f"import sys; sys.path[:0] = [{str(wheels)!r}, {str(ROOT)!r}]; import {used}"
     # -S keeps this environment's own packages out.
     done = subprocess.run([sys.executable, "-E", "-S", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_wheels_hold_what_a_server_runs_and_every_licence(store: StepStore) -> None:
+    wheels = lay_out(LOCK, PLATFORM, store, lambda: None)
+    size = sum(path.stat().st_size for path in wheels.rglob("*") if path.is_file())
+    assert size < 125e6
+    assert not list(wheels.rglob("tests"))
+    for package in ("numpy", "onnxruntime", "uvloop"):
+        (about,) = wheels.glob(f"{package}-*.dist-info")
+        assert [path for path in (*about.rglob("*"), *(wheels / package).glob("*")) if "LICENSE" in path.name.upper()]
 
 
 def test_nothing_in_the_wheels_names_this_machine(store: StepStore) -> None:

@@ -160,7 +160,15 @@ def test_a_recipe_whose_gate_fails_pushes_nothing_and_a_run_after_the_fix_succee
     code, events = made.build(host, base, "digits-gated")
     made.change(r"min_accuracy: 1\.0", "min_accuracy: 0.5")
     assert (code, events[-1]["kind"]) == (5, "gate")
-    assert "gates.min_accuracy: accuracy is 0." in events[-1]["message"]
+    message = events[-1]["message"]
+    assert "gates.min_accuracy: accuracy is 0." in message
+    page = Path(message.rpartition("; report: ")[2])
+    assert page.parent == made.cache / "reports"
+    told = json.loads(page.with_suffix(".json").read_bytes())
+    assert told["refused"]["by"] == "gates"
+    assert [row["name"] for row in told["steps"]][-2:] == ["reference", "gates"]
+    assert told["metrics"]["accuracy"] < 1.0
+    assert "Refused by gates" in page.read_text()
     assert registry.tags("digits-gated") == []
     assert made.build(host, base, "digits-gated")[0] == 0
 

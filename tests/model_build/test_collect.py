@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from model_build.__main__ import main
 from model_build.cache import StepStore
 from model_build.collect import DAY, collect
 
@@ -26,20 +27,29 @@ def age(path: Path, days: float) -> None:
 
 
 def test_what_no_build_has_used_for_long_is_removed(store: StepStore) -> None:
-    removed = collect(store.root, 30, dry_run=False)
+    removed = collect(store.root, 30, remove=True)
     assert removed.entries == 1
     assert removed.size > 5
+    assert list(removed.places) == ["steps"]
     assert store.get("kept") is None
 
 
-def test_a_dry_run_tells_the_same_and_removes_nothing(store: StepStore) -> None:
-    assert collect(store.root, 30, dry_run=True).entries == 1
-    assert store.get("kept") is not None
+def test_without_yes_the_same_is_told_and_nothing_is_removed(
+    store: StepStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELSTACK_CACHE", str(store.root))
+    assert main(["gc"]) == 0
+    told = capsys.readouterr().out
+    assert (store.root / "steps" / "kept").exists()
+    assert main(["gc", "--yes"]) == 0
+    assert not (store.root / "steps" / "kept").exists()
+    assert told.endswith(" would be removed; add --yes\n")
+    assert capsys.readouterr().out == told.replace("would be removed; add --yes", "removed")
 
 
 def test_what_was_used_since_stays(store: StepStore) -> None:
     assert store.get("kept") is not None
-    assert collect(store.root, 30, dry_run=False).entries == 0
+    assert collect(store.root, 30, remove=True).entries == 0
     assert store.get("kept") is not None
 
 
@@ -48,5 +58,5 @@ def test_old_reports_and_logs_go_and_binaries_stay(store: StepStore) -> None:
         (store.root / place).mkdir()
         (store.root / place / "old").write_text("old")
         age(store.root / place / "old", 40)
-    assert collect(store.root, 30, dry_run=False).entries == 3
+    assert collect(store.root, 30, remove=True).entries == 3
     assert (store.root / "bin" / "old").exists()

@@ -13,12 +13,14 @@ from model_build.oci import transport
 from model_build.oci.image import Draft, Image, ImageConfig
 from model_build.oci.layer import Contents, entries_layer
 from model_build.oci.memory import Memory
+from model_build.oci.mirrors import Source
 from model_build.oci.pull import pull_base
 from model_build.oci.push import Target, push, push_draft
 from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
 from model_build.oci.tar import Entry
 from tests.model_build.faulty import FAULTS, way
+from tests.registry import running_registry
 
 SIZE = 300_000
 PLATFORM = "linux/amd64"
@@ -124,3 +126,17 @@ def test_one_fault_at_any_request_of_a_push_of_known_digests_is_got_over(
     for number in range(len(counted.seen)):
         with way(host, fault, number, number + 1) as (faulty, found):
             assert tried(draft, registry, next(names), faulty, memory) == "", f"{fault} at {found.seen[number]}"
+
+
+@pytest.mark.parametrize("fault", ["cut", "truncated", "503"])
+def test_one_fault_while_a_layer_of_a_base_comes_from_elsewhere_is_got_over(
+    fault: str, host: str, registry: Registry, repository: str, tmp_path: Path
+) -> None:
+    base = Image(PLATFORM, (entries_layer([Entry("base", os.urandom(SIZE))]),))
+    push(base, registry, repository)
+    with running_registry(tmp_path / "elsewhere") as elsewhere, way(host, fault, 2, 3) as (between, faulty):
+        source = Source((Registry(between),))
+        found = pull_base(source, Reference(between, repository, digest=base.digest), PLATFORM)
+        image = push_draft(Draft(PLATFORM, (), ImageConfig(), found), Target(Registry(elsewhere), "a", source))
+        assert Registry(elsewhere).head("a", image.digest) is not None
+    assert faulty.seen[2] == f"GET /v2/{repository}/blobs/{base.layers[0].digest}"

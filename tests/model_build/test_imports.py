@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +58,18 @@ def test_inspecting_a_recipe_loads_nothing_heavy() -> None:
     assert loaded(f"from model_build.__main__ import main; main(['inspect', '--json', '--recipe', {recipe!r}])") == []
 
 
+def test_the_command_line_waits_for_no_library_before_it_knows_its_command() -> None:
+    assert loaded("import model_build.__main__", HEAVY | {"pydantic", "yaml"}) == []
+
+
+def test_a_push_to_this_machine_loads_what_it_needs_alone() -> None:
+    assert loaded("import model_build.oci.push", {"pydantic", "yaml", "subprocess", "tomllib", "urllib.request"}) == []
+
+
+def test_who_verifies_reads_no_recipe() -> None:
+    assert loaded("import model_build.supply.commands", {"yaml", "model_build.recipe", "numpy", "cyclonedx"}) == []
+
+
 @pytest.mark.parametrize("package", ["model_build", "model_server"])
 def test_onnxruntime_is_kept_from_telling_its_makers_of_a_start(package: str) -> None:
     code = f"import os, {package}; print(os.environ['ORT_DISABLE_TELEMETRY'])"
@@ -67,9 +79,9 @@ def test_onnxruntime_is_kept_from_telling_its_makers_of_a_start(package: str) ->
     assert done.stdout == "1\n"
 
 
-def loaded(code: str) -> list[str]:
+def loaded(code: str, heavy: Collection[str] = frozenset(HEAVY)) -> list[str]:
     """Return the heavy modules that `code` loads in a fresh interpreter."""
-    tell = f"; import sys, json; print(json.dumps(sorted({HEAVY!r} & set(sys.modules))))"
+    tell = f"; import sys, json; print(json.dumps(sorted({set(heavy)!r} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", code + tell], cwd=ROOT, capture_output=True, text=True, check=True)
     found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found

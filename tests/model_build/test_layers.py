@@ -10,7 +10,7 @@ from model_build.errors import DataError
 from model_build.oci import layer as layers
 from model_build.oci import tar
 from model_build.oci.descriptor import digest_of
-from model_build.oci.layer import Layer, entries_layer, folder_contents, tree_layer
+from model_build.oci.layer import Contents, Layer, entries_layer, folder_contents, tree_layer
 from model_build.oci.tar import Entry
 
 
@@ -128,3 +128,9 @@ def test_a_stream_read_from_a_byte_on_is_the_rest_of_the_whole(tmp_path: Path, s
     (tmp_path / "big").write_bytes(os.urandom(3_000_000))
     layer = folder_layer(tmp_path, "x")
     assert b"".join(layer.open(start)) == b"".join(layer.open())[start:]
+
+
+@pytest.mark.parametrize("name", ["models/.wh.model.onnx", ".wh..wh..opq", ".wh.a/b"])
+def test_a_name_that_would_remove_files_of_the_layers_below_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"begins with \.wh\."):
+        Contents.of([Entry(name, b"")])

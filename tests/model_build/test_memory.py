@@ -100,3 +100,12 @@ def test_nothing_is_kept_where_there_is_no_memory(weights: Path) -> None:
     NOTHING.forget(layer.contents)
     assert NOTHING.layer(layer.contents) is None
     assert NOTHING.repositories("host", layer.digest) == ()
+
+
+def test_a_file_written_in_this_moment_is_not_kept_behind_a_link_either(memory: Memory, tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    link.symlink_to(target)
+    os.utime(link, (LONG_AGO, LONG_AGO), follow_symlinks=False)
+    target.write_bytes(b"weights")
+    memory.keep(contents(link).read())
+    assert memory.layer(contents(link)) is None

@@ -15,6 +15,8 @@ INT8 = "int8: [{quantize: {method: static-int8, keep_fp32: {max_drop: 0.0, max_n
 PRUNED = "pruned: [{prune: {method: structured, amount: 0.5, finetune: {epochs: 2}}}]"
 
 
+SECTIONS = ["trade-off", "curves", "sensitivity-int8-quantize", "calibration-int8-quantize", "confusion"]
+REST = ["tried", "steps", "recipe"]
 INSIDE = ("#", "data:image/png;base64,")
 
 
@@ -56,9 +58,8 @@ def seen(house: House) -> Seen:
 
 
 def test_the_page_holds_every_section_with_its_plot(seen: Seen) -> None:
-    wanted = ["trade-off", "curves", "sensitivity-int8-quantize", "calibration-int8-quantize", "confusion"]
-    assert seen.ids == [*wanted, "tried", "steps", "recipe"]
-    assert seen.tags.count("figure") == len(wanted)
+    assert seen.ids == [*SECTIONS, *REST]
+    assert seen.tags.count("figure") == len(SECTIONS)
     assert seen.tags.count("figure") <= seen.tags.count("svg")
 
 
@@ -79,6 +80,31 @@ def test_a_second_build_leaves_the_page_as_it_is(house: House, seen: Seen) -> No
     written = page.stat().st_mtime_ns
     house.build()
     assert page.stat().st_mtime_ns == written
+
+
+def refused(house: House, limit: str, new: str) -> Seen:
+    """Return the page of a build that misses a limit."""
+    with house.changed("recipe.yaml", limit, new):
+        code, events = house.build()
+    assert code == 5, events[-1]
+    found = Seen()
+    found.feed(Path(events[-1]["message"].rpartition("; report: ")[2]).read_text())
+    return found
+
+
+def test_the_page_of_a_refused_search_tells_why_each_candidate_lost(house: House) -> None:
+    found = refused(house, r"min_accuracy: [\d.]+", "min_accuracy: 1.0")
+    assert found.ids == ["refused", *[one for one in found.ids if one.endswith("-quantize") or one == "curves"], *REST]
+    assert found.words.count("gates.min_accuracy: accuracy is 0.") >= 4, "in the refusal, and for each of three"
+    assert "Refused by search: nothing was pushed" in found.words
+
+
+def test_the_page_of_a_refused_gate_holds_figures_and_steps(house: House) -> None:
+    found = refused(house, r"parity: \{atol: [\d.e-]+", "parity: {atol: 1.0e-30")
+    assert found.ids == ["refused", *SECTIONS, *REST]
+    assert "Refused by gates: nothing was pushed" in found.words
+    assert "gates.parity: the exported model differs from its source by " in found.words
+    assert "core-hours" in found.words
 
 
 def test_what_a_step_tells_is_text_and_never_markup(house: House) -> None:

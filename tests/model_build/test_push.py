@@ -6,7 +6,7 @@ import pytest
 
 from model_build.errors import DataError, RegistryError
 from model_build.oci.descriptor import digest_of
-from model_build.oci.image import Draft, Image, ImageConfig
+from model_build.oci.image import Base, Draft, Image, ImageConfig
 from model_build.oci.layer import Contents, Layer, entries_layer
 from model_build.oci.mirrors import Source
 from model_build.oci.pull import pull_base
@@ -111,6 +111,13 @@ def test_an_image_keeps_its_bases_variables_and_adds_its_own(registry: Registry,
     assert told["config"]["Env"] == ["A=b", "C=d"]
     assert told["config"]["User"] == "1:1"
     assert len(told["rootfs"]["diff_ids"]) == 2
+
+
+def test_an_image_stops_and_keeps_its_volumes_as_its_base_does() -> None:
+    inherited = {"StopSignal": "SIGQUIT", "Volumes": {"/data": {}}}
+    base = Base(Reference("a.example", "base"), (), {"config": inherited})
+    config = json.loads(Image(PLATFORM, (), ImageConfig(user="1:1"), base).config_bytes)["config"]
+    assert config == {"User": "1:1", **inherited}
 
 
 def test_a_base_that_is_not_there_is_named(registry: Registry) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from model_build.errors import RegistryError
 from model_build.oci import transport
-from model_build.oci.auth import Credentials, may_see
+from model_build.oci.auth import Challenge, Credentials, may_see
 from model_build.oci.credentials import docker_credentials
 from model_build.oci.registry import Registry
 from model_build.oci.upload import Bytes, Upload
@@ -27,7 +28,7 @@ SECRET = Credentials("someone", "a secret")
 
 
 @contextmanager
-def server(script: Script) -> Iterator[tuple[str, list[BaseHTTPRequestHandler]]]:
+def server(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[BaseHTTPRequestHandler]]]:
     """Yield the host of a server that answers as `script` says, and the requests it got."""
     seen: list[BaseHTTPRequestHandler] = []
 
@@ -48,6 +49,8 @@ def server(script: Script) -> Iterator[tuple[str, list[BaseHTTPRequestHandler]]]
             return
 
     found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        found.socket = tls.wrap_socket(found.socket, server_side=True)
     thread = threading.Thread(target=found.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -243,6 +246,21 @@ def test_a_damaged_docker_configuration_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(RegistryError, match=r"config.json: cannot be read .*docker login a.example"):
         docker_credentials(tmp_path, "a.example")
+
+
+@pytest.mark.parametrize(
+    ("header", "scheme", "realm"),
+    [
+        ('Bearer realm="https://a/token",service="s", Basic realm="x"', "bearer", "https://a/token"),
+        ('Basic realm="x, y=z", Bearer realm="https://a/token"', "bearer", "https://a/token"),
+        ('Negotiate, Basic realm="x"', "basic", "x"),
+        ("bearer Realm=https://a/token", "bearer", "https://a/token"),
+        ("", "", None),
+    ],
+)
+def test_of_several_challenges_the_one_that_can_be_met_is_taken(header: str, scheme: str, realm: str | None) -> None:
+    found = Challenge.parse(header)
+    assert (found.scheme, found.parameters.get("realm")) == (scheme, realm)
 
 
 def test_credentials_do_not_show_when_printed() -> None:

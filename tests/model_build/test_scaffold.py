@@ -61,6 +61,7 @@ def test_export_writes_a_model_that_gives_the_golden_answers(house: House, optio
     recipe = house.folder / "recipe.yaml"
     done = house.python("-m", "model_build", "export", "--recipe", recipe, "--out", out, *options)
     assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == f"artifact {out}"
     assert sorted(path.name for path in out.iterdir()) == sorted({"baseline.json", "golden.npz", "model.json", file})
     script = house.root / "answers.py"
     script.write_text(

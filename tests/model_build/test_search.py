@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_build.data import Split
+from model_build.artifact import CANDIDATE, MODEL
+from model_build.data import Split, Splits, save
 from model_build.errors import GateError
 from model_build.gates import Subject, judge
-from model_build.search import Trial, fastest, tried
+from model_build.job import Job
+from model_build.search import Trial, fastest, run, tried
 from tests.model_build.test_gates import CLASSES, GATES, INPUTS, LABELS, RIGHT, onnx
 from tests.model_server.onnx_files import FLOAT, Graph, _node, _tensor, _value
 
@@ -82,6 +84,21 @@ def test_a_search_in_which_all_lose_is_refused_with_every_reason(tmp_path: Path)
     found = trials(tmp_path, {"min_accuracy": 1.1}, fp32=onnx(RIGHT), other=onnx(RIGHT))
     with pytest.raises(GateError, match=r"fp32: gates\.min_accuracy: .*; other: gates\.min_accuracy: "):
         fastest(list(found.values()))
+
+
+def test_a_refused_search_keeps_the_figures_of_each_candidate(tmp_path: Path) -> None:
+    inputs = {"data": tmp_path / "data"}
+    inputs["data"].mkdir()
+    save(Splits(VALIDATION, VALIDATION, VALIDATION, names=tuple("abc")), inputs["data"])
+    for name in ("fp32", "other"):
+        inputs[f"{CANDIDATE}{name}"] = tmp_path / name
+        (tmp_path / name).mkdir()
+        (tmp_path / name / MODEL).write_bytes(onnx(RIGHT))
+    params = {"task": "classification", "gates": {"min_accuracy": 1.1}, "tried": ["fp32", "other"], "not_tried": []}
+    with pytest.raises(GateError) as refused:
+        run(Job(inputs, params, tmp_path, tmp_path, lambda *_: None))
+    assert [(one["name"], one["accuracy"]) for one in refused.value.facts["tried"]] == [("fp32", 1.0), ("other", 1.0)]
+    assert all(one["lost"].startswith("gates.min_accuracy: ") for one in refused.value.facts["tried"])
 
 
 def test_a_search_whose_fp32_cannot_answer_is_refused(tmp_path: Path) -> None:

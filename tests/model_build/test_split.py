@@ -112,3 +112,10 @@ def test_a_new_head_sends_its_own_bytes_alone(
         pushed(2)
     assert first > 5 * LAYER_BYTES
     assert sum(found.sizes) - first < 1.5 * LAYER_BYTES + 20_000
+
+
+def test_a_split_over_what_a_killed_one_left_behind_answers_as_before(tmp_path: Path) -> None:
+    source = written(tmp_path / "whole.onnx")
+    target = split_into(tmp_path / "split", source) / "model.onnx"
+    split(source, target, largest_file=2 * LAYER_BYTES)
+    assert np.array_equal(answer(target), answer(source))

@@ -63,6 +63,14 @@ def write_identity(root: Path, datatype: str, samples: NDArray[Any]) -> Path:
     return write_model(root / name, document, onnx_files.identity(datatype, shape), inputs=samples, outputs=samples)
 
 
+def write_free(root: Path) -> Path:
+    """Write a model that answers its input, of which a request says how long a sample is."""
+    samples: NDArray[np.float32] = np.ones((2, 3), np.float32)
+    document = contract("free", [spec("x", "FP32", [-1, -1])], [spec("y", "FP32", [-1, -1])])
+    model = onnx_files.identity("FP32", [-1, -1])
+    return write_model(root / "free", document, model, inputs=samples, outputs=samples)
+
+
 def write_pair(root: Path) -> Path:
     """Write a model of two inputs and two outputs."""
     ones: NDArray[np.float32] = np.ones((2, 2), np.float32)

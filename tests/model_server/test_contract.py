@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from model_server.contract import discover, load
+from model_server.contract import load
 from model_server.errors import ConfigError
 from tests.model_server.running import ROOT, contract, spec, write_linear
 
@@ -116,22 +116,6 @@ def test_a_link_inside_the_folder_is_followed(folder: Path) -> None:
     (folder / "model.onnx").rename(folder / "data" / "model.onnx")
     (folder / "model.onnx").symlink_to("data/model.onnx")
     assert load(folder).file.is_file()
-
-
-def test_models_are_found_by_their_contract_and_other_folders_passed_over(tmp_path: Path) -> None:
-    write_linear(tmp_path, "second")
-    write_linear(tmp_path, "first")
-    (tmp_path / "lost+found").mkdir()
-    (tmp_path / "notes.txt").write_text("nothing")
-    (tmp_path / "..2026").symlink_to(tmp_path / "second")
-    assert [one.name for one in discover(tmp_path)] == ["first", "second"]
-
-
-def test_two_folders_with_one_models_name_are_refused(tmp_path: Path) -> None:
-    write_linear(tmp_path)
-    (write_linear(tmp_path / "elsewhere").rename(tmp_path / "copy"))
-    with pytest.raises(ConfigError, match=r"name: 'linear' is also the name of .*copy"):
-        discover(tmp_path)
 
 
 def test_the_builder_can_import_the_contract_without_anything_heavy() -> None:

@@ -1,6 +1,8 @@
 """Inference over HTTP, against the real server process."""
 
+import gzip
 import json
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -131,8 +133,9 @@ def test_a_get_of_infer_is_not_allowed(client: httpx.Client) -> None:
         ({"parameters": {"deep": {}}, **request()}, "'deep'"),
         ({"outputs": "y", **request()}, "outputs: 'y'"),
         ({"outputs": [{"name": "z"}], **request()}, "'z' is not one of the model's: y"),
-        ({"outputs": [{"name": "y", "parameters": {"binary_data": True}}], **request()}, "binary tensor extension"),
-        (request(parameters={"binary_data_size": 16}), "binary tensor extension"),
+        ({"outputs": [{"name": "y", "parameters": {"binary_data": 1}}], **request()}, "binary_data: 1 is neither"),
+        ({"parameters": {"binary_data_output": "yes"}, **request()}, "binary_data_output: 'yes' is neither"),
+        (request(parameters={"binary_data_size": 16}), "binary_data_size: 16 is not a number of bytes up to the 0"),
         (request(datatype="FP64"), "FP64, the model takes FP32"),
         (request(datatype="BYTES"), "datatype: BYTES, the model takes FP32"),
         (request(datatype="FLOAT"), "'FLOAT' is unknown"),
@@ -229,16 +232,31 @@ def test_the_connection_serves_on_after_a_body_too_large(client: httpx.Client) -
     assert client.post(LINEAR, json=request()).status_code == 200
 
 
-def test_a_compressed_body_is_refused(client: httpx.Client) -> None:
-    response = client.post(LINEAR, content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
-    assert response.status_code == 415
-    assert "gzip" in error_of(response)
+def test_a_compressed_body_is_unpacked(client: httpx.Client) -> None:
+    packed = gzip.compress(json.dumps(request()).encode())
+    assert client.post(LINEAR, content=packed, headers={"content-encoding": "gzip"}).status_code == 200
+    deflated = zlib.compress(json.dumps(request()).encode())
+    assert client.post(LINEAR, content=deflated, headers={"content-encoding": "deflate"}).status_code == 200
 
 
-def test_the_binary_extension_is_refused(client: httpx.Client) -> None:
-    response = client.post(LINEAR, content=b"{}", headers={"inference-header-content-length": "2"})
+def test_a_small_body_that_unpacks_to_a_large_one_is_refused(client: httpx.Client) -> None:
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert len(bomb) < 100_000
+    response = client.post(LINEAR, content=bomb, headers={"content-encoding": "gzip"})
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("body", [b"\x1f\x8b", b"no gzip", gzip.compress(b"{}")[:-1], gzip.compress(b"{}") + b"x", b""])
+def test_a_body_that_is_not_compressed_as_it_says_is_refused(client: httpx.Client, body: bytes) -> None:
+    response = client.post(LINEAR, content=body, headers={"content-encoding": "gzip"})
     assert response.status_code == 400
-    assert "binary" in error_of(response)
+    assert "compressed body" in error_of(response)
+
+
+def test_an_unknown_compression_is_refused(client: httpx.Client) -> None:
+    response = client.post(LINEAR, content=b"{}", headers={"content-encoding": "br"})
+    assert response.status_code == 415
+    assert "'br' is not served; use gzip, deflate or none" in error_of(response)
 
 
 def test_an_answer_json_cannot_carry_is_an_error_and_not_null(client: httpx.Client) -> None:

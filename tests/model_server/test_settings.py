@@ -16,7 +16,8 @@ from tests.model_server.running import ROOT
 def test_without_settings_the_defaults_of_the_image_hold() -> None:
     config = from_environment({})
     assert (config.models, config.host, config.port) == (Path("/models"), "0.0.0.0", 8080)  # noqa: S104
-    assert (config.drain, config.deadline, config.max_inflight) == (3.0, 10.0, 64)
+    assert (config.drain, config.deadline, config.max_inflight) == (3.0, 10.0, 256)
+    assert (config.max_batch, config.cache, config.poll) == (64, 0, 0.0)
     assert config.threads is None
     assert config.arena
 
@@ -36,6 +37,10 @@ def test_settings_are_read() -> None:
         ("MODELSTACK_PORT", "²"),
         ("MODELSTACK_MAX_BODY_BYTES", "8Mi"),
         ("MODELSTACK_MAX_INFLIGHT", "0"),
+        ("MODELSTACK_MAX_BATCH", "0"),
+        ("MODELSTACK_CACHE_BYTES", "1Gi"),
+        ("MODELSTACK_REDIS_SECONDS", "0"),
+        ("MODELSTACK_POLL_SECONDS", "-1"),
         ("MODELSTACK_DEADLINE_SECONDS", "nan"),
         ("MODELSTACK_DEADLINE_SECONDS", "0"),
         ("MODELSTACK_DRAIN_SECONDS", "inf"),

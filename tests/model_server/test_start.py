@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from model_server.protocol import EXTENSIONS
 from tests.model_server import running
 from tests.model_server.running import ROOT, Server, environment
 
@@ -35,7 +36,7 @@ def edited(folder: Path, **changes: Any) -> None:
 
 
 def test_the_server_names_itself_and_its_models(client: httpx.Client) -> None:
-    assert client.get("/v2").json() == {"name": "modelstack", "version": "0.1.0", "extensions": []}
+    assert client.get("/v2").json() == {"name": "modelstack", "version": "0.1.0", "extensions": list(EXTENSIONS)}
     assert {"linear", "pair"} <= set(client.get("/v2/models").json()["models"])
 
 

@@ -6,18 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from model_build.oci.descriptor import INDEX, digest_of
+from model_build.bake import RUNTIME_LABEL
+from model_build.oci.descriptor import INDEX, MANIFEST, digest_of
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.push import push as push_image
-from model_build.oci.referrers import attach, referrers
+from model_build.oci.referrers import attach, fallback_tag, referrers
 from model_build.oci.registry import Registry
-from ops.gc import find
+from ops.__main__ import main
+from ops.gc import InStates, find, named, removed
 from provider.naming import STACK_PREFIX
 from provider.registry import Repository
 from tests.registry import push
 
 INPUTS = f"inputs-{'0' * 64}"
-NONE: frozenset[str] = frozenset()
+
+
+def naming(*digests: str) -> InStates:
+    """Return states that name `digests` in every repository."""
+    return lambda _: frozenset(digests)
+
+
+NONE = naming()
+HELD = f"{STACK_PREFIX}shop-dev"
 
 
 @pytest.fixture
@@ -45,7 +55,7 @@ def test_an_image_that_a_stack_holds_stays(place: Repository) -> None:
 
 def test_an_image_that_a_state_names_stays_although_its_tag_is_gone(place: Repository) -> None:
     digest = push(place.host, place.name, "one", INPUTS)
-    assert find(place, frozenset({digest})) == []
+    assert find(place, naming(digest)) == []
 
 
 def test_an_image_with_a_tag_of_somebody_elses_stays(place: Repository) -> None:
@@ -96,3 +106,92 @@ def test_a_removed_image_takes_what_is_attached_to_it_along(place: Repository) -
     place.delete(image.digest)
     assert place.tags() == []
     assert place.digest(attachment) is None
+
+
+def of(**outputs: str) -> dict[str, object]:
+    """Return a state with one resource of these outputs."""
+    return {"deployment": {"resources": [{"type": "any:index:Thing", "outputs": outputs}]}}
+
+
+ONE, OTHER = (f"sha256:{digit * 64}" for digit in "12")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        f"registry.example:5000/modelstack/digits@{ONE}",
+        f"other.example/modelstack/digits:v1@{ONE}",
+        f"mirror.example/cache/modelstack/digits@{ONE}",
+    ],
+)
+def test_a_digest_that_a_state_names_is_held_in_that_repository_at_any_host(image: str) -> None:
+    assert named([of(image=image, digest=ONE)], "modelstack/digits") == {ONE}
+    assert named([of(image=image, digest=ONE)], "modelstack/mnist") == frozenset()
+
+
+def test_a_digest_that_is_named_in_no_repository_is_held_in_every_one() -> None:
+    state = of(image=f"registry.example/modelstack/digits@{ONE}", digest=OTHER)
+    assert named([state], "modelstack/mnist") == {OTHER}
+
+
+def test_what_an_interrupted_operation_names_is_held() -> None:
+    begun = {"type": "creating", "resource": {"outputs": {"image": f"registry.example/digits@{ONE}"}}}
+    assert named([{"deployment": {"pending_operations": [begun]}}], "digits") == {ONE}
+
+
+def test_a_repository_that_is_not_there_is_an_error_and_not_an_empty_list(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {modelstack:cluster: {kubeconfig: mine}}")
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho '[]'\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert main(["gc", "--repository", f"{host}/no/such"]) == 2
+    assert f"--repository: {host}/no/such is not there or holds nothing; correct" in capsys.readouterr().err
+
+
+def test_a_held_image_that_is_listed_as_attached_to_a_free_one_stays(place: Repository) -> None:
+    free, held = push(place.host, place.name, "free", INPUTS), push(place.host, place.name, "held", HELD)
+    listed = {"mediaType": MANIFEST, "digest": held, "size": 1, "artifactType": "application/vnd.example.report"}
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [listed]}).encode()
+    Registry(place.host).put(place.name, fallback_tag(free), body, INDEX)
+    assert [one.digest for one in removed([place], find(place, NONE), NONE)] == [free]
+    assert (place.digest(free), place.digest(HELD)) == (None, held)
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig", ".att"])
+def test_a_held_image_under_a_tag_for_what_is_attached_to_a_free_one_stays(place: Repository, suffix: str) -> None:
+    free = push(place.host, place.name, "free", INPUTS)
+    held = push(place.host, place.name, "held", HELD, f"{fallback_tag(free)}{suffix}")
+    assert [one.digest for one in removed([place], find(place, NONE), NONE)] == [free]
+    assert place.digest(HELD) == held
+
+
+def test_an_image_of_a_removed_index_that_a_state_names_stays(place: Repository) -> None:
+    free, (amd, arm) = indexed(place, INPUTS, "amd", "arm")
+    states = naming(amd)
+    assert [one.digest for one in removed([place], find(place, states), states)] == [free]
+    assert (place.digest(amd), place.digest(arm)) == (amd, None)
+
+
+def test_an_image_inside_an_index_without_a_tag_that_a_state_names_stays(place: Repository) -> None:
+    index, children = indexed(place, "v1", "amd", "arm")
+    place.tag(children[0], INPUTS)
+    place.untag("v1")
+    assert find(place, naming(index)) == []
+
+
+def test_a_runtime_image_that_held_weights_go_into_stays(place: Repository) -> None:
+    runtime = push(place.host, place.name, "runtime", f"runtime-{'1' * 64}")
+    weights = Image("linux/amd64", (), ImageConfig(labels={RUNTIME_LABEL: runtime}))
+    push_image(weights, Registry(place.host), place.name, ["v1.2"])
+    assert find(place, NONE) == []
+
+
+def test_an_image_that_a_stack_took_hold_of_since_it_was_shown_stays(place: Repository) -> None:
+    digest = push(place.host, place.name, "one", INPUTS)
+    shown = find(place, NONE)
+    place.tag(digest, HELD)
+    assert list(removed([place], shown, NONE)) == []
+    assert place.digest(HELD) == digest

@@ -128,6 +128,20 @@ def test_an_endpoint_that_does_not_answer_is_exit_code_3(predict: Predict, capsy
     assert "no answer" in one_line(capsys)
 
 
+def test_of_a_stack_on_the_embedded_platform_the_remedy_is_to_start_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "held-out.npz", inputs=INPUTS, labels=LABELS)
+    (tmp_path / "pulumi").write_text(f"#!/bin/sh\necho '{json.dumps(endpoint(refused()))}'\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/__main__.py").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "--held-out", "linear=held-out.npz"]) == 3
+    assert "; where the platform is down, run `python -m local up`" in one_line(capsys)
+
+
 def test_a_server_without_the_model_is_exit_code_3(
     predict: Predict, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

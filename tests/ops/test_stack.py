@@ -1,4 +1,8 @@
+import json
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,80 @@ def project(folder: Path, settings: str) -> Path:
     (folder / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
     (folder / "Pulumi.dev.yaml").write_text(settings)
     return folder
+
+
+OWN_CLUSTER = "config: {modelstack:cluster: {kubeconfig: mine}}"
+LOCAL = """
+import sys
+with open("said", "a") as said:
+    print("local", *sys.argv[1:], file=said)
+"""
+
+
+def with_engine(folder: Path, monkeypatch: pytest.MonkeyPatch, stacks: str, fails: str = "") -> None:
+    """Give the project a `local` and an engine; both note what they are asked, and one command of the engine fails."""
+    script = f"""#!/bin/sh
+echo "pulumi $1" >> said
+case "$1 $2" in
+  "stack ls") echo '{stacks}' ;;
+  whoami*) echo '{{"url": "file://{folder}/state"}}' ;;
+  "{fails} "*) exit 255 ;;
+esac
+"""
+    (folder / "pulumi").write_text(script)
+    (folder / "pulumi").chmod(0o755)
+    (folder / "local").mkdir()
+    (folder / "local/__main__.py").write_text(LOCAL)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.chdir(folder)
+
+
+def said(folder: Path) -> list[str]:
+    return (folder / "said").read_text().splitlines()
+
+
+def test_destroy_starts_the_platform_before_the_engine_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_engine(project(tmp_path, ""), monkeypatch, '[{"name": "dev"}]')
+    assert main(["destroy"]) == 0
+    assert "stack 'dev' is removed, its history with it" in capsys.readouterr().out
+    found = said(tmp_path)
+    assert found.index("local up") < found.index("pulumi destroy") < found.index("local collect")
+
+
+def test_destroy_starts_nothing_for_a_stack_that_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_engine(project(tmp_path, ""), monkeypatch, "[]")
+    assert main(["destroy"]) == 0
+    assert said(tmp_path) == ["local env", "pulumi stack"]
+    assert "stack 'dev' does not exist: nothing to destroy" in capsys.readouterr().out
+
+
+def test_an_up_that_meets_the_lock_of_a_dead_process_names_recover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_engine(project(tmp_path, OWN_CLUSTER), monkeypatch, '[{"name": "dev"}]', fails="up")
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    lock = {"pid": process.pid, "username": "me", "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00Z"}
+    locks = tmp_path / "state/.pulumi/locks/organization/shop/dev"
+    locks.mkdir(parents=True)
+    (locks / "one.json").write_text(json.dumps(lock))
+    assert main(["up"]) == 255
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f"process {process.pid} of me@" in told[0]
+    assert "run `python -m ops recover --stack dev`" in told[0]
+
+
+def test_an_up_that_fails_without_a_lock_says_nothing_of_recover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_engine(project(tmp_path, OWN_CLUSTER), monkeypatch, '[{"name": "dev"}]', fails="up")
+    assert main(["up"]) == 255
+    assert capsys.readouterr().err == ""
 
 
 def test_a_stack_without_settings_is_named_with_those_there_are(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.provider.conftest import RECIPE
@@ -23,7 +25,8 @@ def built(shared_house: House) -> Stack:
     stack = shared_house.stack("built", "shared/tiny")
     done = stack.run("up")
     assert done.code == 0, done.said
-    assert any(message.startswith("built sha256:") for message in done.messages()), done.said
+    (told,) = [message for message in done.messages() if message.startswith("built sha256:")]
+    assert Path(told.rpartition("; report: ")[2]).is_file(), told
     assert any(message.startswith("push ") for message in done.messages(ephemeral=True)), done.said
     return stack
 
@@ -62,8 +65,10 @@ def test_a_changed_parameter_shows_by_key_old_and_new_value(house: House, built:
 def test_another_stack_of_the_same_inputs_knows_the_digest_and_builds_nothing(house: House, built: Stack) -> None:
     digest = built.outputs()["image"].rpartition("@")[2]
     other = house.stack("other", "shared/tiny")
-    planned = other.run("preview").planned(KIND)[1]
+    previewed = other.run("preview")
+    planned = previewed.planned(KIND)[1]
     assert planned["digest"] == digest
+    assert f"nothing to build: {digest[:19]} was made from the same inputs" in previewed.messages()
     done = other.run("up")
     assert done.code == 0, done.said
     assert other.outputs()["image"] == built.outputs()["image"]
@@ -91,6 +96,7 @@ def test_a_recipe_whose_gate_fails_pushes_nothing_and_the_next_up_succeeds(house
     errors = [error for error in done.errors() if "max_latency_ms" in error]
     assert errors, done.said
     assert all("\n" not in error for error in errors)
+    assert "Refused by gates" in Path(errors[0].rpartition("; report: ")[2]).read_text()
     assert (house.images("shared/tiny").tags(), built.recorded()) == (tags, before)
     house.recipe.write_text(RECIPE)
     done = built.run("up", "--expect-no-changes")
