@@ -14,7 +14,7 @@ from components.rolling import deployment
 from components.runtime import Scraped, Served
 from components.service import expose, sources
 from components.serving_pods import InferenceServiceArgs, ServingPods
-from settings import ExposureSettings, RolloutSettings
+from settings import ExposureSettings, ModelSettings, RolloutSettings
 
 __all__ = ["InferenceService", "InferenceServiceArgs"]
 
@@ -40,8 +40,7 @@ class InferenceService(pulumi.ComponentResource):
             smoke_test(self._pods, pulumi.ResourceOptions(parent=self, depends_on=last))
         self._create_disruption_budget()
         self.scraped = self._create_headless_service()
-        # A rollout has old pods and new ones, and those that end are named until they are gone.
-        self.served = Served(self.scraped.service, self._pods.server, 2 * args.model.replicas + 2)
+        self.served = self._served(args.model)
         self.register_outputs({"url": self.url})
 
     def _roll_out(self, rollout: RolloutSettings) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
@@ -56,6 +55,14 @@ class InferenceService(pulumi.ComponentResource):
         # A Service waits for ready pods: behind them it waits for no build, and fails with nothing to serve.
         url, service = self._expose(pulumi.ResourceOptions(parent=self, depends_on=[serving]), managed=False)
         return url, [service]
+
+    def _served(self, model: ModelSettings) -> Served:
+        told = self._pods.server
+        if model.rollout.strategy == "blueGreen":
+            # The headless Service names the pods of a preview too, which nobody has judged.
+            return Served(self._pods.name, told, 1)
+        # A rollout has old pods and new ones, and those that end are named until they are gone.
+        return Served(self.scraped.service, told, 2 * model.replicas + 2)
 
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
         args, port = self._pods.args, self._pods.told(runtime.port)

@@ -142,9 +142,8 @@ def _rules() -> list[k8s.rbac.v1.PolicyRuleArgsDict]:
         _rule("", ["services"], [*READ, "patch"]),
         _rule("", ["pods"], READ),
         _rule("", ["events"], ["create", "update", "patch"]),
-        # It watches these two kinds whether or not a route is asked for.
+        # It watches these whether or not a route is asked for.
         _rule("networking.k8s.io", ["ingresses"], READ),
-        _rule("apps", ["deployments"], READ),
     ]
     return [*argo, *own, *_notifications()]
 

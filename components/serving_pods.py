@@ -37,6 +37,8 @@ class InferenceServiceArgs:
     stack: str
     model: ModelSettings
     exposure: ExposureSettings
+    inside: bool = False
+    """Only pods of the stack itself may connect: a gateway stands before the model."""
     access: Access
     """How `up` reaches the cluster, to see that a version serves."""
     controller: Sequence[pulumi.Resource] = ()
@@ -45,8 +47,6 @@ class InferenceServiceArgs:
     """Whether the server is this project's own, whose image can compare answers."""
     cache: Sequence[k8s.core.v1.EnvVarArgsDict] = ()
     """What tells the server of the stack's cache; empty where it uses none."""
-    inside: bool = False
-    """Only pods of the stack itself may connect: a gateway stands before the model."""
 
 
 @dataclass(frozen=True)
