@@ -70,7 +70,7 @@ def _golden() -> Truth:
     """Return the digits that the image carries with the scores that they must have; builds what the cache has not."""
     python = build_interpreter(lambda line: print(line, file=sys.stderr, flush=True))
     with tempfile.TemporaryDirectory() as folder:
-        command = [python, "-m", "model_build", "export", "--recipe", RECIPE, "--out", folder]
+        command: list[str | Path] = [python, "-m", "model_build", "export", "--recipe", RECIPE, "--out", folder]
         done = subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
         if done.returncode:
             raise FailedError(f"{RECIPE.name}: its build ended with {done.returncode}")
