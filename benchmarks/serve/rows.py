@@ -65,7 +65,9 @@ class Found:
     def lines(self) -> list[str]:
         """Return the table."""
         counts = list(self.rows[0].loads)
-        heads = "".join(f"{f'c={count}: req/s':>15}{'floor':>7}{'p50 ms':>8}{'p99 ms':>8}" for count in counts)
+        heads = "".join(
+            f"{f'c={count}: req/s':>15}{'floor':>7}{'p50 ms':>8}{'p99 ms':>8}{'cpu us':>8}" for count in counts
+        )
         floor = f"{1e6 / self.floor.one:.0f} us a call, {shown(self.floor.one)} calls/s, {shown(self.floor.many)} at 64"
         return [
             f"serve digits, a core each for server and wrk; floor: {floor}",
@@ -106,7 +108,7 @@ class Found:
 
     def _line(self, row: Row) -> str:
         cells = "".join(
-            f"{load.rate:>15.0f}{load.rate / self.floor.one:>7.2f}{load.p50:>8.2f}{load.p99:>8.2f}"
+            f"{load.rate:>15.0f}{load.rate / self.floor.one:>7.2f}{load.p50:>8.2f}{load.p99:>8.2f}{load.cpu:>8.0f}"
             for load in row.loads.values()
         )
         return f"{row.name:<22}{row.seconds:>8.2f}{row.memory / 1e6:>6.0f}{cells}"
@@ -118,5 +120,5 @@ def shown(rate: float) -> str:
 
 
 def _median(loads: Sequence[Load]) -> Load:
-    fields = (statistics.median(getattr(load, field) for load in loads) for field in ("rate", "p50", "p99"))
+    fields = (statistics.median(getattr(load, field) for load in loads) for field in ("rate", "p50", "p99", "cpu"))
     return Load(*fields)

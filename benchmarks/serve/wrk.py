@@ -22,11 +22,12 @@ MARK = "measured "
 
 @dataclass(frozen=True)
 class Load:
-    """Requests a second, and milliseconds of a request."""
+    """Requests a second, milliseconds of a request, and microseconds of CPU that the server took for one."""
 
     rate: float
     p50: float
     p99: float
+    cpu: float
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Wrk:
         url = f"http://127.0.0.1:{server.port}{server.way.path}"
         command: list[str | Path] = ["taskset", "--cpu-list", str(core), self.program, "--threads", "1"]
         command += ["--connections", str(connections), "--duration", f"{seconds:.0f}s", "--script", SCRIPT]
+        before = server.cpu_seconds
         done = subprocess.run(
             [*command, url, "--", folder, str(count)],
             env=os.environ | dict(self.environment),
@@ -52,15 +54,16 @@ class Wrk:
         found = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
         if done.returncode or not found:
             raise FailedError(f"wrk: {(done.stderr or done.stdout).strip()[-300:]}")
-        return _load(json.loads(found[-1].removeprefix(MARK)))
+        return _load(json.loads(found[-1].removeprefix(MARK)), server.cpu_seconds - before)
 
 
-def _load(told: Mapping[str, int]) -> Load:
+def _load(told: Mapping[str, int], cpu: float) -> Load:
     if told["refused"] or told["failed"] or not told["requests"]:
         raise FailedError(
             f"of {told['requests']} answers {told['refused']} had an error's status; {told['failed']} requests got none"
         )
-    return Load(told["requests"] / told["microseconds"] * 1e6, told["p50"] / 1000, told["p99"] / 1000)
+    requests, seconds = told["requests"], told["microseconds"] / 1e6
+    return Load(requests / seconds, told["p50"] / 1000, told["p99"] / 1000, cpu / requests * 1e6)
 
 
 def wrk() -> Wrk:

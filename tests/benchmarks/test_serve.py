@@ -45,7 +45,7 @@ def summing(status: int = 200) -> Contender:
 
 
 def row(name: str, rates: Mapping[int, float], p99: float) -> Row:
-    return Row(name, 0.5, 60e6, {count: Load(rate, 1.0, p99) for count, rate in rates.items()})
+    return Row(name, 0.5, 60e6, {count: Load(rate, 1.0, p99, 50.0) for count, rate in rates.items()})
 
 
 def test_a_server_that_answers_rightly_is_timed_and_weighed(tmp_path: Path) -> None:
@@ -56,6 +56,7 @@ def test_a_server_that_answers_rightly_is_timed_and_weighed(tmp_path: Path) -> N
         assert server.memory > 1_000_000
     assert load.rate > 0
     assert 0 < load.p50 <= load.p99
+    assert load.cpu > 0
     assert server.seconds > 0
 
 
