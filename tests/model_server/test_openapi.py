@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import schemathesis
 import yaml
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import positive_data_acceptance
-from starlette.applications import Starlette
 from starlette.routing import Route
 
 from model_server.admission import Admission
@@ -36,7 +34,7 @@ def routes() -> set[tuple[str, str]]:
     with ThreadPoolExecutor(1) as pool:
         inference = Inference(state, admission, Metrics([], admission.inflight), pool, 1)
         app = Endpoints(inference, BodyReader(1)).routed()
-    found = [one for one in cast(Starlette, app).routes if isinstance(one, Route)]
+    found = [one for one in app.routes if isinstance(one, Route)]
     return {(one.path, method) for one in found for method in (one.methods or ()) if method != "HEAD"}
 
 
@@ -60,7 +58,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             assert client.get("/v2/health/ready").status_code == 200
 
 
-def _ask(case: "schemathesis.Case", server: Server) -> None:
+def _ask(case: "schemathesis.Case[Any]", server: Server) -> None:
     name = case.path_parameters.get("model")
     if isinstance(name, str) and len(name) % 4:  # most names would be of models that are not served
         case.path_parameters["model"] = MODELS[len(name) % len(MODELS)]
@@ -69,12 +67,12 @@ def _ask(case: "schemathesis.Case", server: Server) -> None:
 
 @SCHEMA.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_server_answers_as_described(case: "schemathesis.Case", described: Server) -> None:
+def test_the_server_answers_as_described(case: "schemathesis.Case[Any]", described: Server) -> None:
     _ask(case, described)
 
 
 @pytest.mark.soak
 @SCHEMA.parametrize()
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_server_answers_as_described_for_long(case: "schemathesis.Case", described: Server) -> None:
+def test_the_server_answers_as_described_for_long(case: "schemathesis.Case[Any]", described: Server) -> None:
     _ask(case, described)
