@@ -27,6 +27,10 @@ class Endpoints:
 
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
+        return closing_while_draining(self.routed(), self._state)
+
+    def routed(self) -> Starlette:
+        """Return the routes and what answers their errors."""
         model = "/v2/models/{model}"
         routes = [
             Route("/v2", self.server),
@@ -47,7 +51,7 @@ class Endpoints:
             exception_handlers={RequestError: on_error, HTTPException: on_http_error, Exception: on_error},
         )
         app.router.redirect_slashes = False
-        return closing_while_draining(app, self._state)
+        return app
 
     async def server(self, _: Request) -> Response:
         """Answer the server's metadata."""
