@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.labels import Labels
 from components.pods import container_security, pod_security, quantities
+from components.site import Site
 from provider.resources import Password
 from settings import CacheSettings, Resources
 
@@ -25,8 +26,7 @@ class CacheArgs:
 
     image: pulumi.Input[str]
     """Redis, by digest."""
-    namespace: pulumi.Input[str]
-    stack: str
+    site: Site
     models: tuple[str, ...]
     """The models whose pods may connect."""
     settings: CacheSettings
@@ -41,7 +41,7 @@ class Cache(pulumi.ComponentResource):
     def __init__(self, name: str, args: CacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:Cache", name, None, opts)
         self._args = args
-        self._labels = Labels(NAME, args.stack)
+        self._labels = Labels(NAME, args.site.stack)
         self._own = pulumi.ResourceOptions(parent=self)
         secret = self._create_secret(Password(f"{name}-password", self._own))
         self._create_network_policy()
@@ -75,7 +75,7 @@ class Cache(pulumi.ComponentResource):
         )
 
     def _create_network_policy(self) -> None:
-        models = [Labels(name, self._args.stack).selector for name in self._args.models]
+        models = [Labels(name, self._args.site.stack).selector for name in self._args.models]
         servers: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
             "from_": [{"pod_selector": {"match_labels": selector}} for selector in models],
             "ports": [{"port": "redis", "protocol": "TCP"}],
@@ -138,7 +138,7 @@ class Cache(pulumi.ComponentResource):
         }
 
     def _metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
-        return {"name": NAME, "namespace": self._args.namespace, "labels": self._labels.metadata}
+        return {"name": NAME, "namespace": self._args.site.namespace, "labels": self._labels.metadata}
 
 
 def egress(stack: str) -> list[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict]:

@@ -30,7 +30,7 @@ class InferenceService(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:InferenceService", name, None, opts)
-        self._pods = ServingPods(Labels(name, args.stack, model=name), args)
+        self._pods = ServingPods(Labels(name, args.site.stack, model=name), args)
         self._own = pulumi.ResourceOptions(parent=self)
         self._create_network_policy()
         if args.own_server:
@@ -66,8 +66,8 @@ class InferenceService(pulumi.ComponentResource):
 
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
         args, port = self._pods.args, self._pods.told(runtime.port)
-        exposure = ExposureSettings() if args.inside else args.exposure
-        return expose(self._pods.labels, args.namespace, port, exposure, opts, managed=managed)
+        exposure = ExposureSettings() if args.inside else args.site.exposure
+        return expose(self._pods.labels, args.site.namespace, port, exposure, opts, managed=managed)
 
     def _create_headless_service(self) -> Scraped:
         name = f"{self._pods.name}-pods"
@@ -94,7 +94,7 @@ class InferenceService(pulumi.ComponentResource):
 
     def _create_network_policy(self) -> None:
         allowed: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": [{"pod_selector": {}}] if self._pods.args.inside else sources(self._pods.args.exposure),
+            "from_": [{"pod_selector": {}}] if self._pods.args.inside else sources(self._pods.args.site.exposure),
             "ports": self._pods.told(runtime.allowed_ports),
         }
         k8s.networking.v1.NetworkPolicy(

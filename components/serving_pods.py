@@ -12,8 +12,8 @@ import pulumi_kubernetes as k8s
 from components import runtime
 from components.labels import APP, OWN, Labels
 from components.pods import container_security, pod_security
-from provider.cluster_resources import Access
-from settings import ExposureSettings, ModelSettings
+from components.site import Site
+from settings import ModelSettings
 
 Part = TypeVar("Part")
 # Endpoints are told of the end of a pod while it still answers; the server then drains what is left.
@@ -33,14 +33,10 @@ class InferenceServiceArgs:
     """What a ModelImage tells of the server."""
     inputs_hash: pulumi.Input[str]
     """64 hex digits."""
-    namespace: pulumi.Input[str]
-    stack: str
+    site: Site
     model: ModelSettings
-    exposure: ExposureSettings
     inside: bool = False
     """Only pods of the stack itself may connect: a gateway stands before the model."""
-    access: Access
-    """How `up` reaches the cluster, to see that a version serves."""
     controller: Sequence[pulumi.Resource] = ()
     """What a Rollout has to wait for; empty where the cluster has its controller."""
     own_server: bool
@@ -69,13 +65,13 @@ class ServingPods:
     @property
     def metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
         """The metadata of the object named as the model."""
-        return {"name": self.name, "namespace": self.args.namespace, "labels": self.labels.metadata}
+        return {"name": self.name, "namespace": self.args.site.namespace, "labels": self.labels.metadata}
 
     @property
     def versioned(self) -> k8s.meta.v1.ObjectMetaArgsDict:
         """The metadata of the workload, which tells the version."""
         labels: dict[str, pulumi.Input[str]] = {**self.labels.metadata, f"{APP}/version": self.version}
-        return {"name": self.name, "namespace": self.args.namespace, "labels": labels}
+        return {"name": self.name, "namespace": self.args.site.namespace, "labels": labels}
 
     @property
     def template(self) -> k8s.core.v1.PodTemplateSpecArgsDict:
