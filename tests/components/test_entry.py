@@ -15,6 +15,7 @@ from tests.components.test_serving import BASE, NAMED, written
 
 HOST = "models.example.com"
 INGRESS: Object = {"type": "Ingress", "host": HOST}
+TLS: Object = {"tlsSecret": "models-tls"}  # pragma: allowlist secret
 PARENT = {"name": "public", "namespace": "gateways", "sectionName": "web"}
 ROUTE: Object = {"type": "HTTPRoute", "host": HOST, "parent": PARENT}
 
@@ -46,8 +47,8 @@ def test_an_ingress_leads_to_every_models_service_by_its_path(program: Program) 
 
 
 def test_class_certificate_and_annotations_are_the_settings(program: Program) -> None:
-    more = {"className": "nginx", "tlsSecret": "models-tls", "annotations": {"example.com/size": "8m"}}
-    found = ingress(led(program, {**INGRESS, **more}))
+    more = {"className": "nginx", "annotations": {"example.com/size": "8m"}}
+    found = ingress(led(program, {**INGRESS, **TLS, **more}))
     assert found["metadata"]["annotations"] == {"example.com/size": "8m"}
     assert found["spec"]["ingressClassName"] == "nginx"
     assert found["spec"]["tls"] == [{"hosts": [HOST], "secretName": "models-tls"}]
@@ -94,7 +95,7 @@ def test_up_waits_until_the_gateway_has_taken_the_route(status: str, ready: bool
     ("exposure", "url"),
     [
         (INGRESS, f"http://{HOST}"),
-        ({**INGRESS, "tlsSecret": "models-tls"}, f"https://{HOST}"),
+        ({**INGRESS, **TLS}, f"https://{HOST}"),
         ({**INGRESS, "https": True}, f"https://{HOST}"),
         (ROUTE, f"http://{HOST}"),
         ({**ROUTE, "https": True}, f"https://{HOST}"),

@@ -13,7 +13,8 @@ from tests.components.test_serving import BASE, NAMED, written
 
 TOKEN = {"argo-rollouts"}  # the one that asks the API server
 NAMES = ("digits", "digits-check", "mnist-check", "gateway", "prometheus")
-ROUTE: Object = {"type": "Ingress", "host": "models.example.com", "className": "nginx", "tlsSecret": "models-tls"}
+TLS: Object = {"tlsSecret": "models-tls"}  # pragma: allowlist secret
+ROUTE: Object = {"type": "Ingress", "host": "models.example.com", "className": "nginx", **TLS}
 FLOWS = {
     "all namespaces -> gateway:http",
     "all namespaces -> prometheus:http",
