@@ -40,8 +40,10 @@ class InferenceService(pulumi.ComponentResource):
             smoke_test(self._pods, pulumi.ResourceOptions(parent=self, depends_on=last))
         self._create_disruption_budget()
         self.scraped = self._create_headless_service()
+        # Of the pods that the headless Service names, some wait to be promoted: only the own Service knows which.
+        found = self._pods.name if args.model.rollout.strategy == "blueGreen" else self.scraped.service
         # A rollout has old pods and new ones, and those that end are named until they are gone.
-        self.served = Served(self.scraped.service, self._pods.server, 2 * args.model.replicas + 2)
+        self.served = Served(found, self._pods.server, 2 * args.model.replicas + 2)
         self.register_outputs({"url": self.url})
 
     def _roll_out(self, rollout: RolloutSettings) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
@@ -60,7 +62,9 @@ class InferenceService(pulumi.ComponentResource):
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
         args, port = self._pods.args, self._pods.told(runtime.port)
         exposure = ExposureSettings() if args.inside else args.exposure
-        return expose(self._pods.labels, args.namespace, port, exposure, opts, managed=managed)
+        # A gateway asks for each pod; for itself a Service of one address is enough.
+        headless = managed and args.inside
+        return expose(self._pods.labels, args.namespace, port, exposure, opts, managed=managed, headless=headless)
 
     def _create_headless_service(self) -> Scraped:
         name = f"{self._pods.name}-pods"
