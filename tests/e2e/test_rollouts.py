@@ -43,7 +43,9 @@ def canary(checkout: Checkout) -> Iterator[Checkout]:
 def version(checkout: Checkout) -> str:
     """What the stack's endpoint says it serves."""
     url = checkout.outputs(STACK)["endpoint"]["digits"]
-    found: str = urllib3.request("GET", f"{url}/v2/models/digits", timeout=10).json()["versions"][0]
+    # A connection of its own: one that is kept alive stays with the pod it was made to.
+    with urllib3.PoolManager() as pool:
+        found: str = pool.request("GET", f"{url}/v2/models/digits", timeout=10).json()["versions"][0]
     return found
 
 
