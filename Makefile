@@ -25,7 +25,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake check-cosign check lint typecheck shell-lint go-vet secrets lock clean-venv venv
+.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign check lint typecheck shell-lint go-vet secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,12 @@ bench-optimize: $(READY) ## Models of this project against onnxruntime fp32, tor
 bench-bake: $(READY) ## 1 GiB of fresh weights into a local registry, beside curl, docker, buildah and crane
 	@$(PY) -m benchmarks.bake $(ARGS)
 
+bench-serve: $(READY) ## This project's server beside other people's and a loop over the session (ARGS=--stacks: bare web stacks)
+	@$$($(PY) -m model_build.environment) -m benchmarks.serve $(ARGS)
+
+bench-cold: $(READY) ## From a pod to its first right answer on a node without the image, of the running stack's digits
+	@$(PY) -m benchmarks.cold $(ARGS)
+
 check-cosign: $(READY) ## This project and a real cosign (COSIGN=path) about each other's signatures
 	@$(PY) -m tests.cosign $(COSIGN)
 
@@ -123,4 +129,4 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	done
 
 clean-venv: ## Remove .venv and the other environments
-	@rm -rf $(VENV) .venv-build .venv-tensorflow .venv-olive .venv-nncf .venv-uv
+	@rm -rf $(VENV) .venv-*

@@ -61,7 +61,7 @@ def template(
         name,
         api_version="argoproj.io/v1alpha1",
         kind="AnalysisTemplate",
-        metadata={"name": name, "namespace": pods.args.namespace, "labels": pods.labels.metadata},
+        metadata={"name": name, "namespace": pods.args.site.namespace, "labels": pods.labels.metadata},
         spec=spec,
         opts=opts,
     )

@@ -66,7 +66,7 @@ def allow_checks(pods: ServingPods, opts: pulumi.ResourceOptions) -> None:
     }
     k8s.networking.v1.NetworkPolicy(
         checks.name,
-        metadata={"name": checks.name, "namespace": pods.args.namespace, "labels": checks.metadata},
+        metadata={"name": checks.name, "namespace": pods.args.site.namespace, "labels": checks.metadata},
         spec={
             "pod_selector": {"match_labels": checks.selector},
             "policy_types": ["Ingress", "Egress"],
@@ -80,8 +80,8 @@ def smoke_test(pods: ServingPods, opts: pulumi.ResourceOptions) -> SmokeTest:
     """Send the golden set through the model's Service; it has to be answered as it was when the image was baked."""
     arguments: list[pulumi.Input[str]] = ["--url", url_of(pods, pods.name), "--version", pods.version]
     args = SmokeTestArgs(
-        access=pods.args.access,
-        namespace=pods.args.namespace,
+        access=pods.args.site.access,
+        namespace=pods.args.site.namespace,
         labels=labels_of(pods).metadata,
         pod=check_pod(pods, arguments),
         seconds=SMOKE_SECONDS,

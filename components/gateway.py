@@ -18,7 +18,8 @@ from components.labels import OWN, Labels
 from components.pods import container_security, http_probe, pod_security, quantities
 from components.runtime import Scraped, Served, Told
 from components.service import expose, sources
-from settings import ExposureSettings, GatewaySettings
+from components.site import Site
+from settings import GatewaySettings
 
 NAME = "gateway"
 LISTENING = Listening()
@@ -33,12 +34,10 @@ class GatewayArgs:
 
     image: pulumi.Input[str]
     """HAProxy, by digest."""
-    namespace: pulumi.Input[str]
-    stack: str
+    site: Site
     models: Mapping[str, Mapping[str, Served]]
     """Model → version (`stable`, `canary`) → its pods, with the share of requests that they are sent."""
     settings: GatewaySettings
-    exposure: ExposureSettings
     after: Sequence[pulumi.Resource] = ()
     """What serves the models: the gateway waits for no build."""
 
@@ -53,18 +52,20 @@ class Gateway(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:Gateway", name, None, opts)
         self._args = args
-        self._labels = Labels(NAME, args.stack)
+        self._labels = Labels(NAME, args.site.stack)
         self._own = pulumi.ResourceOptions(parent=self)
         told = {f"{model}/{version}": one.runtime for model, of in args.models.items() for version, one in of.items()}
         self._told: pulumi.Output[Mapping[str, Told]] = pulumi.Output.all(**told)
-        config = pulumi.Output.all(args.namespace, self._told).apply(lambda both: self._render(*both))
+        config = pulumi.Output.all(args.site.namespace, self._told).apply(lambda both: self._render(*both))
         made = [self._create_config(config), *self._create_keys()]
         self._create_network_policy()
         self._create_disruption_budget()
         running = self._create_deployment(config, made)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
         scheme = "https" if args.settings.tls else "http"
-        self.url, _ = expose(self._labels, args.namespace, LISTENING.port, args.exposure, after, scheme=scheme)
+        self.url, _ = expose(
+            self._labels, args.site.namespace, LISTENING.port, args.site.exposure, after, scheme=scheme
+        )
         self.scraped = self._create_headless_service()
         self.register_outputs({"url": self.url})
 
@@ -106,7 +107,7 @@ class Gateway(pulumi.ComponentResource):
 
     def _create_network_policy(self) -> None:
         outside: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": sources(self._args.exposure),
+            "from_": sources(self._args.site.exposure),
             "ports": [{"port": "http", "protocol": "TCP"}],
         }
         inside: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
@@ -116,7 +117,7 @@ class Gateway(pulumi.ComponentResource):
         names: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
             "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
         }
-        models = [Labels(name, self._args.stack).selector for name in sorted(self._args.models)]
+        models = [Labels(name, self._args.site.stack).selector for name in sorted(self._args.models)]
         servers: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
             "to": [{"pod_selector": {"match_labels": selector}} for selector in models],
             "ports": [{"port": "http", "protocol": "TCP"}],
@@ -224,7 +225,7 @@ class Gateway(pulumi.ComponentResource):
         return Scraped(name, pulumi.Output.from_input({"port": "metrics", "path": "/metrics"}))
 
     def _metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
-        return {"name": NAME, "namespace": self._args.namespace, "labels": self._labels.metadata}
+        return {"name": NAME, "namespace": self._args.site.namespace, "labels": self._labels.metadata}
 
 
 def key_maps(settings: GatewaySettings) -> dict[str, str]:

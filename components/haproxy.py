@@ -158,7 +158,8 @@ def _defaults(settings: GatewaySettings) -> list[str]:
 
 
 def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> list[str]:
-    tls = f" ssl crt {at.folder}/tls/tls.crt alpn h2,http/1.1" if settings.tls else ""
+    # No HTTP/2: nothing would ask its clients to come back to another pod when one ends.
+    tls = f" ssl crt {at.folder}/tls/tls.crt alpn http/1.1" if settings.tls else ""
     return [
         "frontend models",
         f"bind :{at.port}{tls}",

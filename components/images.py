@@ -12,6 +12,7 @@ def needed(settings: Settings) -> tuple[str, ...]:
     wanted = {
         "prometheus": settings.monitoring.enabled,
         "haproxy": settings.gateway.enabled,
+        "redis": settings.needs_cache,
         "rollouts": settings.needs_controller,
     }
     return tuple(name for name, runs in wanted.items() if runs)

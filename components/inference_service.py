@@ -6,6 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import runtime
+from components.cache import egress
 from components.check import allow_checks, smoke_test
 from components.labels import Labels
 from components.progressive import promotion
@@ -13,7 +14,7 @@ from components.rolling import deployment
 from components.runtime import Scraped, Served
 from components.service import expose, sources
 from components.serving_pods import InferenceServiceArgs, ServingPods
-from settings import ExposureSettings, RolloutSettings
+from settings import ExposureSettings, ModelSettings, RolloutSettings
 
 __all__ = ["InferenceService", "InferenceServiceArgs"]
 
@@ -29,7 +30,7 @@ class InferenceService(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:InferenceService", name, None, opts)
-        self._pods = ServingPods(Labels(name, args.stack, model=name), args)
+        self._pods = ServingPods(Labels(name, args.site.stack, model=name), args)
         self._own = pulumi.ResourceOptions(parent=self)
         self._create_network_policy()
         if args.own_server:
@@ -39,8 +40,7 @@ class InferenceService(pulumi.ComponentResource):
             smoke_test(self._pods, pulumi.ResourceOptions(parent=self, depends_on=last))
         self._create_disruption_budget()
         self.scraped = self._create_headless_service()
-        # A rollout has old pods and new ones, and those that end are named until they are gone.
-        self.served = Served(self.scraped.service, self._pods.server, 2 * args.model.replicas + 2)
+        self.served = self._served(args.model)
         self.register_outputs({"url": self.url})
 
     def _roll_out(self, rollout: RolloutSettings) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
@@ -56,10 +56,18 @@ class InferenceService(pulumi.ComponentResource):
         url, service = self._expose(pulumi.ResourceOptions(parent=self, depends_on=[serving]), managed=False)
         return url, [service]
 
+    def _served(self, model: ModelSettings) -> Served:
+        told = self._pods.server
+        if model.rollout.strategy == "blueGreen":
+            # The headless Service names the pods of a preview too, which nobody has judged.
+            return Served(self._pods.name, told, 1)
+        # A rollout has old pods and new ones, and those that end are named until they are gone.
+        return Served(self.scraped.service, told, 2 * model.replicas + 2)
+
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
         args, port = self._pods.args, self._pods.told(runtime.port)
-        exposure = ExposureSettings() if args.inside else args.exposure
-        return expose(self._pods.labels, args.namespace, port, exposure, opts, managed=managed)
+        exposure = ExposureSettings() if args.inside else args.site.exposure
+        return expose(self._pods.labels, args.site.namespace, port, exposure, opts, managed=managed)
 
     def _create_headless_service(self) -> Scraped:
         name = f"{self._pods.name}-pods"
@@ -86,7 +94,7 @@ class InferenceService(pulumi.ComponentResource):
 
     def _create_network_policy(self) -> None:
         allowed: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": [{"pod_selector": {}}] if self._pods.args.inside else sources(self._pods.args.exposure),
+            "from_": [{"pod_selector": {}}] if self._pods.args.inside else sources(self._pods.args.site.exposure),
             "ports": self._pods.told(runtime.allowed_ports),
         }
         k8s.networking.v1.NetworkPolicy(
@@ -96,6 +104,7 @@ class InferenceService(pulumi.ComponentResource):
                 "pod_selector": {"match_labels": self._pods.labels.selector},
                 "policy_types": ["Ingress", "Egress"],
                 "ingress": [allowed],
+                "egress": egress(self._pods.labels.stack) if self._pods.args.cache else None,
             },
             opts=self._own,
         )

@@ -14,7 +14,8 @@ from components.labels import Labels
 from components.pods import container_security, http_probe, pod_security, quantities
 from components.runtime import Scraped, Told
 from components.service import expose, sources
-from settings import ExposureSettings, MonitoringSettings, Resources
+from components.site import Site
+from settings import MonitoringSettings, Resources
 
 NAME = "prometheus"
 PORT = 9090
@@ -28,12 +29,10 @@ class MonitoringArgs:
 
     image: pulumi.Input[str]
     """Prometheus, by digest."""
-    namespace: pulumi.Input[str]
-    stack: str
+    site: Site
     servers: Mapping[str, Scraped]
     """Model → its headless Service in the namespace, with the metrics' port and path."""
     settings: MonitoringSettings
-    exposure: ExposureSettings
     others: Mapping[str, Scraped] = field(default_factory=dict)
     """The same of what is no model, as the gateway."""
 
@@ -46,18 +45,20 @@ class Monitoring(pulumi.ComponentResource):
     def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:Monitoring", name, None, opts)
         self._args = args
-        self._labels = Labels(NAME, args.stack)
+        self._labels = Labels(NAME, args.site.stack)
         self._own = pulumi.ResourceOptions(parent=self)
         scraped = {**args.servers, **args.others}
         metrics = {name: one.metrics for name, one in scraped.items()}
         self._metrics: pulumi.Output[Mapping[str, Told]] = pulumi.Output.all(**metrics)
         services = {name: one.service for name, one in scraped.items()}
-        config = self._metrics.apply(lambda found: scrape_config(args.stack, services, found, frozenset(args.others)))
+        config = self._metrics.apply(
+            lambda found: scrape_config(args.site.stack, services, found, frozenset(args.others))
+        )
         configured = self._create_config(config)
         self._create_network_policy()
         running = self._create_stateful_set(config, configured)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
-        self.url, _ = expose(self._labels, args.namespace, PORT, args.exposure, after)
+        self.url, _ = expose(self._labels, args.site.namespace, PORT, args.site.exposure, after)
         self.register_outputs({"url": self.url})
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
@@ -65,14 +66,14 @@ class Monitoring(pulumi.ComponentResource):
 
     def _create_network_policy(self) -> None:
         asked: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": sources(self._args.exposure),
+            "from_": sources(self._args.site.exposure),
             "ports": [{"port": "http", "protocol": "TCP"}],
         }
         names: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
             "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
         }
         models = [
-            Labels(name, self._args.stack).selector for name in sorted({**self._args.servers, **self._args.others})
+            Labels(name, self._args.site.stack).selector for name in sorted({**self._args.servers, **self._args.others})
         ]
         servers: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
             "to": [{"pod_selector": {"match_labels": selector}} for selector in models],
@@ -147,7 +148,7 @@ class Monitoring(pulumi.ComponentResource):
         }
 
     def _metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
-        return {"name": NAME, "namespace": self._args.namespace, "labels": self._labels.metadata}
+        return {"name": NAME, "namespace": self._args.site.namespace, "labels": self._labels.metadata}
 
 
 def scrape_config(

@@ -57,8 +57,8 @@ def _wait(
     model = pods.args.model
     stages = model.rollout.stages
     args = PromotionArgs(
-        access=pods.args.access,
-        namespace=pods.args.namespace,
+        access=pods.args.site.access,
+        namespace=pods.args.site.namespace,
         rollout=pods.name,
         wanted=made_of.apply(_fingerprint),
         seconds=(len(stages) + 1) * model.rollout_seconds + sum(one.seconds + STAGE_SECONDS for one in stages),

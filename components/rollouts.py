@@ -9,7 +9,8 @@ import pulumi_kubernetes as k8s
 
 from components.labels import Labels
 from components.pods import container_security, http_probe, pod_security, quantities
-from provider.cluster_resources import Access, Definitions, DefinitionsArgs
+from components.site import Site
+from provider.cluster_resources import Definitions, DefinitionsArgs
 from settings import Resources
 
 NAME = "argo-rollouts"
@@ -27,9 +28,7 @@ class RolloutsControllerArgs:
     """Argo Rollouts, by digest."""
     definitions: str
     """File or https URL of its install.yaml."""
-    namespace: pulumi.Input[str]
-    stack: str
-    access: Access
+    site: Site
 
 
 class RolloutsController(pulumi.ComponentResource):
@@ -41,7 +40,7 @@ class RolloutsController(pulumi.ComponentResource):
     def __init__(self, name: str, args: RolloutsControllerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:RolloutsController", name, None, opts)
         self._args = args
-        self._labels = Labels(NAME, args.stack)
+        self._labels = Labels(NAME, args.site.stack)
         self._own = pulumi.ResourceOptions(parent=self)
         kinds = self._create_definitions()
         self._create_network_policy()
@@ -50,7 +49,7 @@ class RolloutsController(pulumi.ComponentResource):
         self.register_outputs({"kinds": kinds.names})
 
     def _create_definitions(self) -> Definitions:
-        args = DefinitionsArgs(access=self._args.access, source=self._args.definitions, sha256=DEFINITIONS_SHA256)
+        args = DefinitionsArgs(access=self._args.site.access, source=self._args.definitions, sha256=DEFINITIONS_SHA256)
         return Definitions(NAME, args, self._own)
 
     def _create_role(self) -> list[pulumi.Resource]:
@@ -62,7 +61,7 @@ class RolloutsController(pulumi.ComponentResource):
             NAME,
             metadata=self._metadata(),
             role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},
-            subjects=[{"kind": "ServiceAccount", "name": NAME, "namespace": self._args.namespace}],
+            subjects=[{"kind": "ServiceAccount", "name": NAME, "namespace": self._args.site.namespace}],
             opts=self._own,
         )
         return [account, role, binding]
@@ -122,7 +121,7 @@ class RolloutsController(pulumi.ComponentResource):
         )
 
     def _metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
-        return {"name": NAME, "namespace": self._args.namespace, "labels": self._labels.metadata}
+        return {"name": NAME, "namespace": self._args.site.namespace, "labels": self._labels.metadata}
 
 
 READ = ["get", "list", "watch"]
@@ -142,9 +141,8 @@ def _rules() -> list[k8s.rbac.v1.PolicyRuleArgsDict]:
         _rule("", ["services"], [*READ, "patch"]),
         _rule("", ["pods"], READ),
         _rule("", ["events"], ["create", "update", "patch"]),
-        # It watches these two kinds whether or not a route is asked for.
+        # It watches these whether or not a route is asked for.
         _rule("networking.k8s.io", ["ingresses"], READ),
-        _rule("apps", ["deployments"], READ),
     ]
     return [*argo, *own, *_notifications()]
 

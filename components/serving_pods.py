@@ -12,8 +12,8 @@ import pulumi_kubernetes as k8s
 from components import runtime
 from components.labels import APP, OWN, Labels
 from components.pods import container_security, pod_security
-from provider.cluster_resources import Access
-from settings import ExposureSettings, ModelSettings
+from components.site import Site
+from settings import ModelSettings
 
 Part = TypeVar("Part")
 # Endpoints are told of the end of a pod while it still answers; the server then drains what is left.
@@ -33,18 +33,16 @@ class InferenceServiceArgs:
     """What a ModelImage tells of the server."""
     inputs_hash: pulumi.Input[str]
     """64 hex digits."""
-    namespace: pulumi.Input[str]
-    stack: str
+    site: Site
     model: ModelSettings
-    exposure: ExposureSettings
-    access: Access
-    """How `up` reaches the cluster, to see that a version serves."""
+    inside: bool = False
+    """Only pods of the stack itself may connect: a gateway stands before the model."""
     controller: Sequence[pulumi.Resource] = ()
     """What a Rollout has to wait for; empty where the cluster has its controller."""
     own_server: bool
     """Whether the server is this project's own, whose image can compare answers."""
-    inside: bool = False
-    """Only pods of the stack itself may connect: a gateway stands before the model."""
+    cache: Sequence[k8s.core.v1.EnvVarArgsDict] = ()
+    """What tells the server of the stack's cache; empty where it uses none."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,13 @@ class ServingPods:
     @property
     def metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
         """The metadata of the object named as the model."""
-        return {"name": self.name, "namespace": self.args.namespace, "labels": self.labels.metadata}
+        return {"name": self.name, "namespace": self.args.site.namespace, "labels": self.labels.metadata}
 
     @property
     def versioned(self) -> k8s.meta.v1.ObjectMetaArgsDict:
         """The metadata of the workload, which tells the version."""
         labels: dict[str, pulumi.Input[str]] = {**self.labels.metadata, f"{APP}/version": self.version}
-        return {"name": self.name, "namespace": self.args.namespace, "labels": labels}
+        return {"name": self.name, "namespace": self.args.site.namespace, "labels": labels}
 
     @property
     def template(self) -> k8s.core.v1.PodTemplateSpecArgsDict:
@@ -120,7 +118,7 @@ class ServingPods:
             "name": "server",
             "image": self.image,
             "command": self.told(runtime.command),
-            "env": self.told(runtime.env),
+            "env": self.told(lambda told: [*(runtime.env(told) or ()), *self.args.cache] or None),
             "ports": self.told(runtime.container_ports),
             "resources": self.told(lambda told: runtime.resources(told, self.args.model.resources)),
             "security_context": container_security(),

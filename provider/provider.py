@@ -30,6 +30,7 @@ from provider.engine_log import EngineLog
 from provider.errors import ProviderError
 from provider.interpreter import build_interpreter
 from provider.model_image import ModelImageType
+from provider.password import PasswordType
 from provider.pinned_image import PinnedImageType
 from provider.promotion import PromotionType
 from provider.smoke_test import SmokeTestType
@@ -69,6 +70,7 @@ class ModelstackProvider(Provider):
         self._types: dict[str, ResourceType] = {
             "modelstack:index:ModelImage": ModelImageType(project, log, self._builder),
             "modelstack:index:PinnedImage": PinnedImageType(project, log),
+            "modelstack:index:Password": PasswordType(),
             "modelstack:index:Definitions": DefinitionsType(project, log),
             "modelstack:index:Promotion": PromotionType(project, log),
             "modelstack:index:SmokeTest": SmokeTestType(project, log),

@@ -1,4 +1,4 @@
-"""Resource classes for programs: a model's image built from a recipe, and an image pinned to its digest."""
+"""Resource classes for programs: a model's image built from a recipe, an image pinned to its digest, a password."""
 
 from __future__ import annotations
 
@@ -120,3 +120,13 @@ class PinnedImage(pulumi.CustomResource):
     def translate_output_property(self, prop: str) -> str:
         """Return the Python name of an output."""
         return _PYTHON.get(prop, prop)
+
+
+class Password(pulumi.CustomResource):
+    """A password made with the first `up`; `pulumi up --replace` makes another."""
+
+    value: pulumi.Output[str]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["value"])
+        super().__init__("modelstack:index:Password", name, {"value": None}, pulumi.ResourceOptions.merge(opts, secret))

@@ -118,7 +118,8 @@ def _job(name: str, labels: Object, pod: Object, seconds: int) -> Object:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"generateName": f"{name}-", "labels": labels},
+        # Without the stack's labels: what a killed `up` left is no object that a record lacks.
+        "metadata": {"generateName": f"{name}-"},
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": seconds,

@@ -5,11 +5,12 @@ from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSet
 from settings.loading import OWN_SERVER, load, server_of
 from settings.places import ClusterSettings, ExposureSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
-from settings.stack import PREFIX, ModelSettings, MonitoringSettings, Settings
+from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
 
 __all__ = [
     "OWN_SERVER",
     "PREFIX",
+    "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
     "ExposureSettings",

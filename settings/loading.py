@@ -112,6 +112,10 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         raise SettingsError(
             f"{key}.base: is missing; {model.recipe} is served by {server}, name that server's image by digest or tag"
         )
+    if model.cached and server != OWN_SERVER:
+        raise SettingsError(
+            f"{key}.cached: is for the project's own server alone; {model.recipe} is served by {server}, remove the key"
+        )
     if model.rollout.by_controller and server != OWN_SERVER:
         raise SettingsError(
             f"{key}.rollout.strategy: {model.rollout.strategy!r} is judged by the series and the golden set of "

@@ -23,6 +23,7 @@ class ModelSettings(Frozen):
     rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
     resources: Resources = Resources()
     rollout: RolloutSettings = RolloutSettings()
+    cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
 
 
 class MonitoringSettings(Frozen):
@@ -31,6 +32,12 @@ class MonitoringSettings(Frozen):
     enabled: bool = True
     retention: str = Field(default="7d", pattern=r"^[1-9][0-9]*[mhdw]$")
     storage: Quantity | None = Field(default=None, description="size of a volume claim; an emptyDir where not given")
+
+
+class CacheSettings(Frozen):
+    """The Redis in which servers share answers; it runs where a model is `cached`."""
+
+    memory: int = Field(default=128, ge=16, le=65536, description="MiB; what was not asked for longest goes first")
 
 
 class Settings(Frozen):
@@ -44,8 +51,14 @@ class Settings(Frozen):
     images: ImageSettings = ImageSettings()
     exposure: ExposureSettings | None = None
     gateway: GatewaySettings = GatewaySettings()
+    cache: CacheSettings = CacheSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     rollouts: ControllerSettings = ControllerSettings()
+
+    @property
+    def needs_cache(self) -> bool:
+        """Whether a model's answers are kept."""
+        return any(one.cached for one in self.models.values())
 
     @property
     def needs_controller(self) -> bool:
@@ -67,7 +80,7 @@ class Settings(Frozen):
         own = (
             f"{name}-{suffix}" for name in self.models for suffix in ("pods", "stable", "canary", "preview", "check")
         )
-        others = ("prometheus", "gateway", "gateway-pods", "argo-rollouts", "default-deny")
+        others = ("prometheus", "cache", "gateway", "gateway-pods", "argo-rollouts", "default-deny")
         taken = {*others, *own} & set(self.models)
         if taken:
             raise ValueError(f"models: {min(taken)!r} is the name of another object of the stack; rename the model")

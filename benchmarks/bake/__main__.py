@@ -17,6 +17,7 @@ from benchmarks.bake import contenders as ways
 from benchmarks.bake.contenders import FLOOR, OURS, Contender
 from benchmarks.bake.peers import buildah, docker
 from benchmarks.bake.timing import FailedError, Run, emptied, held
+from benchmarks.turns import rotated
 from local.alone import running_registry
 from local.errors import PlatformError
 from model_build.places import ROOT
@@ -83,7 +84,7 @@ class _Bench:
         weights.mkdir()
         for turn in range(count):
             _random(weights / "model.bin", self._size)
-            for one in _rotated(contenders, turn):
+            for one in rotated(contenders, turn):
                 if one.name in failed:
                     continue
                 emptied(self._data)
@@ -143,11 +144,6 @@ def _random(path: Path, size: int) -> None:
         for at in range(0, size, BLOCK):
             stream.write(os.urandom(min(BLOCK, size - at)))
         os.fsync(stream.fileno())
-
-
-def _rotated(contenders: Sequence[Contender], turn: int) -> Sequence[Contender]:
-    first = turn % len(contenders)
-    return [*contenders[first:], *contenders[:first]]
 
 
 def _tell(name: str, turn: int, run: Run) -> None:

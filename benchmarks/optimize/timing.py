@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.optimize.contenders import Contender
+from benchmarks.turns import rotated
 from model_build.data import Inputs
 
 ROUND_SECONDS = 0.05
@@ -28,14 +29,9 @@ def interleaved(contenders: Sequence[Contender], inputs: Inputs, rounds: int) ->
     calls = {one.name: _calls(one, inputs) for one in contenders}
     found: dict[str, list[float]] = {one.name: [] for one in contenders}
     for turn in range(rounds):
-        for one in _rotated(contenders, turn):
+        for one in rotated(contenders, turn):
             found[one.name] += _timed(one, inputs, calls[one.name])
     return {name: Latency(*map(float, np.percentile(times, [50, 99]))) for name, times in found.items()}
-
-
-def _rotated(contenders: Sequence[Contender], turn: int) -> Sequence[Contender]:
-    first = turn % len(contenders)
-    return [*contenders[first:], *contenders[:first]]
 
 
 def _calls(contender: Contender, inputs: Inputs) -> int:

@@ -28,6 +28,7 @@ IMAGES = {
     "base": f"127.0.0.1:7401/modelstack/base@sha256:{'b' * 64}",
     "prometheus": f"127.0.0.1:7401/modelstack/prometheus@sha256:{'c' * 64}",
     "haproxy": f"127.0.0.1:7401/modelstack/haproxy@sha256:{'d' * 64}",
+    "redis": f"127.0.0.1:7401/modelstack/redis@sha256:{'f' * 64}",
     "rollouts": f"127.0.0.1:7401/modelstack/rollouts@sha256:{'e' * 64}",
 }
 MANIFESTS = {"rollouts": "/data/test/manifests/rollouts.yaml"}
@@ -96,6 +97,8 @@ class Engine(pulumi.runtime.Mocks):
             digest = hexadecimal(args.inputs["image"])
             told = {"digest": f"sha256:{digest}", "current": f"sha256:{digest}"}
             return {**told, "reference": f"{args.inputs['image']}@sha256:{digest}"}
+        if args.typ == "modelstack:index:Password":
+            return {"value": hexadecimal(args.name)}
         if args.typ == "kubernetes:core/v1:Service":
             spec = deepcopy(args.inputs["spec"])
             spec["ports"][0]["nodePort"] = NODE_PORT
@@ -150,7 +153,7 @@ def stack_of(
     inputs: Mapping[str, str] | None = None,
     ingress: list[Object] | None = None,
     preview: bool = False,
-    baked: Iterable[str] = ("prometheus", "haproxy", "rollouts"),
+    baked: Iterable[str] = ("prometheus", "haproxy", "redis", "rollouts"),
 ) -> Run:
     """Run __main__.py with `config` (short keys, plain values) on an embedded platform that `data` describes."""
     folder = data / "test"

@@ -259,3 +259,11 @@ def test_the_golden_set_goes_through_the_service_of_every_new_version(dev: Run, 
     changed = program(inputs={"digits": "f" * 64}).of("SmokeTest")
     assert changed["digits-smoke"] != dev.of("SmokeTest")["digits-smoke"]
     assert changed["mnist-smoke"] == dev.of("SmokeTest")["mnist-smoke"]
+
+
+def test_behind_a_gateway_no_request_reaches_a_preview(program: Program) -> None:
+    run = program({"models": models(BLUE_GREEN), "gateway": {"enabled": True}})
+    config = run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
+    assert "digits.modelstack-dev.svc" in config
+    assert "digits-pods" not in config
+    assert "mnist-pods.modelstack-dev.svc" in config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.e2e.checkout import Checkout
 from tests.e2e.cluster import Cluster
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.soak, pytest.mark.timeout(1500)]
 
 STACK = "rollouts"
 NAMESPACE = f"modelstack-{STACK}"
@@ -26,6 +27,7 @@ SETTINGS = """config:
 """
 CALIBRATED = "calibration_samples: 400"
 # Every label is another class's: the model passes its gates, and agrees with its own golden answers.
+BLUE_GREEN = ("{strategy: canary, steps: [{weight: 50, seconds: 10}]}", "{strategy: blueGreen, previewSeconds: 10}")
 SHUFFLED = ("digits.target, seed", "(digits.target + 1) % 10, seed")
 
 
@@ -47,6 +49,11 @@ def version(checkout: Checkout) -> str:
 
 def rollout(cluster: Cluster) -> dict[str, Any]:
     return cluster.get("rollouts.argoproj.io", "digits", "--namespace", NAMESPACE)
+
+
+def named(cluster: Cluster, name: str) -> list[dict[str, Any]]:
+    pods = cluster.items("pods", NAMESPACE)
+    return [pod for pod in pods if pod["metadata"]["labels"].get("app.kubernetes.io/name") == name]
 
 
 def versions(cluster: Cluster) -> set[str]:
@@ -91,3 +98,41 @@ def test_a_model_that_passes_its_gates_and_is_wrong_is_refused_by_name(canary: C
         assert version(canary) == before
     canary.must("up", STACK)
     canary.must("preview", STACK, ARGS="--expect-no-changes")
+
+
+def test_without_prometheus_nothing_is_promoted_and_with_it_another_try_is(canary: Checkout, cluster: Cluster) -> None:
+    before = version(canary)
+    with canary.edited(RECIPE, CALIBRATED, "calibration_samples: 380"):
+        cluster.must("scale", "statefulset", "prometheus", "--replicas=0", "--namespace", NAMESPACE)
+        until(lambda: not named(cluster, "prometheus"), "Prometheus has ended")
+        done = canary.make("up", STACK)
+        assert done.code != 0
+        assert re.search(r'Metric "(error-ratio|p99)" assessed Error due to consecutiveErrors', done.said), done.said
+        assert version(canary) == before
+        cluster.must("scale", "statefulset", "prometheus", "--replicas=1", "--namespace", NAMESPACE)
+        said = canary.must("up", STACK)
+        assert "trying the same version again" in said
+        assert versions(cluster) == {version(canary)} != {before}
+
+
+def test_blue_green_switches_after_its_analysis_and_not_to_a_wrong_model(canary: Checkout, cluster: Cluster) -> None:
+    with canary.edited(f"Pulumi.{STACK}.yaml", *BLUE_GREEN):
+        canary.must("up", STACK)
+        before = version(canary)
+        with canary.edited(DATA, *SHUFFLED):
+            done = canary.make("up", STACK)
+        assert done.code != 0
+        assert 'Metric "agreement" assessed Failed' in done.said, done.said
+        assert version(canary) == before
+        canary.must("up", STACK)
+
+
+def test_a_model_goes_back_to_a_deployment_and_the_kinds_go_with_the_last_rollout(
+    canary: Checkout, cluster: Cluster
+) -> None:
+    text = (canary.folder / f"Pulumi.{STACK}.yaml").read_text()
+    rolled = next(line for line in text.splitlines() if "rollout:" in line)
+    with canary.edited(f"Pulumi.{STACK}.yaml", rolled, ""):
+        canary.must("up", STACK)
+        assert cluster.items("crd") == []
+        canary.must("preview", STACK, ARGS="--expect-no-changes")

@@ -23,6 +23,11 @@ def test_a_platform_that_does_not_run_is_refused_and_leaves_no_trace(unstarted: 
     assert not unstarted.data.exists()
 
 
+def test_programs_of_images_that_are_none_are_not_built(unstarted: Instance, silent: Steps) -> None:
+    with pytest.raises(RefusedError, match="did you mean `rollouts`"):
+        bake.prepare(unstarted, ["rolouts"], silent)
+
+
 @pytest.mark.e2e
 def test_a_baked_image_lies_in_the_registry_and_in_connection_json(platform: Platform) -> None:
     run_local(platform.environment, "bake", "redis", "haproxy")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.environments import peer_python
 from model_build.data import Inputs
-from model_build.environment import Environment, interpreter
-from model_build.places import ROOT
 
 HERE = Path(__file__).parent
 SECONDS = 1800
@@ -34,7 +32,14 @@ def quantized(peer: str, fp32: Path, calibration: Inputs, kind: str, out: Path) 
     with tempfile.TemporaryDirectory() as folder:
         samples = Path(folder) / "calibration.npz"
         np.savez(samples, inputs=calibration)
-        command: list[Path | str] = [_python(peer), HERE / f"{peer}_program.py", fp32, samples, out, kind]
+        command: list[Path | str] = [
+            peer_python(HERE / f"{peer}.txt", NEEDED_BYTES),
+            HERE / f"{peer}_program.py",
+            fp32,
+            samples,
+            out,
+            kind,
+        ]
         began = time.monotonic()
         try:
             done = subprocess.run(
@@ -53,9 +58,3 @@ def quantized(peer: str, fp32: Path, calibration: Inputs, kind: str, out: Path) 
         said = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["no message"]
         return Made(None, seconds, said[-1][:300])
     return Made(out, seconds)
-
-
-def _python(peer: str) -> Path:
-    lock = str((HERE / f"{peer}.txt").relative_to(ROOT))
-    own = Environment(f"the environment of {peer}", f".venv-{peer}", lock, NEEDED_BYTES)
-    return interpreter(own, lambda line: print(line, file=sys.stderr, flush=True))

@@ -1,0 +1,1 @@
+"""Applications without a framework, for the web stacks that benchmarks/serve/stacks.py compares."""
