@@ -123,8 +123,10 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	    $(UV) pip compile --quiet --no-deps $(COMPILED) \
 	        tests/model_build/$$server/requirements.in -o tests/model_build/$$server/requirements.txt; \
 	done
-	@$(UV) pip compile --quiet $(COMPILED) \
-	    tests/model_server/kserve/requirements.in -o tests/model_server/kserve/requirements.txt
+	@for other in kserve atheris; do \
+	    $(UV) pip compile --quiet $(COMPILED) \
+	        tests/model_server/$$other/requirements.in -o tests/model_server/$$other/requirements.txt; \
+	done
 
 clean-venv: ## Remove .venv and the other environments
 	@rm -rf $(VENV) .venv-*
