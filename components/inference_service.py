@@ -14,7 +14,7 @@ from components.rolling import deployment
 from components.runtime import Scraped, Served
 from components.service import expose, sources
 from components.serving_pods import InferenceServiceArgs, ServingPods
-from settings import ExposureSettings, ModelSettings, RolloutSettings
+from settings import ExposureSettings, RolloutSettings
 
 __all__ = ["InferenceService", "InferenceServiceArgs"]
 
@@ -40,7 +40,10 @@ class InferenceService(pulumi.ComponentResource):
             smoke_test(self._pods, pulumi.ResourceOptions(parent=self, depends_on=last))
         self._create_disruption_budget()
         self.scraped = self._create_headless_service()
-        self.served = self._served(args.model)
+        # Of the pods that the headless Service names, some wait to be promoted: only the own Service knows which.
+        found = self._pods.name if args.model.rollout.strategy == "blueGreen" else self.scraped.service
+        # A rollout has old pods and new ones, and those that end are named until they are gone.
+        self.served = Served(found, self._pods.server, 2 * args.model.replicas + 2)
         self.register_outputs({"url": self.url})
 
     def _roll_out(self, rollout: RolloutSettings) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
@@ -56,18 +59,12 @@ class InferenceService(pulumi.ComponentResource):
         url, service = self._expose(pulumi.ResourceOptions(parent=self, depends_on=[serving]), managed=False)
         return url, [service]
 
-    def _served(self, model: ModelSettings) -> Served:
-        told = self._pods.server
-        if model.rollout.strategy == "blueGreen":
-            # The headless Service names the pods of a preview too, which nobody has judged.
-            return Served(self._pods.name, told, 1)
-        # A rollout has old pods and new ones, and those that end are named until they are gone.
-        return Served(self.scraped.service, told, 2 * model.replicas + 2)
-
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
         args, port = self._pods.args, self._pods.told(runtime.port)
         exposure = ExposureSettings() if args.inside else args.site.exposure
-        return expose(self._pods.labels, args.site.namespace, port, exposure, opts, managed=managed)
+        # A gateway asks for each pod; for itself a Service of one address is enough.
+        headless = managed and args.inside
+        return expose(self._pods.labels, args.site.namespace, port, exposure, opts, managed=managed, headless=headless)
 
     def _create_headless_service(self) -> Scraped:
         name = f"{self._pods.name}-pods"

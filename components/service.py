@@ -24,10 +24,12 @@ def expose(
     *,
     scheme: str = "http",
     managed: bool = False,
+    headless: bool = False,
 ) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
     """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address.
 
     Of a `managed` one the controller of rollouts chooses the pods. One that was managed before is taken back.
+    The name of a `headless` one resolves to each of its pods that is ready.
     """
     if managed:
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR]))
@@ -37,6 +39,7 @@ def expose(
         metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata, "annotations": annotations},
         spec={
             "type": exposure.type,
+            **({"cluster_ip": "None"} if headless else {}),
             "selector": labels.selector,
             "ports": [{"name": "http", "port": port, "target_port": "http"}],
         },
