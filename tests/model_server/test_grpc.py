@@ -4,6 +4,7 @@ import gzip
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -273,6 +274,29 @@ def test_a_run_over_the_deadline_is_ended(tmp_path: Path) -> None:
         stub.ModelInfer(counting(FOR_EVER))
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert "MODELSTACK_DEADLINE_SECONDS" in caught.value.details()
+
+
+def test_a_message_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    never = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        never.wait(60)
+        yield b""
+
+    write_linear(tmp_path)
+    port = free_port()
+    with running(tmp_path, MODELSTACK_GRPC_PORT=str(port), MODELSTACK_DEADLINE_SECONDS="0.5"):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as caught:
+            channel.stream_unary(f"/{SERVICE}/ModelInfer")(messages())
+        never.set()
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert caught.value.details() == "the message did not arrive within 0.5 s; send it faster"
+
+
+def test_a_call_without_a_message_is_refused(listening: Listening) -> None:
+    with grpc.insecure_channel(listening[1]) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.stream_unary(f"/{SERVICE}/ModelInfer")(iter(()))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_call_under_way_is_answered_after_the_server_was_told_to_stop(
