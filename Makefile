@@ -60,7 +60,7 @@ built: $(READY)
 test: built ## Every test but the long ones; starts an embedded platform of its own and removes it
 	@$(PY) -m $(PYTEST) -m "not soak" $(ARGS)
 
-soak: built ## The long tests: rollouts on real pods
+soak: built ## The long tests: rollouts on real pods, bad requests by the hundred thousand
 	@$(PY) -m local build rollouts
 	@$(PY) -m pytest -m soak $(ARGS)
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import os
+import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -85,13 +86,16 @@ def serve(config: Config) -> None:
     listener = _listen(config.host, config.port)
     address = {"host": config.host, "port": listener.getsockname()[1], "grpc_port": config.grpc_port or None}
     names = sorted(repository.defaults)
-    write(logging.INFO, "listening", version=VERSION, **address, threads=threads, cpu_quota=quota, models=names)
 
     def load() -> None:
         Loader(state, metrics, inference.pool, _caches(config), _settings(config, threads)).start()
 
     endpoints = Endpoints(inference, BodyReader(config.max_body))
     server = DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load, _rpc(config, inference))
+    # uvicorn takes signals from its first turn on; whoever waits for this line may send one before.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
+    write(logging.INFO, "listening", version=VERSION, **address, threads=threads, cpu_quota=quota, models=names)
     server.run(sockets=[listener])
     for served in state.catalog.all():
         if served.batcher is not None:
