@@ -25,7 +25,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built test test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign check lint typecheck shell-lint go-vet secrets lock clean-venv venv
+.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign check lint typecheck shell-lint go-vet secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,14 +57,18 @@ built: $(READY)
 	@$(PY) -m local build
 	@$(PY) -m model_build.environment >/dev/null
 
-test: built ## Every test; starts an embedded platform of its own and removes it
-	@$(PY) -m $(PYTEST) $(ARGS)
+test: built ## Every test but the long ones; starts an embedded platform of its own and removes it
+	@$(PY) -m $(PYTEST) -m "not soak" $(ARGS)
+
+soak: built ## The long tests: rollouts on real pods
+	@$(PY) -m local build rollouts
+	@$(PY) -m pytest -m soak $(ARGS)
 
 test-unit: $(READY) ## The tests that need neither root nor a cluster
-	@$(PY) -m $(PYTEST) -m "not e2e and not build" $(ARGS)
+	@$(PY) -m $(PYTEST) -m "not e2e and not build and not soak" $(ARGS)
 
 test-e2e: built ## The tests on the embedded platform
-	@$(PY) -m $(PYTEST) -m "e2e or build" $(ARGS)
+	@$(PY) -m $(PYTEST) -m "(e2e or build) and not soak" $(ARGS)
 
 bench-optimize: $(READY) ## Models of this project against onnxruntime fp32, torch eager and other optimizers
 	@$$($(PY) -m model_build.environment) -m benchmarks.optimize $(ARGS)
@@ -111,11 +115,17 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	    --python-platform x86_64-unknown-linux-gnu requirements-image.in -o requirements-image.txt
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    --python-platform x86_64-manylinux_2_34 requirements-image-gpu.in -o requirements-image-gpu.txt
+	@$(UV) pip compile --quiet $(COMPILED) --no-emit-package protobuf --no-emit-package typing-extensions \
+	    --python-platform x86_64-manylinux_2_34 requirements-image-grpc.in -o requirements-image-grpc.txt
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    local/plugins/requirements.in -o local/plugins/requirements.txt
 	@for server in triton torchserve; do \
 	    $(UV) pip compile --quiet --no-deps $(COMPILED) \
 	        tests/model_build/$$server/requirements.in -o tests/model_build/$$server/requirements.txt; \
+	done
+	@for other in kserve atheris; do \
+	    $(UV) pip compile --quiet $(COMPILED) \
+	        tests/model_server/$$other/requirements.in -o tests/model_server/$$other/requirements.txt; \
 	done
 
 clean-venv: ## Remove .venv and the other environments

@@ -1,4 +1,4 @@
-"""The stack from top to bottom: where it runs, its images, what serves them, what watches them."""
+"""The stack from top to bottom: where it runs, its images, what serves them, stands before them, watches them."""
 
 from pathlib import Path
 
@@ -7,10 +7,15 @@ from pulumi.runtime.config import get_config_env
 
 import settings
 from components import place
+from components.cache import Cache, CacheArgs
 from components.cluster import Cluster, ClusterArgs
+from components.gateway import Gateway, GatewayArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.registry import Registry
+from components.rollouts import RolloutsController, RolloutsControllerArgs
+from components.site import Site
+from provider.cluster_resources import Access
 from provider.resources import ModelImage
 
 PROJECT = Path(__file__).resolve().parent
@@ -32,6 +37,12 @@ cluster = Cluster(
         stack=stack,
     ),
 )
+site = Site(
+    namespace=cluster.namespace,
+    stack=stack,
+    exposure=here.exposure,
+    access=Access(kubeconfig=here.kubeconfig, context=here.context),
+)
 in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
@@ -40,6 +51,24 @@ images = {
     name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base))
     for name, model in chosen.models.items()
 }
+cache = None
+if chosen.needs_cache:
+    shared = CacheArgs(
+        image=registry.by_digest("redis", here.images["redis"]),
+        site=site,
+        models=tuple(name for name, model in chosen.models.items() if model.cached),
+        settings=chosen.cache,
+    )
+    cache = Cache("cache", shared, in_cluster)
+controller: list[pulumi.Resource] = []
+if chosen.needs_controller:
+    rolling_out = RolloutsControllerArgs(
+        image=registry.by_digest("rollouts", here.images["rollouts"]),
+        definitions=here.definitions,
+        site=site,
+    )
+    controller.append(RolloutsController("rollouts", rolling_out, in_cluster).ready)
+
 services = {
     name: InferenceService(
         name,
@@ -48,27 +77,39 @@ services = {
             runtime_image=images[name].runtime_image,
             runtime=images[name].runtime,
             inputs_hash=images[name].inputs_hash,
-            namespace=cluster.namespace,
-            stack=stack,
+            site=site,
             model=model,
-            exposure=here.exposure,
+            cache=cache.env if cache and model.cached else (),
+            inside=chosen.gateway.enabled,
+            controller=controller,
+            own_server=settings.server_of(PROJECT / model.recipe) == settings.OWN_SERVER,
         ),
         in_cluster,
     )
     for name, model in chosen.models.items()
 }
 
+gateway = None
+if chosen.gateway.enabled:
+    entry = GatewayArgs(
+        image=registry.by_digest("haproxy", here.images["haproxy"]),
+        site=site,
+        models={name: {"stable": service.served} for name, service in services.items()},
+        settings=chosen.gateway,
+        after=list(services.values()),
+    )
+    gateway = Gateway("gateway", entry, in_cluster)
+
 if chosen.monitoring.enabled:
     watched = MonitoringArgs(
-        image=registry.by_digest("prometheus", here.prometheus),
-        namespace=cluster.namespace,
-        stack=stack,
+        image=registry.by_digest("prometheus", here.images["prometheus"]),
+        site=site,
         servers={name: service.scraped for name, service in services.items()},
         settings=chosen.monitoring,
-        exposure=here.exposure,
+        others={"gateway": gateway.scraped} if gateway else {},
     )
     pulumi.export("prometheus", Monitoring("monitoring", watched, in_cluster).url)
 
 pulumi.export("namespace", cluster.namespace)
-pulumi.export("endpoint", {name: service.url for name, service in services.items()})
+pulumi.export("endpoint", {name: (gateway or service).url for name, service in services.items()})
 pulumi.export("models", {name: {"recipe": chosen.models[name].recipe, **one.told} for name, one in images.items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -14,7 +14,8 @@ from components.labels import Labels
 from components.pods import container_security, http_probe, pod_security, quantities
 from components.runtime import Scraped, Told
 from components.service import expose, sources
-from settings import ExposureSettings, MonitoringSettings, Resources
+from components.site import Site
+from settings import MonitoringSettings, Resources
 
 NAME = "prometheus"
 PORT = 9090
@@ -28,12 +29,12 @@ class MonitoringArgs:
 
     image: pulumi.Input[str]
     """Prometheus, by digest."""
-    namespace: pulumi.Input[str]
-    stack: str
+    site: Site
     servers: Mapping[str, Scraped]
     """Model → its headless Service in the namespace, with the metrics' port and path."""
     settings: MonitoringSettings
-    exposure: ExposureSettings
+    others: Mapping[str, Scraped] = field(default_factory=dict)
+    """The same of what is no model, as the gateway."""
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -44,17 +45,20 @@ class Monitoring(pulumi.ComponentResource):
     def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:Monitoring", name, None, opts)
         self._args = args
-        self._labels = Labels(NAME, args.stack)
+        self._labels = Labels(NAME, args.site.stack)
         self._own = pulumi.ResourceOptions(parent=self)
-        metrics = {name: one.metrics for name, one in args.servers.items()}
+        scraped = {**args.servers, **args.others}
+        metrics = {name: one.metrics for name, one in scraped.items()}
         self._metrics: pulumi.Output[Mapping[str, Told]] = pulumi.Output.all(**metrics)
-        services = {name: one.service for name, one in args.servers.items()}
-        config = self._metrics.apply(lambda found: scrape_config(args.stack, services, found))
+        services = {name: one.service for name, one in scraped.items()}
+        config = self._metrics.apply(
+            lambda found: scrape_config(args.site.stack, services, found, frozenset(args.others))
+        )
         configured = self._create_config(config)
         self._create_network_policy()
         running = self._create_stateful_set(config, configured)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
-        self.url = expose(self._labels, args.namespace, PORT, args.exposure, after)
+        self.url, _ = expose(self._labels, args.site.namespace, PORT, args.site.exposure, after)
         self.register_outputs({"url": self.url})
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
@@ -62,13 +66,15 @@ class Monitoring(pulumi.ComponentResource):
 
     def _create_network_policy(self) -> None:
         asked: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": sources(self._args.exposure),
+            "from_": sources(self._args.site.exposure),
             "ports": [{"port": "http", "protocol": "TCP"}],
         }
         names: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
             "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
         }
-        models = [Labels(name, self._args.stack).selector for name in sorted(self._args.servers)]
+        models = [
+            Labels(name, self._args.site.stack).selector for name in sorted({**self._args.servers, **self._args.others})
+        ]
         servers: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
             "to": [{"pod_selector": {"match_labels": selector}} for selector in models],
             "ports": self._metrics.apply(_ports),
@@ -142,15 +148,20 @@ class Monitoring(pulumi.ComponentResource):
         }
 
     def _metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
-        return {"name": NAME, "namespace": self._args.namespace, "labels": self._labels.metadata}
+        return {"name": NAME, "namespace": self._args.site.namespace, "labels": self._labels.metadata}
 
 
-def scrape_config(stack: str, servers: Mapping[str, str], metrics: Mapping[str, Told]) -> str:
-    """Return prometheus.yml: every pod of every server, found by the SRV records of its headless Service."""
+def scrape_config(
+    stack: str, servers: Mapping[str, str], metrics: Mapping[str, Told], others: frozenset[str] = frozenset()
+) -> str:
+    """Return prometheus.yml: every pod of every server, found by the SRV records of its headless Service.
+
+    Series of `others` get no label `model`.
+    """
     document = {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "external_labels": {"stack": stack}},
         "scrape_configs": [
-            *(_job(model, servers[model], metrics[model]) for model in sorted(servers)),
+            *(_job(name, servers[name], metrics[name], is_model=name not in others) for name in sorted(servers)),
             {"job_name": NAME, "static_configs": [{"targets": [f"127.0.0.1:{PORT}"]}]},
         ],
     }
@@ -165,16 +176,16 @@ def _ports(metrics: Mapping[str, Told]) -> list[k8s.networking.v1.NetworkPolicyP
     return [{"port": name, "protocol": "TCP"} for name in sorted({one["port"] for one in metrics.values()})]
 
 
-def _job(model: str, service: str, metrics: Told) -> dict[str, object]:
+def _job(name: str, service: str, metrics: Told, *, is_model: bool) -> dict[str, object]:
     # The names are relative: a pod's search list completes them, whatever the cluster's domain is.
     found = {"names": [f"_{metrics['port']}._tcp.{service}"], "type": "SRV", "refresh_interval": f"{SCRAPE_SECONDS}s"}
     return {
-        "job_name": model,
+        "job_name": name,
         # The server's own `model` label says which model a series is of; this one fills in where a series has none.
         "honor_labels": True,
         "metrics_path": metrics["path"],
         "dns_sd_configs": [found],
-        "relabel_configs": [{"target_label": "model", "replacement": model}],
+        **({"relabel_configs": [{"target_label": "model", "replacement": name}]} if is_model else {}),
     }
 
 

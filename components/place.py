@@ -9,23 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import images
 from components.registry import RegistryArgs
+from components.rollouts import DEFINITIONS
 from settings import ExposureSettings, RegistrySettings, Settings, SettingsError
 
 VERSION = 1
-DEFAULT_PROMETHEUS = "docker.io/prom/prometheus:v3.7.3"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Addresses and images of one place; `base` and `prometheus` are references, by digest or by tag."""
+    """Addresses and images of one place; `base` and `images` (name → reference) are by digest or by tag."""
 
     kubeconfig: str
     context: str | None
     registry: RegistryArgs
     base: str
-    prometheus: str
+    images: Mapping[str, str]
     exposure: ExposureSettings
+    definitions: str
+    """File or URL of the kinds of the controller of rollouts."""
 
 
 def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
@@ -46,8 +49,9 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
         context=settings.cluster.context,
         registry=_registry(settings.registry),
         base=settings.base,
-        prometheus=settings.monitoring.image or DEFAULT_PROMETHEUS,
+        images=images.references(settings),
         exposure=settings.exposure or ExposureSettings(),
+        definitions=settings.rollouts.definitions or DEFINITIONS,
     )
 
 
@@ -91,8 +95,9 @@ def _embedded(settings: Settings, path: Path) -> Place:
         context=None,
         registry=_registry(settings.registry) if settings.registry else _embedded_registry(connection["registry"]),
         base=settings.base or connection["images"]["base"],
-        prometheus=settings.monitoring.image or connection["images"]["prometheus"],
+        images=images.references(settings, connection["images"]),
         exposure=settings.exposure or ExposureSettings(type="NodePort", host=connection["node_ports"]["host"]),
+        definitions=settings.rollouts.definitions or connection.get("manifests", {}).get("rollouts") or DEFINITIONS,
     )
 
 

@@ -29,9 +29,9 @@ def container_security() -> k8s.core.v1.SecurityContextArgsDict:
     }
 
 
-def http_probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgsDict:
-    """Return a probe of the port named `http`; `period` in seconds."""
-    return {"http_get": {"path": path, "port": "http"}, "period_seconds": period, "failure_threshold": failures}
+def http_probe(path: str, *, period: int, failures: int, port: str = "http") -> k8s.core.v1.ProbeArgsDict:
+    """Return a probe of the port of that name; `period` in seconds."""
+    return {"http_get": {"path": path, "port": port}, "period_seconds": period, "failure_threshold": failures}
 
 
 def quantities(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgsDict:

@@ -27,6 +27,17 @@ class Scraped:
     metrics: pulumi.Output[Told]
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where a gateway finds one version of a model: the headless Service, and what is told of its server."""
+
+    service: str
+    runtime: pulumi.Output[Told]
+    pods: int
+    """The most there are at once, those that come and go included."""
+    weight: int = 100
+
+
 def is_volume(told: Told) -> bool:
     """Return whether the image holds weights alone, for a pod that runs the runtime image."""
     return bool(told["packaging"] == "volume")

@@ -10,6 +10,10 @@ import pulumi_kubernetes as k8s
 from components.labels import Labels
 from settings import ExposureSettings
 
+# A Service that the controller of rollouts points at pods of its choice: there are none before the first Rollout.
+MANAGED = {"pulumi.com/skipAwait": "true"}
+SELECTOR = "spec.selector"
+
 
 def expose(
     labels: Labels,
@@ -17,19 +21,32 @@ def expose(
     port: pulumi.Input[int],
     exposure: ExposureSettings,
     opts: pulumi.ResourceOptions,
-) -> pulumi.Output[str]:
-    """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address."""
+    *,
+    scheme: str = "http",
+    managed: bool = False,
+    headless: bool = False,
+) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
+    """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address.
+
+    Of a `managed` one the controller of rollouts chooses the pods. One that was managed before is taken back.
+    The name of a `headless` one resolves to each of its pods that is ready.
+    """
+    if managed:
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR]))
+    annotations = MANAGED if managed else {"pulumi.com/patchForce": "true"}
     service = k8s.core.v1.Service(
         labels.name,
-        metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata},
+        metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata, "annotations": annotations},
         spec={
             "type": exposure.type,
+            **({"cluster_ip": "None"} if headless else {}),
             "selector": labels.selector,
             "ports": [{"name": "http", "port": port, "target_port": "http"}],
         },
         opts=opts,
     )
-    return _url(service, labels.name, namespace, port, exposure)
+    address = _address(service, labels.name, namespace, port, exposure)
+    return pulumi.Output.concat(scheme, "://", address), service
 
 
 def sources(exposure: ExposureSettings) -> list[k8s.networking.v1.NetworkPolicyPeerArgsDict]:
@@ -38,7 +55,7 @@ def sources(exposure: ExposureSettings) -> list[k8s.networking.v1.NetworkPolicyP
     return inside if exposure.type == "ClusterIP" else [*inside, {"ip_block": {"cidr": "0.0.0.0/0"}}]
 
 
-def _url(
+def _address(
     service: k8s.core.v1.Service,
     name: str,
     namespace: pulumi.Input[str],
@@ -48,12 +65,12 @@ def _url(
     if exposure.type == "NodePort":
         # The id is unknown until the Service exists, and with it the port that the cluster gives.
         made = pulumi.Output.all(service.spec, service.id)
-        return made.apply(lambda both: f"http://{exposure.host}:{_node_port(both[0])}")
+        return made.apply(lambda both: f"{exposure.host}:{_node_port(both[0])}")
     if exposure.type == "LoadBalancer":
         made = pulumi.Output.all(service.status, service.id, port)
-        return made.apply(lambda all_of: f"http://{_address(all_of[0])}:{all_of[2]}")
+        return made.apply(lambda all_of: f"{_given(all_of[0])}:{all_of[2]}")
     number = pulumi.Output.from_input(port).apply(str)
-    return pulumi.Output.concat("http://", name, ".", namespace, ".svc:", number)
+    return pulumi.Output.concat(name, ".", namespace, ".svc:", number)
 
 
 # Output.all gives mappings in place of the kinds' classes.
@@ -61,7 +78,7 @@ def _node_port(spec: Any) -> int:
     return int(spec["ports"][0]["node_port"])
 
 
-def _address(status: Any) -> str:
+def _given(status: Any) -> str:
     given = (status.get("load_balancer") or {}).get("ingress") or []
     # `up` waits for an address; a preview that turns a Service into a LoadBalancer has none to show.
     return str(given[0].get("hostname") or given[0]["ip"]) if given else "no-address-yet"

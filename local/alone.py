@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from local.build import REGISTRY, binaries, build, go_version
@@ -38,13 +38,18 @@ def running_registry(folder: Path, tls: str = "") -> Iterator[str]:
     further = f", tls: {tls}" if tls else ""
     configuration.write_text(CONFIGURATION.format(folder=folder / "data", host=host, tls=further))
     program = binaries(REGISTRY, cache, go) / "registry"
-    with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, "serve", configuration], env=os.environ | QUIET, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        _await(host, folder / "registry.log")
+    with serving([program, "serve", configuration], QUIET, host, folder / "registry.log"):
         yield host
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str | Path], environment: Mapping[str, str], host: str, log: Path) -> Iterator[None]:
+    """Run a program that listens at `host`, told in `log`; raises PlatformError where it does not."""
+    with log.open("wb") as told:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=told, stderr=subprocess.STDOUT)
+    try:
+        _await(host, log)
+        yield
     finally:
         process.terminate()
         process.wait()
@@ -64,4 +69,4 @@ def _await(host: str, log: Path) -> None:
         with contextlib.suppress(OSError), socket.create_connection((name, int(port)), 1):
             return
         time.sleep(0.02)
-    raise PlatformError(f"registry {host}: does not listen after {SECONDS:.0f} s; see {log}")
+    raise PlatformError(f"{host}: does not listen after {SECONDS:.0f} s; see {log}")

@@ -49,6 +49,12 @@ class Module:
         return found.group(1)
 
     @property
+    def toolchain(self) -> str:
+        """The Go that the module asks for by a `toolchain` line and the module proxy serves; else the one on PATH."""
+        found = re.search(r"^toolchain (\S+)$", self._go_mod, re.MULTILINE)
+        return found.group(1) if found else "local"
+
+    @property
     def _go_mod(self) -> str:
         return (self.folder / "go.mod").read_text()
 
@@ -110,6 +116,12 @@ CONFORMANCE = Module(
     ("github.com/opencontainers/distribution-spec/conformance",),
     "github.com/opencontainers/distribution-spec/conformance",
 )
+# Part of a platform that asks for it: the controller of canaries and blue-green rollouts.
+ROLLOUTS = Module(
+    "rollouts",
+    ("github.com/argoproj/argo-rollouts/cmd/rollouts-controller",),
+    "github.com/argoproj/argo-rollouts",
+)
 NODE_MODULES = (CONTAINERD, REGISTRY, KUBERNETES)
 IMAGE_MODULES = (COREDNS, PAUSE)
 
@@ -158,6 +170,23 @@ def build(modules: tuple[Module, ...], cache: Path, go: str, steps: Steps) -> No
         shutil.rmtree(cache / "go-build", ignore_errors=True)
 
 
+def source(module: Module) -> Path:
+    """The folder of the module cache that holds what the module requires, fetched where it is not there.
+
+    Raises PlatformError.
+    """
+    command = ["go", "list", "-m", "-f", "{{.Dir}}", module.requirement]
+    fetch = ["go", "mod", "download", module.requirement]
+    for one in (fetch, command):
+        done = subprocess.run(
+            one, cwd=module.folder, env=_environment(module.toolchain), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            raise PlatformError(f"fetch {module.name}: {lines[-1]}; is the Go module proxy reachable?")
+    return Path(done.stdout.strip())
+
+
 @contextmanager
 def _fetching(modules: list[Module]) -> Iterator[None]:
     """Download what these modules are built from while others compile; a build says what is wrong with either."""
@@ -165,7 +194,7 @@ def _fetching(modules: list[Module]) -> Iterator[None]:
         subprocess.Popen(
             [*BESIDE, "go", "list", "-deps", *module.choices, *module.packages],
             cwd=module.folder,
-            env=_environment(),
+            env=_environment(module.toolchain),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -188,7 +217,7 @@ def _build(module: Module, target: Path, build_cache: Path) -> None:
     command = [*BESIDE, "go", "build", *module.flags, "-o", str(output), *module.packages]
     temporary = build_cache / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    environment = _environment() | {"GOCACHE": str(build_cache), "GOTMPDIR": str(temporary)}
+    environment = _environment(module.toolchain) | {"GOCACHE": str(build_cache), "GOTMPDIR": str(temporary)}
     done = subprocess.run(command, cwd=module.folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
@@ -197,10 +226,10 @@ def _build(module: Module, target: Path, build_cache: Path) -> None:
 
 
 def _program(module: Module) -> str:
-    own = {"kubernetes": "kube"}
+    own = {"kubernetes": "kube", "rollouts": "rollouts"}
     return own.get(module.name, module.packages[0].rsplit("/", 1)[-1] if module.packages != (".",) else module.name)
 
 
-def _environment() -> dict[str, str]:
-    pinned = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    return dict(os.environ) | pinned
+def _environment(toolchain: str = "local") -> dict[str, str]:
+    pinned = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
+    return dict(os.environ) | pinned | {"GOTOOLCHAIN": toolchain}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from local import environment, logs, platform, status
+from local import bake, environment, logs, platform, specs, status
 from local.build import OTHERWISE
 from local.errors import EXIT_REFUSED, EXIT_UNHEALTHY, PlatformError
 from local.instance import Instance, locate
@@ -51,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         return own
 
     add("up", _up, "build what is missing, start the platform and wait until it is ready")
-    add("build", _build, "build what `up` starts into the cache, and start nothing")
+    built = add("build", _build, "build what `up` starts into the cache, and start nothing")
+    built.add_argument("names", nargs="*", metavar="NAME", help="images to build the programs of, too")
+    baked = add("bake", _bake, "make images that a stack runs besides its models, and push them")
+    baked.add_argument("names", nargs="+", metavar="NAME", help=", ".join(spec.name for spec in specs.ON_DEMAND))
     add("status", _status, "state, uptime, version and log of each part").add_argument("--json", action="store_true")
     told = add("logs", _logs, "the last lines of the parts' logs")
     told.add_argument("part", nargs="?", help="default: every part")
@@ -70,8 +73,14 @@ def _up(instance: Instance, _: argparse.Namespace) -> int:
     return 0
 
 
-def _build(instance: Instance, _: argparse.Namespace) -> int:
+def _build(instance: Instance, parsed: argparse.Namespace) -> int:
     platform.prepare(instance, Steps(), os.environ)
+    bake.prepare(instance, parsed.names, Steps())
+    return 0
+
+
+def _bake(instance: Instance, parsed: argparse.Namespace) -> int:
+    bake.bake(instance, parsed.names, Steps())
     return 0
 
 

@@ -1,7 +1,7 @@
 """connection.json: what everything else reads to find a running platform."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from local.config import private
@@ -30,7 +30,7 @@ class NodePorts:
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach one embedded platform; `images` are references by digest."""
+    """How to reach one embedded platform; `images` are references by digest, `manifests` files of custom kinds."""
 
     version: int
     instance: str
@@ -38,6 +38,7 @@ class Connection:
     registry: RegistryHosts
     node_ports: NodePorts
     images: dict[str, str]
+    manifests: dict[str, str] = field(default_factory=dict)
 
 
 def describe(instance: Instance, images: dict[str, str]) -> Connection:
@@ -49,7 +50,22 @@ def describe(instance: Instance, images: dict[str, str]) -> Connection:
         registry=RegistryHosts(push=instance.registry, pull=instance.registry),
         node_ports=NodePorts(instance.node_ports.start, instance.node_ports.stop - 1, "127.0.0.1"),
         images=images,
+        manifests=manifests(instance),
     )
+
+
+def manifests(instance: Instance) -> dict[str, str]:
+    """The files of custom kinds that `bake` has kept: name → path."""
+    return {path.stem: str(path) for path in sorted(instance.manifests.glob("*.yaml"))}
+
+
+def baked(instance: Instance) -> dict[str, str]:
+    """The images that `bake` has pushed, which outlive `down`: name → reference by digest."""
+    try:
+        found: dict[str, str] = json.loads(instance.baked.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
 
 
 def write(path: Path, connection: Connection) -> None:

@@ -70,6 +70,16 @@ class Instance:
         return self.data / "connection.json"
 
     @property
+    def manifests(self) -> Path:
+        """Kinds of baked controllers, a file NAME.yaml each."""
+        return self.data / "manifests"
+
+    @property
+    def baked(self) -> Path:
+        """Which images `bake` has pushed."""
+        return self.data / "baked.json"
+
+    @property
     def etc(self) -> Path:
         """Rendered configuration, mounted at /etc/modelstack in the node."""
         return self.data / "etc"

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import build, checks, config, connection, environment, health, images, node
+from local import build, checks, config, connection, environment, health, images, node, specs
 from local.errors import RefusedError
 from local.instance import CLUSTER_DOMAIN, DNS_ADDRESS, NODE_NAME, Instance
 from local.kubectl import Kubectl
@@ -46,7 +46,7 @@ def up(instance: Instance, steps: Steps, environ: Mapping[str, str]) -> None:
     """Build what is missing, start what does not run, wait until all of it answers. Raises PlatformError."""
     go, modules = _wanted(instance, environ)
     checks.disk("MODELSTACK_DATA", instance.data, checks.RUN_BYTES)
-    with _locked(instance):
+    with lock(instance):
         if not node.running(instance):
             checks.free_ports(instance)
         instance.data.chmod(0o700)
@@ -74,7 +74,7 @@ def down(instance: Instance, steps: Steps) -> None:
     if not instance.data.is_dir():
         steps.say(f"platform {instance.name!r}: nothing to end")
         return
-    with _locked(instance), steps.step(f"end platform {instance.name!r}"):
+    with lock(instance), steps.step(f"end platform {instance.name!r}"):
         _end(instance)
 
 
@@ -83,7 +83,7 @@ def reset(instance: Instance, steps: Steps) -> None:
     if not instance.data.is_dir():
         steps.say(f"platform {instance.name!r}: nothing to remove")
         return
-    with _locked(instance), steps.step(f"end platform {instance.name!r} and remove {instance.data}"):
+    with lock(instance), steps.step(f"end platform {instance.name!r} and remove {instance.data}"):
         _end(instance, gracefully=False)
         shutil.rmtree(instance.data)
 
@@ -92,7 +92,7 @@ def collect(instance: Instance, steps: Steps) -> None:
     """Remove from the registry what no manifest names; waits for a push to end. Raises PlatformError."""
     # A build holds this lock until its image is pushed: blobs on their way have no manifest yet.
     locks = instance.cache / "locks"
-    with locked(locks / "build", "a build"), locked(locks / "holders", "images' tags"), _locked(instance):
+    with locked(locks / "build", "a build"), locked(locks / "holders", "images' tags"), lock(instance):
         running = node.running(instance)
         if not running:
             raise RefusedError(f"platform {instance.name!r}: does not run; run `python -m local up` first")
@@ -116,7 +116,8 @@ def _wanted(instance: Instance, environ: Mapping[str, str]) -> tuple[str, tuple[
     return go, modules
 
 
-def _locked(instance: Instance) -> AbstractContextManager[None]:
+def lock(instance: Instance) -> AbstractContextManager[None]:
+    """What only one command at a time holds; raises PlatformError."""
     return locked(instance.data / "lock", f"platform {instance.name!r}")
 
 
@@ -127,7 +128,7 @@ def _end(instance: Instance, *, gracefully: bool = True) -> None:
 
 def _make(instance: Instance, go: str, steps: Steps) -> Made:
     node_root = root(NODE, instance.cache, steps)
-    references = images.references(instance.registry, instance.cache, go, steps)
+    references = images.references(specs.ALWAYS, instance.registry, images.Sources(instance.cache, go), steps)
     binaries = tuple(build.binaries(module, instance.cache, go) for module in build.NODE_MODULES)
     return Made(node_root, binaries, references, go)
 
@@ -140,13 +141,14 @@ def _run(instance: Instance, made: Made, steps: Steps) -> None:
     if any(health.probe(running, asked).values()):
         with steps.step(f"wait for {', '.join(asked)}"):
             health.wait(instance, running, asked)
-    images.publish(instance.registry, instance.cache, made.go, steps)
+    images.publish(specs.ALWAYS, instance.registry, images.Sources(instance.cache, made.go), steps)
     _wait_for_node(instance, kubectl, running, steps)
     _apply_addons(kubectl, made, steps)
     if any(health.probe(running, {health.DNS: health.DNS_TARGET}).values()):
         with steps.step("wait for coredns"):
             health.wait(instance, running, {health.DNS: health.DNS_TARGET}, DNS_SECONDS)
-    connection.write(instance.connection, connection.describe(instance, made.images))
+    baked = images.still_there(instance.registry, connection.baked(instance))
+    connection.write(instance.connection, connection.describe(instance, {**made.images, **baked}))
 
 
 def _start(instance: Instance, made: Made, steps: Steps) -> Node:

@@ -84,6 +84,12 @@ def root(spec: RootSpec, cache: Path, steps: Steps) -> Path:
     return target / "root"
 
 
+def libraries(tree: Path) -> dict[str, str]:
+    """Return the environment in which a program of the tree finds its libraries when it is started from outside."""
+    folders = [tree / "usr/lib/x86_64-linux-gnu", tree / "lib/x86_64-linux-gnu"]
+    return {"LD_LIBRARY_PATH": ":".join(str(folder) for folder in folders if folder.is_dir())}
+
+
 @dataclass(frozen=True)
 class Tool:
     """The mmdebstrap program, with the folders of Perl modules it needs beside the system's."""

@@ -75,12 +75,15 @@ def config(runtime: Runtime, labels: Mapping[str, str]) -> ImageConfig:
 
 def server_contents(runtime: Runtime, platform: str, store: StepStore, reporter: Reporter) -> tuple[Contents, ...]:
     """Return what is laid on the base, which has nothing to add where it is the server's own image."""
-    if runtime.wheels is None:
+    if not runtime.wheels:
         return ()
     reporter.tell("running", 0.0, f"wheels for {platform}")
     waiting = "waiting for another build"
-    wheels = lay_out(runtime.wheels, platform, store, lambda: reporter.tell("running", 0.0, waiting))
-    return (*folder_contents(wheels, f"{HOME}/deps"), server(ROOT / "model_server"))
+    folders = [
+        lay_out(lock, platform, store, lambda: reporter.tell("running", 0.0, waiting)) for lock in runtime.wheels
+    ]
+    layers = [one for folder in folders for one in folder_contents(folder, f"{HOME}/deps")]
+    return (*layers, server(ROOT / "model_server"))
 
 
 def weights_contents(parts: Parts) -> tuple[Contents, ...]:

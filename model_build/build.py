@@ -127,9 +127,11 @@ def _key(order: Order) -> PrivateKey | None:
 
 
 def _contents(parsed: Recipe, parts: Parts, place: Place, store: StepStore, began: datetime) -> Contents:
-    lock = parts.runtime.wheels
-    laid_out = {one: lay_out(lock, one, store, lambda: None) for one in place.bases} if lock else {}
-    return Contents(parsed, parts.inputs, place.destination.base, parts.artifact, lock, laid_out, began)
+    laid_out = {
+        lock: tuple(lay_out(lock, platform, store, lambda: None) for platform in place.bases)
+        for lock in parts.runtime.wheels
+    }
+    return Contents(parsed, parts.inputs, place.destination.base, parts.artifact, laid_out, began)
 
 
 def _place(order: Order, parsed: Recipe, inputs: Inputs) -> Place | None:

@@ -12,7 +12,8 @@ from model_build import runtimes
 from model_build.errors import EnvironmentFault, RecipeError
 from model_build.hashing import hash_folder, hash_value
 from model_build.places import ROOT
-from model_build.recipe import InstalledSource, Recipe, Source
+from model_build.recipe import Recipe
+from model_build.recipe_sources import InstalledSource, Source
 
 BUILD_REQUIREMENTS = "requirements-build.txt"
 TENSORFLOW_REQUIREMENTS = "requirements-tensorflow.txt"
@@ -132,8 +133,7 @@ def _of_requirements(recipe: Recipe, root: Path) -> str:
 
 
 def _of_wheels(recipe: Recipe, root: Path) -> str:
-    wheels = runtimes.of(recipe).wheels
-    return hash_value("") if wheels is None else _of_file(root / wheels)
+    return hash_value([_of_file(root / lock) for lock in runtimes.of(recipe).wheels])
 
 
 def _read(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from model_build.cache import StepStore
 from model_build.errors import DataError, EnvironmentFault
 from model_build.inputs import pinned_version
 from model_build.locks import exclusive
-from model_build.recipe import InstalledSource, NpmSource, PypiSource, Source
+from model_build.recipe_sources import InstalledSource, NpmSource, PypiSource, Source
 
 NPM_SECONDS = 300
 

@@ -43,7 +43,7 @@ def drafts(
     """Return the image of each platform; a runtime image beside them is pushed already, for they name its digest."""
     if parts.packaging == "baked":
         return [bake(parts, platform, base, store, reporter) for platform, base in place.bases.items()]
-    if parts.runtime.wheels is None:
+    if not parts.runtime.wheels:
         # The server's own image runs as it is.
         digest = place.base.partition("@")[2]
     else:

@@ -35,10 +35,6 @@ class Built:
         """Return one step's run."""
         return next(one for one in self.steps if one.name == name)
 
-    def of_chosen(self, kind: str) -> str:
-        """Return the name that a step of the chosen candidate has."""
-        return f"{self.chosen}/{kind}" if self.chosen else kind
-
 
 @dataclass(frozen=True)
 class Refused:

@@ -7,7 +7,7 @@ from model_build import wheels
 from model_build.cache import StepStore
 from model_build.errors import DataError
 from model_build.hashing import hash_value
-from model_build.recipe import PypiSource
+from model_build.recipe_sources import PypiSource
 
 
 def lay_out(source: PypiSource, store: StepStore) -> Path:

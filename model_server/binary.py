@@ -5,10 +5,11 @@ Source: https://github.com/triton-inference-server/server/blob/main/docs/protoco
 
 import math
 import struct
+from typing import Any
 
 import numpy as np
 
-from model_server.contract import TEXT, TensorSpec
+from model_server.contract import TEXT, ModelContract, TensorSpec
 from model_server.errors import RequestError
 from model_server.tensors import NUMPY_TYPES, Array
 
@@ -32,9 +33,39 @@ def decode(spec: TensorSpec, shape: tuple[int, ...], raw: memoryview) -> Array:
     return np.frombuffer(raw, dtype).reshape(shape)
 
 
+def implied(contract: ModelContract, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the JSON that a body of one tensor's bytes alone leaves out, and the bytes; raises RequestError (400).
+
+    How many samples there are follows from the bytes; a text is one, without its length before it.
+    """
+    if len(contract.inputs) != 1:
+        raise RequestError(400, f"bytes without JSON are one tensor, the model takes {len(contract.inputs)}; send JSON")
+    spec = contract.inputs[0]
+    if spec.datatype == TEXT:
+        shape, body = [1], LENGTH.pack(len(body)) + body
+    else:
+        shape = _implied_shape(spec, len(body))
+    tensor = {"name": spec.name, "datatype": spec.datatype, "shape": shape}
+    told = {**tensor, "parameters": {"binary_data_size": len(body)}}
+    return {"inputs": [told], "parameters": {"binary_data_output": True}}, body
+
+
 def encode(array: Array) -> bytes:
     """Return `array` as the extension writes it, row-major; texts do not leave the server."""
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+
+
+def _implied_shape(spec: TensorSpec, size: int) -> list[int]:
+    # Where a sample has a free length of its own, there is one sample.
+    sized = -1 not in spec.shape[1:]
+    shape = list(spec.shape) if sized else [1, *spec.shape[1:]]
+    if shape.count(-1) > 1:
+        raise RequestError(400, f"input {spec.name!r}: {spec.shape[1:].count(-1)} of its lengths are free; send JSON")
+    unit = np.dtype(NUMPY_TYPES[spec.datatype]).itemsize * math.prod(one for one in shape if one != -1)
+    count, rest = divmod(size, unit)
+    if rest or count == 0 or (count != 1 and -1 not in shape):
+        raise RequestError(400, f"input {spec.name!r}: {size} bytes, {spec.datatype} of shape {shape} has {unit} each")
+    return [count if one == -1 else one for one in shape]
 
 
 def _texts(spec: TensorSpec, count: int, raw: memoryview) -> Array:

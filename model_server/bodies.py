@@ -69,13 +69,13 @@ class BodyReader:
 
 
 def header_length(request: Request, body: bytes) -> int | None:
-    """Return the length of the JSON before tensors' bytes, None where there are none; raises RequestError (400)."""
+    """Return the length of the JSON before tensors' bytes, None where all is JSON; raises RequestError (400)."""
     text = request.headers.get(HEADER_LENGTH)
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18 or not 0 < int(text) <= len(body):
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) > len(body):
         raise RequestError(
-            400, f"Inference-Header-Content-Length: {text[:40]!r} is not a length from 1 to the body's {len(body)}"
+            400, f"Inference-Header-Content-Length: {text[:40]!r} is not a length from 0 to the body's {len(body)}"
         )
     return int(text)
 

@@ -17,6 +17,7 @@ class Config:
     models: Path
     host: str
     port: int
+    grpc_port: int
     max_body: int
     max_inflight: int
     max_batch: int
@@ -40,6 +41,7 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         # A pod is reached on its own address, so the server listens on all of them.
         host=environment.get("MODELSTACK_HOST") or "0.0.0.0",  # noqa: S104
         port=_whole(environment, "MODELSTACK_PORT", 8080, 0, 65535),
+        grpc_port=_whole(environment, "MODELSTACK_GRPC_PORT", 0, 0, 65535),
         max_body=_whole(environment, "MODELSTACK_MAX_BODY_BYTES", 8 * MIB, 1024, 1024 * MIB),
         max_inflight=_whole(environment, "MODELSTACK_MAX_INFLIGHT", 256, 1, 65536),
         max_batch=_whole(environment, "MODELSTACK_MAX_BATCH", 64, 1, 65536),

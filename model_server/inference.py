@@ -79,18 +79,27 @@ class Inference:
             served.batcher.give_up(job)
 
     async def ask(self, served: Served, body: bytes, header_length: int | None) -> Answer:
-        """Return the answer to a request of any size; what is large is parsed and written on a thread."""
+        """Return the answer to a request of any size over HTTP."""
+        parse = partial(parse_infer, served.contract, body, header_length)
+        return written_answer(await self.compute(served, len(body), parse, partial(infer_response, served.contract)))
+
+    async def compute(
+        self,
+        served: Served,
+        size: int,
+        parse: Callable[[], InferRequest],
+        write: Callable[[InferRequest, list[Array]], T],
+    ) -> T:
+        """Return what `write` makes of the outputs; what is large (`size` bytes) is parsed and written on a thread."""
         self.admission.admit()
         try:
             served.require()
-            parse = partial(parse_infer, served.contract, body, header_length)
-            request = await self._compute(len(body), parse)
+            request = await self._compute(size, parse)
             arrays = await self._run(served, request)
             size = sum(array.nbytes for array in arrays)
-            written = await self._compute(size, partial(infer_response, served.contract, request, arrays))
+            return await self._compute(size, partial(write, request, arrays))
         finally:
             self.admission.release()
-        return written_answer(written)
 
     async def counting(self, find: Callable[[], Served], work: Callable[[Served], Awaitable[Answer]]) -> Answer:
         """Return what `work` answers for the model that `find` finds, counted whatever the outcome."""

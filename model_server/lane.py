@@ -164,7 +164,7 @@ class LaneProtocol(HttpToolsProtocol):
         if not 0 <= length <= INLINE_BYTES or not _OTHERS.isdisjoint(headers):
             return None
         header_length = _whole(headers[_BINARY]) if _BINARY in headers else None
-        if header_length is not None and not 0 < header_length <= length:
+        if header_length is not None and not 0 <= header_length <= length:
             return None
         return Fast(self, served, header_length, keep_alive=self.parser.should_keep_alive())
 

@@ -43,10 +43,19 @@ class Written:
 def parse_infer(contract: ModelContract, body: bytes, header_length: int | None = None) -> InferRequest:
     """Return the request in `body`, checked against the model's contract; raises RequestError.
 
-    `header_length` is that of the JSON where bytes of tensors follow it.
+    `header_length` is that of the JSON where bytes of tensors follow it; 0 where there is none.
     """
-    document = _document(body if header_length is None else body[:header_length])
-    raw = memoryview(b"" if header_length is None else body)[header_length or 0 :]
+    if header_length is None:
+        return parse_document(contract, _document(body), memoryview(b""))
+    if header_length == 0:
+        document, body = binary.implied(contract, body)
+    else:
+        document = _document(body[:header_length])
+    return parse_document(contract, document, memoryview(body)[header_length:])
+
+
+def parse_document(contract: ModelContract, document: dict[str, Any], raw: memoryview) -> InferRequest:
+    """Return the request that `document` is, with the bytes of its tensors in `raw`; raises RequestError."""
     inputs = _inputs(contract, document, raw)
     outputs, as_bytes = _outputs(contract, document)
     return InferRequest(_id(document), inputs, outputs, as_bytes)
@@ -75,6 +84,11 @@ def model_metadata(contract: ModelContract, versions: list[str]) -> dict[str, ob
     if contract.labels:
         metadata["labels"] = list(contract.labels)
     return metadata
+
+
+def index_request(body: bytes) -> bool:
+    """Return whether the models that are ready are asked for alone; raises RequestError."""
+    return _switch("the request", _document(body) if body else {}, "ready", default=False)
 
 
 def _as_json(spec: TensorSpec, array: Array) -> dict[str, object]:
@@ -128,7 +142,7 @@ def _parameters(where: str, holder: dict[str, Any]) -> dict[str, Any]:
 def _switch(where: str, parameters: dict[str, Any], key: str, *, default: bool) -> bool:
     value = parameters.get(key, default)
     if type(value) is not bool:
-        raise RequestError(400, f"{where}: parameters: {key}: {shown(value)} is neither true nor false")
+        raise RequestError(400, f"{where}: {key}: {shown(value)} is neither true nor false")
     return value
 
 

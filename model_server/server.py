@@ -1,11 +1,14 @@
 """One server process: models loaded while it already answers probes, drained on SIGTERM."""
 
+import asyncio
 import logging
 import math
+import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -25,6 +28,9 @@ from model_server.metrics import Metrics
 from model_server.repository import Repository, discover
 from model_server.state import State
 
+if TYPE_CHECKING:  # gRPC lies in images that are asked for it alone
+    from model_server.rpc import RpcServer
+
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 1024
 # Besides one for each model's batch: parsing and writing what is too large for the event loop.
@@ -32,17 +38,33 @@ SPARE_THREADS = 2
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn that, told to stop, is not ready at once but keeps answering until `state.drained`."""
+    """uvicorn that, told to stop, is not ready at once but keeps answering until `state.drained`; gRPC beside it."""
 
-    def __init__(self, config: uvicorn.Config, state: State, begin: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: State, begin: Callable[[], None], rpc: "RpcServer | None" = None
+    ) -> None:
         super().__init__(config)
         self._state = state
         self._begin = begin
+        self._rpc = rpc
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and begin to load."""
+        """Listen, and begin to load; where one of the ports cannot be had, stop."""
         await super().startup(sockets)
-        self._begin()
+        try:
+            if self._rpc is not None:
+                await self._rpc.start()
+        except ConfigError as error:
+            self._state.fail(str(error))
+        else:
+            self._begin()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let what is under way end, on both ports at once."""
+        if self._rpc is None:
+            await super().shutdown(sockets)
+        else:
+            await asyncio.gather(super().shutdown(sockets), self._rpc.stop())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin to drain; a second signal ends the wait. The exit code stays 0, so the signal is not kept."""
@@ -61,7 +83,7 @@ def serve(config: Config) -> None:
     inference = _inference(config, repository)
     state, metrics = inference.state, inference.metrics
     listener = _listen(config.host, config.port)
-    address = {"host": config.host, "port": listener.getsockname()[1]}
+    address = {"host": config.host, "port": listener.getsockname()[1], "grpc_port": config.grpc_port or None}
     names = sorted(repository.defaults)
     write(logging.INFO, "listening", version=VERSION, **address, threads=threads, cpu_quota=quota, models=names)
 
@@ -69,7 +91,8 @@ def serve(config: Config) -> None:
         Loader(state, metrics, inference.pool, _caches(config), _settings(config, threads)).start()
 
     endpoints = Endpoints(inference, BodyReader(config.max_body))
-    DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load).run(sockets=[listener])
+    server = DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load, _rpc(config, inference))
+    server.run(sockets=[listener])
     for served in state.catalog.all():
         if served.batcher is not None:
             served.batcher.close()
@@ -77,6 +100,21 @@ def serve(config: Config) -> None:
     if state.failure:
         raise ConfigError(state.failure)
     write(logging.INFO, "stopped")
+
+
+def _rpc(config: Config, inference: Inference) -> "RpcServer | None":
+    if not config.grpc_port:
+        return None
+    # Its library's own log lines are not the JSON that this server writes.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        from model_server.rpc import RpcServer  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"MODELSTACK_GRPC_PORT: {config.grpc_port}, but this image has no gRPC ({error.name}); build it with "
+            "`runtime: {name: onnxruntime, grpc: true}`, or unset it"
+        ) from error
+    return RpcServer(inference, config)
 
 
 def _inference(config: Config, repository: Repository) -> Inference:

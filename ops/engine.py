@@ -104,6 +104,12 @@ def if_down(project: Path, stack: str) -> str:
     return "; where the platform is down, run `python -m local up`" if is_embedded(project, stack) else ""
 
 
+def own_settings(project: Path, stack: str) -> dict[str, str]:
+    """Return the configuration in Pulumi.<stack>.yaml as the engine hands it to the program. Raises EngineError."""
+    config = _document(project / f"Pulumi.{stack}.yaml").get("config") or {}
+    return {key: one if isinstance(one, str) else json.dumps(one) for key, one in config.items()}
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))

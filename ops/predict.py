@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -18,6 +19,7 @@ from ops import samples
 from ops.engine import Engine, EngineError, environment, if_down
 from ops.samples import Samples, SamplesError
 
+KEY = "MODELSTACK_KEY"
 OK, BELOW, USAGE, UNREACHABLE = 0, 1, 2, 3
 PROGRESS_SECONDS = 2.0
 # A server that drains or is full says so and when to come back; anything else is told to the user at once.
@@ -89,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--held-out", action="append", default=[], metavar="MODEL=FILE.npz", help="samples instead of the recipe's"
     )
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
+    parser.epilog = f"{KEY} in the environment is the key, or the token, of a stack whose gateway asks for one."
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -104,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         results = {}
         for model, url in _endpoints(outputs, arguments.stack).items():
             found = samples.read(files[model]) if model in files else _of_recipe(project, model, outputs)
-            results[model] = ask(model, url, found)
+            results[model] = ask(model, url, found, os.environ.get(KEY))
             if not arguments.json:
                 print(results[model].line(model), flush=True)
     except (UsageError, EngineError, SamplesError) as error:
@@ -116,10 +119,11 @@ def run(arguments: argparse.Namespace) -> int:
     return _judge(results, least)
 
 
-def ask(model: str, url: str, held_out: Samples) -> Result:
-    """Send every sample to `url` over one kept-alive connection; raises UnreachableError."""
+def ask(model: str, url: str, held_out: Samples, key: str | None = None) -> Result:
+    """Send every sample to `url` over one kept-alive connection; `key` is the gateway's. Raises UnreachableError."""
     path = f"{url.rstrip('/')}/v2/models/{model}"
-    with urllib3.PoolManager(1, maxsize=1, retries=RETRIES, timeout=TIMEOUT) as pool:
+    sent = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    with urllib3.PoolManager(1, maxsize=1, retries=RETRIES, timeout=TIMEOUT, headers=sent) as pool:
         tensor = _first_input(_request(pool, "GET", path), path, held_out)
         progress = _Progress(model, len(held_out))
         scores, times = [], []
@@ -136,9 +140,8 @@ def ask(model: str, url: str, held_out: Samples) -> Result:
 
 
 def _request(pool: urllib3.PoolManager, method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
-    headers = {"content-type": "application/json"} if body else {}
     try:
-        response = pool.request(method, url, body=body, headers=headers)
+        response = pool.request(method, url, body=body)
         document = json.loads(response.data)
     except urllib3.exceptions.HTTPError as error:
         reason = " ".join(str(getattr(error, "reason", None) or error).split())

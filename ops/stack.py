@@ -16,7 +16,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ops.engine import Engine, EngineError, environment, is_embedded
+import settings
+from components import images
+from ops.engine import Engine, EngineError, environment, is_embedded, own_settings
 from ops.holders import holders, state_folder
 
 FAILED, USAGE = 1, 2
@@ -41,7 +43,7 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         embedded = is_embedded(project, arguments.stack)
         if name == "destroy":
             return _destroy(project, arguments, embedded=embedded)
-        code = _local(project, "up") if embedded else 0
+        code = start(project, arguments.stack) if embedded else 0
         if code:
             return code
         engine = Engine(project, arguments.stack, environment(project, arguments.stack))
@@ -101,8 +103,23 @@ def _create_if_missing(engine: Engine) -> None:
     engine.run("stack", "init", engine.stack)
 
 
-def _local(project: Path, command: str) -> int:
-    return subprocess.run([sys.executable, "-m", "local", command], cwd=project, check=False).returncode
+def start(project: Path, stack: str) -> int:
+    """Start the embedded platform, with the images that the stack runs besides its models."""
+    code = _local(project, "up")
+    names = _to_bake(project, stack)
+    return _local(project, "bake", *names) if names and not code else code
+
+
+def _to_bake(project: Path, stack: str) -> tuple[str, ...]:
+    try:
+        return images.to_bake(settings.load(own_settings(project, stack), project, stack))
+    except settings.SettingsError:
+        # The program says what is wrong with them, or it knows more than the file: secrets, an environment.
+        return ()
+
+
+def _local(project: Path, *command: str) -> int:
+    return subprocess.run([sys.executable, "-m", "local", *command], cwd=project, check=False).returncode
 
 
 def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:

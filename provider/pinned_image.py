@@ -1,4 +1,7 @@
-"""PinnedImage: a tag's digest as the first `up` found it, kept in state until `repin` changes."""
+"""PinnedImage: a tag's digest as the first `up` found it, kept in state until `repin` changes.
+
+Where the tag points by now is told by `current` after a refresh, and changes nothing that runs.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from provider.registry import Repository
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
 INPUTS = ("image", "repin", "dockerConfig")
-RESULTS = ("digest", "reference")
+RESULTS = ("digest", "reference", "current")
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,17 @@ class PinnedImageType:
         return UpdateResponse(await self._resolved(request.urn, request.news, preview=request.preview))
 
     async def read(self, request: ReadRequest) -> ReadResponse:
-        """Look whether the digest is still there; where the tag points by now does not matter."""
+        """Look whether the digest is still there, and say where the tag points by now if that is elsewhere."""
         inputs = request.inputs or {"image": wrap(request.resource_id)}
         reference = Fields(request.properties).text("reference") or request.resource_id
-        digest = await self._digest(reference, Fields(inputs).text("dockerConfig"))
+        image, folder = Fields(inputs).text("image") or reference, Fields(inputs).text("dockerConfig")
+        digest = await self._digest(reference, folder)
         if digest is None:
             return ReadResponse()
-        return ReadResponse(request.resource_id, {**inputs, **_results(reference, digest)}, inputs)
+        current = await self._digest(image, folder) or ""
+        if current != digest:
+            await self.log.caution(request.urn, _moved(request.urn, image, digest, current))
+        return ReadResponse(request.resource_id, {**inputs, **_results(reference, digest, current)}, inputs)
 
     async def delete(self, request: DeleteRequest) -> None:
         """Forget the digest; the image is another's."""
@@ -90,7 +97,7 @@ class PinnedImageType:
             return {**inputs, **dict.fromkeys(RESULTS, unknown())}
         if digest is None:
             raise ProviderError(f"image: {image!r} is not in the registry; push it or correct the name")
-        return {**inputs, **_results(image, digest)}
+        return {**inputs, **_results(image, digest, digest)}
 
     async def _digest(self, image: str, docker_config: str | None) -> str | None:
         named = Reference.parse(image)
@@ -117,6 +124,15 @@ def _misspelt(image: str) -> str | None:
     return None
 
 
-def _results(image: str, digest: str) -> Properties:
-    named = Reference.parse(image)
-    return {"digest": wrap(digest), "reference": wrap(str(replace(named, tag=None, digest=digest)))}
+def _results(image: str, digest: str, current: str) -> Properties:
+    reference = str(replace(Reference.parse(image), tag=None, digest=digest))
+    return {"digest": wrap(digest), "reference": wrap(reference), "current": wrap(current)}
+
+
+def _moved(urn: str, image: str, digest: str, current: str) -> str:
+    if not current:
+        return f"image: {image!r} is in the registry no more; {digest} runs on, name another tag before that goes too"
+    return (
+        f"image: {image!r} has moved from {digest} to {current}; the first runs on, "
+        f"`pulumi up --replace '{urn}'` takes the second"
+    )

@@ -25,11 +25,15 @@ from pulumi.provider.experimental.provider import (
 )
 
 from provider.build import Builder
+from provider.definitions import DefinitionsType
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
 from provider.interpreter import build_interpreter
 from provider.model_image import ModelImageType
+from provider.password import PasswordType
 from provider.pinned_image import PinnedImageType
+from provider.promotion import PromotionType
+from provider.smoke_test import SmokeTestType
 
 SCHEMA = Path(__file__).with_name("schema.json")
 
@@ -57,7 +61,7 @@ class ResourceType(Protocol):
 
 
 class ModelstackProvider(Provider):
-    """Resources `modelstack:index:ModelImage` and `modelstack:index:PinnedImage`."""
+    """The resources of `modelstack:index`: images, and what waits on a cluster."""
 
     def __init__(self, log: EngineLog) -> None:
         self._builder = Builder(build_interpreter)
@@ -66,6 +70,10 @@ class ModelstackProvider(Provider):
         self._types: dict[str, ResourceType] = {
             "modelstack:index:ModelImage": ModelImageType(project, log, self._builder),
             "modelstack:index:PinnedImage": PinnedImageType(project, log),
+            "modelstack:index:Password": PasswordType(),
+            "modelstack:index:Definitions": DefinitionsType(project, log),
+            "modelstack:index:Promotion": PromotionType(project, log),
+            "modelstack:index:SmokeTest": SmokeTestType(project, log),
         }
 
     async def configure(self, request: ConfigureRequest) -> ConfigureResponse:  # noqa: ARG002 (nothing to configure)

@@ -1,4 +1,4 @@
-"""Resource classes for programs: a model's image built from a recipe, and an image pinned to its digest."""
+"""Resource classes for programs: a model's image built from a recipe, an image pinned to its digest, a password."""
 
 from __future__ import annotations
 
@@ -105,10 +105,13 @@ class PinnedImage(pulumi.CustomResource):
     image: pulumi.Output[str]
     digest: pulumi.Output[str]
     reference: pulumi.Output[str]
+    current: pulumi.Output[str]
+    """The digest that the tag had at the last refresh; another than `digest` where the tag has moved."""
 
     def __init__(self, name: str, args: PinnedImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = {"image": args.image, "repin": args.repin, "docker_config": args.docker_config}
-        super().__init__("modelstack:index:PinnedImage", name, {"digest": None, "reference": None, **inputs}, opts)
+        outputs = ("digest", "reference", "current")
+        super().__init__("modelstack:index:PinnedImage", name, {**dict.fromkeys(outputs), **inputs}, opts)
 
     def translate_input_property(self, prop: str) -> str:
         """Return the provider's name of an input."""
@@ -117,3 +120,13 @@ class PinnedImage(pulumi.CustomResource):
     def translate_output_property(self, prop: str) -> str:
         """Return the Python name of an output."""
         return _PYTHON.get(prop, prop)
+
+
+class Password(pulumi.CustomResource):
+    """A password made with the first `up`; `pulumi up --replace` makes another."""
+
+    value: pulumi.Output[str]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["value"])
+        super().__init__("modelstack:index:Password", name, {"value": None}, pulumi.ResourceOptions.merge(opts, secret))

@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from model_build import packages
 from model_build.cache import StepStore
-from model_build.recipe import NpmSource
+from model_build.recipe_sources import NpmSource
 source = NpmSource(client="npm", package="@sparticuz/chromium", version=sys.argv[1], sha512=sys.argv[2])
 print(packages.unpack([source], StepStore(Path(sys.argv[3])), Path(sys.argv[4]))[source.package])
 """

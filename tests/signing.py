@@ -42,5 +42,5 @@ def some_contents(recipe: Path, folder: Path) -> Contents:
     base = Reference("127.0.0.1:1", "tests/base", digest=BASE_DIGEST)
     inputs = compute(recipe, str(base))
     began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    wheels = {"linux/amd64": folder / "wheels"}
-    return Contents(recipes.load(recipe), inputs, base, artifact, "requirements-image.txt", wheels, began)
+    wheels = {"requirements-image.txt": (folder / "wheels",)}
+    return Contents(recipes.load(recipe), inputs, base, artifact, wheels, began)

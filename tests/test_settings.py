@@ -15,6 +15,7 @@ from settings import ExposureSettings, Settings, SettingsError
 from tests.components.programs import CONNECTION, PROJECT
 
 MODELS: dict[str, Any] = {"digits": {"recipe": "models/digits/recipe.yaml"}}
+JWT = {"publicKey": "-----BEGIN PUBLIC KEY-----", "issuer": "https://issuer.example", "audience": "models"}
 OWN_CLUSTER = {
     "cluster": {"kubeconfig": "~/kubeconfig"},
     "registry": {"push": "registry.example"},
@@ -94,6 +95,12 @@ def test_keys_are_written_in_camel_case() -> None:
             {"monitoring": {"retentoin": "1d"}},
             "modelstack:monitoring.retentoin: is no known key, did you mean `retention`",
         ),
+        ({"gateway": {"limits": {}}}, "modelstack:gateway.limits: is no known key, did you mean `limit`"),
+        (
+            {"gateway": {"keys": {"alice": {"sha256": "0" * 64, "request": 5}}}},
+            "modelstack:gateway.keys.alice.request: is no known key, did you mean `requests`",
+        ),
+        ({"images": {"haprxy": "h"}}, "modelstack:images.haprxy: is no known key, did you mean `haproxy`"),
     ],
 )
 def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says: str) -> None:
@@ -132,6 +139,11 @@ def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says
             "modelstack:registry: names a signingKey without publicKeys; add `publicKeys`",
         ),
         ({"registry": {"push": "r.example", "publicKeys": "a.pub"}}, "modelstack:registry.publicKeys: 'a.pub': "),
+        ({"gateway": {"replicas": 0}}, "modelstack:gateway.replicas: 0: "),
+        ({"gateway": {"keys": {"alice": {"sha256": "short"}}}}, "modelstack:gateway.keys.alice.sha256: 'short': "),
+        ({"gateway": {"jwt": {**JWT, "publicKey": "a.pem"}}}, "modelstack:gateway.jwt.publicKey: 'a.pem': "),
+        ({"gateway": {"jwt": {**JWT, "issuer": "it's"}}}, 'modelstack:gateway.jwt.issuer: "it\'s": '),
+        ({"gateway": {"jwt": JWT, "keys": {"alice": {"sha256": "0" * 64}}}}, "modelstack:gateway: names keys and jwt;"),
     ],
 )
 def test_a_wrong_value_names_key_value_and_limit(config: dict[str, Any], says: str) -> None:
@@ -149,7 +161,7 @@ def test_a_model_name_that_is_no_label_is_refused() -> None:
     assert "My_Model" in refused(models={"My_Model": MODELS["digits"]})
 
 
-@pytest.mark.parametrize("name", ["prometheus", "digits-pods"])
+@pytest.mark.parametrize("name", ["prometheus", "gateway", "gateway-pods", "digits-pods"])
 def test_a_model_cannot_take_the_name_of_another_object(name: str) -> None:
     assert f"models: '{name}' is the name of another object" in refused(models={**MODELS, name: MODELS["digits"]})
 
@@ -207,3 +219,57 @@ def test_a_recipe_of_another_server_needs_that_servers_image(tmp_path: Path, spe
     assert "is served by triton, name that server's image" in said
     named = load(models=model(recipe=str(recipe), base="registry.example/server:1")).models["digits"]
     assert named.base == "registry.example/server:1"
+
+
+def test_a_model_is_rolled_out_by_a_deployment_unless_it_says_otherwise() -> None:
+    loaded = load()
+    assert loaded.models["digits"].rollout.strategy == "rolling"
+    assert not loaded.needs_controller
+
+
+def test_a_canary_needs_a_controller_that_the_cluster_may_have() -> None:
+    rolled = model(rollout={"strategy": "canary"})
+    assert load(models=rolled).needs_controller
+    assert not load(models=rolled, rollouts={"installed": True}).needs_controller
+
+
+@pytest.mark.parametrize(
+    ("rollout", "message"),
+    [
+        ({"strategy": "canari"}, "models.digits.rollout.strategy: 'canari': "),
+        ({"strategy": "canary", "step": []}, "models.digits.rollout.step: is no known key, did you mean `steps`"),
+        (
+            {"strategy": "canary", "steps": [{"weigth": 20}]},
+            "models.digits.rollout.steps.0.weigth: is no known key, did you mean `weight`",
+        ),
+        (
+            {"strategy": "canary", "steps": [{"weight": 50}, {"weight": 20}]},
+            "models.digits.rollout: steps: weights [50, 20] do not rise; sort them",
+        ),
+        ({"strategy": "canary", "steps": [{"weight": 100}]}, "models.digits.rollout.steps.0.weight: "),
+        (
+            {"strategy": "blueGreen", "steps": [{"weight": 20}]},
+            "models.digits.rollout: steps: is of strategy canary, not blueGreen; remove one of the two",
+        ),
+        (
+            {"previewSeconds": 20},
+            "models.digits.rollout: previewSeconds: is of strategy blueGreen, not rolling; remove one of the two",
+        ),
+        ({"strategy": "canary", "minAgreement": 0}, "models.digits.rollout.minAgreement: 0: "),
+    ],
+)
+def test_a_wrong_rollout_is_named(rollout: dict[str, Any], message: str) -> None:
+    assert refused(models=model(rollout=rollout)).startswith(f"modelstack:{message}")
+
+
+def test_a_canary_without_monitoring_is_refused() -> None:
+    said = refused(models=model(rollout={"strategy": "canary"}), monitoring={"enabled": False})
+    assert said.startswith("modelstack: models.digits.rollout.strategy: is judged by Prometheus, ")
+
+
+def test_a_canary_of_another_server_is_refused(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: digits\nruntime: {name: triton}\n")
+    said = refused(models=model(recipe=str(recipe), base="server:1", rollout={"strategy": "canary"}))
+    assert said.startswith("modelstack:models.digits.rollout.strategy: 'canary' is judged by the series and the golden")
+    assert "is served by triton; use rolling" in said

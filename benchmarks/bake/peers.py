@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.bake.contenders import Bake, Contender, in_turn
-from benchmarks.bake.timing import FailedError, Run
-from local.roots import RootSpec, root
+from benchmarks.bake.timing import Run
+from local.docker import running_docker
+from local.roots import RootSpec, libraries, root
 from local.steps import Steps
 from model_build.places import cache_root
 
 BUILDAH = RootSpec("buildah", packages=("buildah",))
-DOCKER = RootSpec("docker", packages=("docker.io", "containerd", "runc", "iptables"))
-SECONDS = 30.0
 
 
 @contextlib.contextmanager
@@ -26,7 +23,9 @@ def buildah(folder: Path) -> Iterator[Contender]:
     folder.mkdir()
     (folder / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     (folder / "registries.conf").write_text("")
-    environment = _libraries(tree) | {
+    environment = libraries(tree) | {
+        "PATH": f"{tree / 'usr/bin'}:{tree / 'usr/sbin'}:/usr/bin:/bin:/usr/sbin:/sbin",
+        "HOME": str(tree),
         "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
         "TMPDIR": str(folder),
         "XDG_RUNTIME_DIR": str(folder),
@@ -61,24 +60,10 @@ def buildah(folder: Path) -> Iterator[Contender]:
 
 @contextlib.contextmanager
 def docker(folder: Path) -> Iterator[Contender]:
-    """Yield docker with a daemon of its own; raises FailedError where the daemon does not start."""
-    tree = root(DOCKER, cache_root(), Steps())
+    """Yield docker with a daemon of its own; raises PlatformError where the daemon does not start."""
     folder.mkdir()
-    socket = f"unix://{folder / 'docker.sock'}"
-    environment = _libraries(tree)
-    command: list[str | Path] = [
-        *(tree / "usr/sbin/dockerd", "--host", socket, "--data-root", folder / "data", "--exec-root", folder / "run"),
-        *("--pidfile", folder / "docker.pid", "--iptables=false", "--ip6tables=false", "--bridge=none"),
-    ]
-    client: list[str | Path] = [tree / "usr/bin/docker", "--host", socket]
-    with (folder / "docker.log").open("wb") as log:
-        daemon = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        _await(client, daemon, folder / "docker.log", environment)
-        yield Contender("docker", _by_docker(client, environment))
-    finally:
-        daemon.terminate()
-        daemon.wait()
+    with running_docker(folder) as started:
+        yield Contender("docker", _by_docker([*started.command], dict(started.environment)))
 
 
 def _by_docker(client: list[str | Path], environment: dict[str, str]) -> Bake:
@@ -93,23 +78,3 @@ def _by_docker(client: list[str | Path], environment: dict[str, str]) -> Bake:
             in_turn([[*client, "system", "prune", "--all", "--force"]], environment)
 
     return bake
-
-
-def _await(client: list[str | Path], daemon: subprocess.Popen[bytes], log: Path, environment: dict[str, str]) -> None:
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until and daemon.poll() is None:
-        if not subprocess.run([*client, "info"], env=environment, capture_output=True, check=False).returncode:
-            return
-        time.sleep(0.2)
-    lines = log.read_text(errors="replace").strip().splitlines() or ["no message"]
-    raise FailedError(f"its daemon does not start: {lines[-1][:300]}")
-
-
-def _libraries(tree: Path) -> dict[str, str]:
-    folders = [tree / "usr/lib/x86_64-linux-gnu", tree / "lib/x86_64-linux-gnu"]
-    paths = [tree / "usr/bin", tree / "usr/sbin"]
-    return {
-        "LD_LIBRARY_PATH": ":".join(map(str, folders)),
-        "PATH": ":".join([*map(str, paths), "/usr/bin", "/bin", "/usr/sbin", "/sbin"]),
-        "HOME": str(tree),
-    }

@@ -37,16 +37,19 @@ def docker_credentials(folder: Path, host: str) -> Credentials | None:
     path = folder / "config.json"
     try:
         config = json.loads(path.read_bytes())
+        return _told(config, path, host)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise RegistryError(f"{path}: cannot be read ({error}); run docker login {host} again") from error
-    own = config.get("credHelpers", {}).get(host)
+
+
+def _told(config: dict[str, Any], path: Path, host: str) -> Credentials | None:
+    own = (config.get("credHelpers") or {}).get(host)
     if own:
         return _ask(own, host)
-    entry: dict[str, str] = next(
-        (config["auths"][name] for name in _names(host) if name in config.get("auths", {})), {}
-    )
+    auths: dict[str, dict[str, str]] = config.get("auths") or {}
+    entry = auths.get(host) or next((one for name, one in auths.items() if _host_of(name) == host), None) or {}
     if entry.get("identitytoken"):
         return Credentials(TOKEN_USER, entry["identitytoken"])
     if entry.get("auth"):
@@ -54,9 +57,10 @@ def docker_credentials(folder: Path, host: str) -> Credentials | None:
     return _ask(config["credsStore"], host) if config.get("credsStore") else None
 
 
-def _names(host: str) -> tuple[str, ...]:
-    hub = ("https://index.docker.io/v1/",) if host == "docker.io" else ()
-    return (host, f"https://{host}", f"http://{host}", *hub)
+def _host_of(name: str) -> str:
+    """Return the host that a name in `auths` is about: older clients wrote `https://HOST/v1/`."""
+    host = name.partition("://")[2].partition("/")[0] if "://" in name else name.partition("/")[0]
+    return "docker.io" if host == "index.docker.io" else host
 
 
 def _decoded(auth: str, path: Path, host: str) -> Credentials:
@@ -87,7 +91,7 @@ def _ask(helper: str, host: str) -> Credentials | None:
     try:
         told: dict[str, Any] = json.loads(done.stdout)
         return Credentials(told["Username"], told["Secret"])
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise RegistryError(f"registry {host}: {command} gave no credentials; log in to {host} again") from error
 
 

@@ -93,6 +93,11 @@ class Exchange:
         return self.transport.fault(request, what, remedy)
 
 
+def number(text: str) -> int | None:
+    """Return the number in a header; None where there is none that could be meant."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
 def scope_of(repository: str, method: str) -> str:
     """Return what a token has to allow for a request."""
     actions = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(method, "pull,push")

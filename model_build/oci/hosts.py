@@ -29,7 +29,7 @@ class Address:
     """
 
     root: str
-    authorities: Path | None = None
+    authorities: tuple[Path, ...] = ()
     client: tuple[Path, Path] | None = None
 
     @property
@@ -46,9 +46,9 @@ def places(folder: Path | None) -> tuple[Path, ...]:
 def address(host: str, folders: tuple[Path, ...]) -> Address:
     """Return the address of `host`: plain HTTP on loopback unless an authority is told for it, TLS elsewhere."""
     found = [folder / host for folder in folders if (folder / host).is_dir()]
-    authorities = next((path for one in found for path in sorted(one.glob("*.crt"))), None)
+    authorities = next((all_of for one in found if (all_of := tuple(sorted(one.glob("*.crt"))))), ())
     client = next((pair for one in found for pair in _pairs(one)), None)
-    scheme = "http" if is_loopback(host) and authorities is None else "https"
+    scheme = "http" if is_loopback(host) and not authorities else "https"
     return Address(f"{scheme}://{_HUB_ADDRESS if host == HUB else host}", authorities, client)
 
 
@@ -78,10 +78,8 @@ def _mirror(path: Path, url: str, values: dict[str, Any]) -> Address:
     root = url.rstrip("/")
     if values.get("override_path"):
         root = root.removesuffix("/v2")
-    authority = values.get("ca")
-    if isinstance(authority, list):
-        authority = authority[0] if authority else None
-    return Address(root, path.parent / authority if authority else None)
+    told = values.get("ca", [])
+    return Address(root, tuple(path.parent / one for one in ([told] if isinstance(told, str) else told)))
 
 
 def _may_pull(values: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ class ImageConfig:
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
     workdir: str | None = None
+    stop_signal: str | None = None
     ports: tuple[int, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -135,9 +136,9 @@ def _merged(base: Mapping[str, Any], own: ImageConfig) -> dict[str, Any]:
         "Entrypoint": list(own.entrypoint) if own.entrypoint is not None else base.get("Entrypoint"),
         "Cmd": list(cmd) if cmd is not None else None,
         "WorkingDir": own.workdir if own.workdir is not None else base.get("WorkingDir"),
+        "StopSignal": own.stop_signal if own.stop_signal is not None else base.get("StopSignal"),
         "ExposedPorts": ports,
         "Labels": {**(base.get("Labels") or {}), **own.labels},
-        "StopSignal": base.get("StopSignal"),
         "Volumes": base.get("Volumes"),
     }
     return {key: value for key, value in told.items() if value}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,24 +38,24 @@ class Pools:
     def _made(self, own: bool, proxy: str) -> urllib3.PoolManager:
         options: dict[str, Any] = {"timeout": self.timeout, "retries": False, "maxsize": self.at_once}
         if own and self.address.authorities:
-            options["ca_certs"] = str(self._readable("authorities", self.address.authorities))
+            options["ca_cert_data"] = "\n".join(self._read("authorities", one) for one in self.address.authorities)
         if own and self.address.client:
             certificate, key = self.address.client
-            options |= {"cert_file": str(certificate), "key_file": str(self._readable("key", key))}
+            self._read("key", key)
+            options |= {"cert_file": str(certificate), "key_file": str(key)}
         if not proxy:
             return urllib3.PoolManager(**options)
         parts = urlsplit(proxy)
         named = f"{parts.username}:{parts.password or ''}" if parts.username else None
         return urllib3.ProxyManager(proxy, proxy_headers=make_headers(proxy_basic_auth=named), **options)
 
-    def _readable(self, what: str, path: Any) -> Any:
+    def _read(self, what: str, path: Path) -> str:
         try:
-            path.read_bytes()
-        except OSError as error:
+            return path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
             raise RegistryError(
-                f"registry {self.address.host}: its {what} {path} cannot be read ({error.strerror}); correct the file"
+                f"registry {self.address.host}: its {what} {path} cannot be read ({error}); correct the file"
             ) from error
-        return path
 
 
 def _proxy(url: str) -> str:

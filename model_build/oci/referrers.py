@@ -8,6 +8,7 @@ from typing import Any
 from model_build.errors import RegistryError
 from model_build.oci.descriptor import EMPTY, INDEX, MANIFEST, Descriptor, digest_of
 from model_build.oci.registry import Manifest, Registry
+from model_build.oci.transport import LARGEST_ANSWER
 from model_build.oci.upload import put_blob
 
 _EMPTY_BODY = b"{}"
@@ -75,15 +76,18 @@ def referrers(
 
 
 def attached(registry: Registry, repository: str, referrer: str) -> bytes | None:
-    """Return the content that the referrer with this digest holds; None where it holds none, as anyone may attach."""
+    """Return the content that the referrer with this digest holds.
+
+    None where it went, or holds none that can be read: anyone who may push attaches what they like.
+    """
     manifest = registry.get(repository, referrer)
     if manifest is None:
-        raise RegistryError(f"registry {registry.host}: {repository}@{referrer} is not there; attach it again")
+        return None
     try:
         layer = Descriptor.parse(manifest.parsed["layers"][0])
+        return registry.blob(repository, layer.digest) if layer.size <= LARGEST_ANSWER else None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
-    return registry.blob(repository, layer.digest)
 
 
 def fallback_tag(digest: str) -> str:

@@ -15,7 +15,7 @@ from model_build.errors import RegistryError
 from model_build.oci.auth import Credentials
 from model_build.oci.credentials import credentials_of
 from model_build.oci.descriptor import DIGEST, DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, digest_of
-from model_build.oci.exchange import Exchange, scope_of
+from model_build.oci.exchange import Exchange, number, scope_of
 from model_build.oci.hosts import Address, address, places
 from model_build.oci.tar import CHUNK
 from model_build.oci.transport import LARGEST_ANSWER, PassingError, Request, Transport
@@ -68,15 +68,15 @@ class Registry:
         if answer.status == 404:
             return None
         self._exchange.expect(request, answer, 200)
-        digest, size = answer.headers.get("Docker-Content-Digest"), answer.headers.get("Content-Length", "")
-        if digest is None or not size.isdecimal():
+        digest, size = answer.headers.get("Docker-Content-Digest"), number(answer.headers.get("Content-Length", ""))
+        if digest is None or size is None:
             found = self.get(repository, reference)
             return found.descriptor if found else None
         # Whoever asks for a digest goes on with the answer's: it must not become another image there.
         if not DIGEST.fullmatch(digest) or (DIGEST.fullmatch(reference) and digest != reference):
             raise self._fault(request, f"names {digest!r}", "do not use that registry")
         media_type = answer.headers.get("Content-Type", MANIFEST).partition(";")[0]
-        return Descriptor(media_type, digest, int(size))
+        return Descriptor(media_type, digest, size)
 
     def get(self, repository: str, reference: str) -> Manifest | None:
         """Return a manifest by tag or digest, or None; a body that is not its digest's is refused."""

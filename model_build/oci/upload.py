@@ -124,7 +124,7 @@ class Span:
 
 @dataclass
 class Upload:
-    """One blob's way into one repository; `digest` where it is known, which saves a request."""
+    """One blob's way into one repository; `digest` where it is known, and `place` where one is open, save requests."""
 
     registry: Registry
     repository: str
@@ -132,6 +132,7 @@ class Upload:
     digest: str | None = None
     place: Place | None = None
     piece: int | None = None
+    begun: bool = field(default=False, init=False)
     read: _Read = field(init=False)
 
     def run(self) -> str:
@@ -144,7 +145,7 @@ class Upload:
         return self.registry.uploads.again(self._try, lambda: self.place.offset // CHUNK if self.place else 0)
 
     def _try(self) -> str:
-        if self.place is not None:
+        if self.place is not None and self.begun:
             began = self.place.offset
             self.place = self.registry.uploads.resumed(self.repository, self.place)
             if self.place is None and self._arrived():
@@ -153,6 +154,7 @@ class Upload:
                 self._take_smaller_pieces()
             if self.place is not None and self.place.offset > self.read.reached:
                 raise self._claims(self.place.offset)
+        self.begun = True
         if self.place is None:
             self.place = self.registry.uploads.begin(self.repository)
         if self.digest and self.place.offset == 0 and self.piece is None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from model_build.errors import RegistryError
-from model_build.oci.exchange import Exchange, scope_of
+from model_build.oci.exchange import Exchange, number, scope_of
 from model_build.oci.transport import PassingError, Request
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Uploads:
         self._exchange.expect(request, answer, 201, 202)
         if answer.status == 201:
             return None
-        return Place(self._location(request, answer), least=_number(answer.headers.get("OCI-Chunk-Min-Length", "")))
+        return Place(self._location(request, answer), least=number(answer.headers.get("OCI-Chunk-Min-Length", "")) or 0)
 
     def resumed(self, repository: str, place: Place) -> Place | None:
         """Return where an upload that was cut off goes on; None where the registry dropped it."""
@@ -139,11 +139,7 @@ class Uploads:
         return self._exchange.transport.followed(request, request.url, told)
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
-
-
 def _next_byte(answer: urllib3.BaseHTTPResponse) -> int:
     """Return the byte after those that a Range header (`0-1023`) says are there; `0-0` is an empty upload."""
-    last = _number(answer.headers.get("Range", "").rpartition("-")[2])
+    last = number(answer.headers.get("Range", "").rpartition("-")[2])
     return last + 1 if last else 0

@@ -9,15 +9,17 @@ from model_build.runtimes.runtime import OPEN_INFERENCE, Health, Runtime
 
 HOME = "opt/modelstack"
 PYTHON = "3.11"
-PORT = 8080
+PORT, GRPC_PORT = 8080, 8081
 # onnxruntime for GPUs brings the libraries of CUDA as wheels: the base stays the same, the driver is the node's.
 LOCKS = {"cpu": "requirements-image.txt", "gpu": "requirements-image-gpu.txt"}
+# gRPC's wheel is a layer of its own: images without it are the smaller ones, and those with it share the others.
+GRPC_LOCK = "requirements-image-grpc.txt"
 ENV = {"PYTHONPATH": f"/{HOME}/deps:/{HOME}/server", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def runtime(options: OnnxRuntime, name: str) -> Runtime:
     """Return the server of the model `name` (docs/architecture.md, Server)."""
-    gpu = options.device == "gpu"
+    gpu, grpc = options.device == "gpu", options.grpc
 
     def layout(artifact: Path) -> list[Entry]:
         return folder_entries(artifact, f"models/{name}")
@@ -26,10 +28,14 @@ def runtime(options: OnnxRuntime, name: str) -> Runtime:
         name=options.name,
         protocol=OPEN_INFERENCE,
         command=(f"/usr/bin/python{PYTHON}", "-m", "model_server"),
-        ports={"http": PORT},
+        ports={"http": PORT, **({"grpc": GRPC_PORT} if grpc else {})},
         health=Health.at("/v2/health/ready", "/v2/health/live", start_seconds=120),
         layout=layout,
-        env={**ENV, **({"MODELSTACK_DEVICE": "cuda"} if gpu else {})},
-        wheels=LOCKS[options.device],
+        env={
+            **ENV,
+            **({"MODELSTACK_DEVICE": "cuda"} if gpu else {}),
+            **({"MODELSTACK_GRPC_PORT": str(GRPC_PORT)} if grpc else {}),
+        },
+        wheels=(LOCKS[options.device], *((GRPC_LOCK,) if grpc else ())),
         gpus=1 if gpu else 0,
     )

@@ -48,8 +48,8 @@ class Health:
 class Runtime:
     """One server for one model.
 
-    `layout` places an artifact's folder in the image; a pod sees `/models` of the image at `root`. `wheels` is the
-    lock of what is laid out on a base of Python alone; None where the base is the server's own image. `scratch` and
+    `layout` places an artifact's folder in the image; a pod sees `/models` of the image at `root`. `wheels` are the
+    locks of what is laid out on a base of Python alone; none where the base is the server's own image. `scratch` and
     `shared_memory` are quantities: /tmp is the one folder that the server may write, /dev/shm where processes meet.
     """
 
@@ -62,7 +62,7 @@ class Runtime:
     metrics: tuple[str, str] = ("http", "/metrics")
     env: Mapping[str, str] = field(default_factory=dict)
     root: str = ROOT
-    wheels: str | None = None
+    wheels: tuple[str, ...] = ()
     gpus: int = 0
     scratch: str = "64Mi"
     shared_memory: str | None = None

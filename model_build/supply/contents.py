@@ -19,15 +19,14 @@ SBOM_TYPE = "application/vnd.cyclonedx+json"
 
 @dataclass(frozen=True)
 class Contents:
-    """One build: recipe, inputs, base, the artifact's folder, and each platform's folder of wheels that `lock` pins.
+    """One build: recipe, inputs, base, the artifact's folder, and by lock the folder of wheels of each platform.
 
-    Without a lock the base is the server's own image, and nothing of ours runs in it.
+    Without wheels the base is the server's own image, and nothing of ours runs in it.
     """
 
     recipe: Recipe
     inputs: Inputs
     base: Reference
     artifact: Path
-    lock: str | None
-    wheels: Mapping[str, Path]
+    wheels: Mapping[str, tuple[Path, ...]]
     began: datetime

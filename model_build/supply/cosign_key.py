@@ -13,36 +13,34 @@ from typing import Literal
 
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, Field
+
+from model_build.supply.part import Part
 
 _PEM = re.compile(rb"-----BEGIN ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 _TITLE = "ENCRYPTED SIGSTORE PRIVATE KEY"
 _SALT_BYTES = 32
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
-class _Cost(_Part):
-    # A key file must not take this machine's memory: 128 * N * r bytes.
-    N: int = Field(default=65536, ge=2, le=1 << 20)
-    r: int = Field(default=8, ge=1, le=16)
+class _Cost(Part):
+    # A key file must not take this machine's memory: 128 * N * r bytes, which is 64 MiB in those of cosign.
+    N: int = Field(default=65536, ge=2, le=1 << 18)
+    r: int = Field(default=8, ge=1, le=8)
     p: int = Field(default=1, ge=1, le=16)
 
 
-class _Stretching(_Part):
+class _Stretching(Part):
     name: Literal["scrypt"]
     params: _Cost
     salt: Base64Bytes
 
 
-class _Cipher(_Part):
+class _Cipher(Part):
     name: Literal["nacl/secretbox"]
     nonce: Base64Bytes
 
 
-class _Sealed(_Part):
+class _Sealed(Part):
     kdf: _Stretching
     cipher: _Cipher
     ciphertext: Base64Bytes

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, Field
 
 from model_build.supply.claim import Claim
+from model_build.supply.part import Part
 
 if TYPE_CHECKING:  # reading takes no key, and the library of keys takes a while to load
     from model_build.supply.keys import PrivateKey
@@ -27,37 +28,33 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
-class _Signature(_Part):
+class _Signature(Part):
     sig: Base64Bytes
 
 
-class _Envelope(_Part):
+class _Envelope(Part):
     payload: Base64Bytes
     payload_type: Literal["application/vnd.in-toto+json"] = Field(alias="payloadType")
     signatures: tuple[_Signature] = Field(description="each envelope holds one; another key adds another envelope")
 
 
-class _Bundle(_Part):
+class _Bundle(Part):
     media_type: Literal["application/vnd.dev.sigstore.bundle.v0.3+json"] = Field(alias="mediaType")
     envelope: _Envelope = Field(alias="dsseEnvelope")
 
 
-class _Subject(_Part):
+class _Subject(Part):
     digest: dict[str, str]
-    annotations: dict[str, Any] = {}
+    annotations: dict[str, Any] = Field(default_factory=dict)
 
 
-class Statement(_Part):
+class Statement(Part):
     """An in-toto statement: about which images, of which type, and what."""
 
     type: Literal["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"] = Field(alias="_type")
     subject: tuple[_Subject, ...]
     predicate_type: str = Field(alias="predicateType")
-    predicate: dict[str, Any] = {}
+    predicate: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

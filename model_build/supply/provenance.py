@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from model_build.supply.contents import Contents
 from model_build.supply.dsse import SignedStatement
+from model_build.supply.part import Part
 from model_build.supply.verify import Verified
 
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -21,31 +22,27 @@ BUILDER = "https://modelstack.dev/model_build"
 PART_DIGEST = "modelstackInputs"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
-class _Builder(_Part):
+class _Builder(Part):
     id: str
 
 
-class _Metadata(_Part):
+class _Metadata(Part):
     began: str = Field(alias="startedOn")
     ended: str = Field(alias="finishedOn")
 
 
-class _Byproduct(_Part):
+class _Byproduct(Part):
     media_type: str = Field(default="", alias="mediaType")
-    digest: dict[str, str] = {}
+    digest: dict[str, str] = Field(default_factory=dict)
 
 
-class _Run(_Part):
+class _Run(Part):
     builder: _Builder
     metadata: _Metadata
     byproducts: tuple[_Byproduct, ...] = ()
 
 
-class _Predicate(_Part):
+class _Predicate(Part):
     run: _Run = Field(alias="runDetails")
 
 

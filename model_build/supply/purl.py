@@ -7,7 +7,7 @@ from packageurl import PackageURL
 
 from model_build.inputs import pinned_version
 from model_build.oci.reference import Reference
-from model_build.recipe import NpmSource, PypiSource, Source
+from model_build.recipe_sources import NpmSource, PypiSource, Source
 
 
 def of_source(source: Source) -> PackageURL:

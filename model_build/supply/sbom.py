@@ -40,8 +40,9 @@ def bill(contents: Contents, image: Reference, digest: str) -> bytes:
 
 def _parts(contents: Contents) -> Iterator[Component]:
     yield _image(contents.base, contents.base.digest or "")
-    if contents.lock is not None:
-        yield from _wheels(contents.lock, contents.wheels.values())
+    for lock, folders in contents.wheels.items():
+        yield from _wheels(lock, folders)
+    if contents.wheels:
         yield _server(ROOT / "model_server")
     yield _model(contents)
     yield from (_data(contents, number) for number in range(len(contents.recipe.sources)))

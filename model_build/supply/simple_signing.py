@@ -8,28 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from model_build.supply.claim import Claim
+from model_build.supply.part import Part
 
 MEDIA_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 TYPE = "cosign container image signature"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
-class _Image(_Part):
+class _Image(Part):
     digest: str = Field(alias="docker-manifest-digest", pattern=r"^sha256:[0-9a-f]{64}$")
 
 
-class _Critical(_Part):
+class _Critical(Part):
     type: Literal["cosign container image signature"]
     image: _Image
 
 
-class _Payload(_Part):
+class _Payload(Part):
     critical: _Critical
     optional: dict[str, Any] | None = None
 

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from model_build.errors import RegistryError
 from model_build.oci.descriptor import Descriptor
 from model_build.oci.reference import Reference
 from model_build.oci.referrers import attach_layers, attached, fallback_tag, referrers
 from model_build.oci.registry import Manifest, Registry
+from model_build.oci.transport import LARGEST_ANSWER
 from model_build.supply import dsse, simple_signing
 from model_build.supply.dsse import SignedStatement
+from model_build.supply.part import Part
 from model_build.supply.simple_signing import SimpleSigned
 
 SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -39,11 +41,11 @@ SIGNATURES = Shelf(".sig", "application/vnd.dev.cosign.artifact.sig.v1+json", si
 STATEMENTS = Shelf(".att", "application/vnd.dev.cosign.artifact.att.v1+json", dsse.ENVELOPE)
 
 
-class _Layer(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class _Layer(Part):
     media_type: str = Field(alias="mediaType")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    annotations: dict[str, str] = {}
+    size: int
+    annotations: dict[str, str] = Field(default_factory=dict)
 
     @property
     def signature(self) -> bytes:
@@ -54,8 +56,7 @@ class _Layer(BaseModel):
             return b""
 
 
-class _Manifest(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class _Manifest(Part):
     layers: tuple[_Layer, ...]
 
 
@@ -160,10 +161,10 @@ def _described(layer: _Layer, size: int) -> Descriptor:
 
 
 def _layers(manifests: Iterable[Manifest]) -> Iterator[_Layer]:
-    """Yield the first layers of all `manifests`; one that is malformed has none."""
+    """Yield the first layers of all `manifests` that can be read; a manifest that is malformed has none."""
     left = MOST
     for manifest in manifests:
         with suppress(ValidationError):
             found = _Manifest.model_validate_json(manifest.body).layers[:left]
             left -= len(found)
-            yield from found
+            yield from (one for one in found if one.size <= LARGEST_ANSWER)

@@ -40,7 +40,7 @@ def verify(subject: Subject, keys: Sequence[PublicKey], inputs: str | None = Non
     if not refusals:
         raise SignatureError(
             f"{subject}: is not signed (nothing under the tag {SIGNATURES.tag(subject.digest)}, no referrer that signs "
-            "it); build it with --key, or sign it with `python -m model_build sign`"
+            "it); build it with --key"
         )
     raise SignatureError(f"{subject}: {max(refusals, key=lambda one: one.rank).reason}")
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -24,16 +24,22 @@ from model_build import runtimes
 
 PROJECT = Path(__file__).resolve().parents[2]
 NODE_PORT = 7555
+IMAGES = {
+    "base": f"127.0.0.1:7401/modelstack/base@sha256:{'b' * 64}",
+    "prometheus": f"127.0.0.1:7401/modelstack/prometheus@sha256:{'c' * 64}",
+    "haproxy": f"127.0.0.1:7401/modelstack/haproxy@sha256:{'d' * 64}",
+    "redis": f"127.0.0.1:7401/modelstack/redis@sha256:{'f' * 64}",
+    "rollouts": f"127.0.0.1:7401/modelstack/rollouts@sha256:{'e' * 64}",
+}
+MANIFESTS = {"rollouts": "/data/test/manifests/rollouts.yaml"}
 CONNECTION = {
     "version": 1,
     "instance": "test",
     "kubeconfig": "/data/test/kubeconfig",
     "registry": {"push": "127.0.0.1:7401", "pull": "127.0.0.1:7401"},
     "node_ports": {"first": 7500, "last": 7599, "host": "127.0.0.1"},
-    "images": {
-        "base": f"127.0.0.1:7401/modelstack/base@sha256:{'b' * 64}",
-        "prometheus": f"127.0.0.1:7401/modelstack/prometheus@sha256:{'c' * 64}",
-    },
+    "images": IMAGES,
+    "manifests": MANIFESTS,
 }
 Object = dict[str, Any]
 
@@ -89,7 +95,10 @@ class Engine(pulumi.runtime.Mocks):
             return self._image(args.name, args.inputs)
         if args.typ == "modelstack:index:PinnedImage":
             digest = hexadecimal(args.inputs["image"])
-            return {"digest": f"sha256:{digest}", "reference": f"{args.inputs['image']}@sha256:{digest}"}
+            told = {"digest": f"sha256:{digest}", "current": f"sha256:{digest}"}
+            return {**told, "reference": f"{args.inputs['image']}@sha256:{digest}"}
+        if args.typ == "modelstack:index:Password":
+            return {"value": hexadecimal(args.name)}
         if args.typ == "kubernetes:core/v1:Service":
             spec = deepcopy(args.inputs["spec"])
             spec["ports"][0]["nodePort"] = NODE_PORT
@@ -107,7 +116,7 @@ class Engine(pulumi.runtime.Mocks):
         """Return what the provider tells of the recipe's server, and the image that weights alone are mounted into."""
         parsed = recipes.load(PROJECT / inputs["recipe"])
         made = runtimes.of(parsed)
-        beside = inputs["base"] if made.wheels is None else f"{image.partition('@')[0]}@sha256:{hexadecimal('runtime')}"
+        beside = inputs["base"] if not made.wheels else f"{image.partition('@')[0]}@sha256:{hexadecimal('runtime')}"
         volume = parsed.packaging == "volume"
         return {"runtime": made.told(parsed.packaging), "runtimeImage": beside if volume else ""}
 
@@ -144,11 +153,13 @@ def stack_of(
     inputs: Mapping[str, str] | None = None,
     ingress: list[Object] | None = None,
     preview: bool = False,
+    baked: Iterable[str] = ("prometheus", "haproxy", "redis", "rollouts"),
 ) -> Run:
     """Run __main__.py with `config` (short keys, plain values) on an embedded platform that `data` describes."""
     folder = data / "test"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "connection.json").write_text(json.dumps(CONNECTION))
+    images = {name: one for name, one in IMAGES.items() if name in ("base", *baked)}
+    (folder / "connection.json").write_text(json.dumps({**CONNECTION, "images": images}))
     texts = {f"modelstack:{key}": one if isinstance(one, str) else json.dumps(one) for key, one in config.items()}
     monkeypatch.setenv("MODELSTACK_DATA", str(data))
     monkeypatch.setenv("MODELSTACK_INSTANCE", "test")

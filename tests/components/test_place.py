@@ -31,6 +31,23 @@ def test_a_cluster_of_ones_own_needs_no_embedded_platform(
     assert list(run.of("PinnedImage")) == ["prometheus"]
 
 
+def test_a_third_party_image_of_the_settings_takes_the_platforms_place(program: Program) -> None:
+    run = program({"models": MODELS, "images": {"prometheus": "registry.example/prometheus:1"}})
+    assert run.of("PinnedImage")["prometheus"]["image"] == "registry.example/prometheus:1"
+
+
+def test_an_image_that_the_platform_has_not_made_is_named_with_the_command_that_makes_it(program: Program) -> None:
+    with pytest.raises(
+        pulumi.RunError, match=r"^modelstack:images\.prometheus: [^\n]*`python -m local bake prometheus`"
+    ):
+        program({"models": MODELS}, baked=())
+
+
+def test_what_no_stack_runs_need_not_be_made(program: Program) -> None:
+    run = program({"models": MODELS, "monitoring": {"enabled": False}}, baked=())
+    assert set(run.outputs["endpoint"]) == set(MODELS)
+
+
 def test_a_docker_folder_without_credentials_is_refused(program: Program, tmp_path: Path) -> None:
     registry = {"push": "registry.example", "dockerConfig": str(tmp_path)}
     with pytest.raises(pulumi.RunError, match=r"^modelstack:registry\.dockerConfig: '[^']*' holds no config\.json; "):

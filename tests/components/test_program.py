@@ -189,7 +189,8 @@ def test_selectors_hold_name_and_instance_alone(dev: Run) -> None:
 
 
 def test_every_selector_finds_pods(dev: Run) -> None:
-    templates = [pod["metadata"]["labels"].items() for pod in pods(dev)]
+    checks = [one["labels"].items() for one in dev.of("SmokeTest").values()]
+    templates = [*checks, *(pod["metadata"]["labels"].items() for pod in pods(dev))]
     for one in dev.objects():
         for chosen in selectors(one):
             assert any(chosen.items() <= labels for labels in templates), one.name

@@ -23,6 +23,19 @@ class Cluster:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
+    def run(self, *arguments: str) -> str:
+        """Return what a command of kubectl printed."""
+        command = [*self.program, *arguments, "--kubeconfig", self.kubeconfig]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def must(self, *arguments: str) -> None:
+        """Run a command of kubectl that has to succeed."""
+        command = [*self.program, *arguments, "--kubeconfig", self.kubeconfig]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     def refusal(self, *arguments: str) -> str:
         """Return what kubectl says of a command that the API server refuses."""
         command = [*self.program, *arguments, "--kubeconfig", self.kubeconfig]

@@ -109,6 +109,7 @@ def test_a_changed_parameter_is_named_and_touches_only_its_model(dev: Checkout) 
     assert planned == {
         "modelstack:index:ModelImage::digits": "update",
         "kubernetes:apps/v1:Deployment::digits": "update",
+        "modelstack:index:SmokeTest::digits-smoke": "update",
     }
     said = " ".join(one["message"] for one in plan["diagnostics"])
     assert "steps.quantize.calibration_samples: 400 → 300" in said

@@ -15,7 +15,7 @@ from tests.conftest import PROJECT
 from tests.waiting import lives, until
 
 GO = "go version go1.26.0 linux/amd64"
-MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, build.ENGINE, build.CRANE, build.CONFORMANCE)
+MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, build.ENGINE, build.CRANE, build.CONFORMANCE, build.ROLLOUTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,11 @@ def test_every_module_is_pinned_with_checksums(module: build.Module) -> None:
     assert (module.folder / "go.mod").is_file()
     assert (module.folder / "go.sum").is_file() or not module.requirement
     assert module.version.startswith("v") or not module.requirement
+
+
+def test_a_module_names_the_go_that_it_needs_where_it_is_not_the_machines() -> None:
+    assert build.ROLLOUTS.toolchain.startswith("go1.")
+    assert {one.toolchain for one in MODULES if one is not build.ROLLOUTS} == {"local"}
 
 
 def test_another_source_is_another_build(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from local import build, images
+from local import build, images, specs
 from local.errors import PlatformError
-from local.roots import place
+from local.images import Sources
+from local.roots import place, root
+from local.specs import ImageSpec
 from local.steps import Steps
 from model_build.oci.pull import pull_base
 from model_build.oci.reference import Reference
@@ -20,7 +22,9 @@ from tests.registry import running_registry
 pytestmark = pytest.mark.e2e
 
 CACHE = Path(os.environ.get("MODELSTACK_CACHE", "/var/cache/modelstack"))
-NAMES = {"base", "pause", "coredns", "prometheus"}
+# Made as the others of Go programs, of one that takes as long to build as all of them together.
+SPECS = tuple(spec for spec in (*specs.ALWAYS, *specs.ON_DEMAND) if spec is not specs.ROLLOUTS_IMAGE)
+NAMES = {spec.name for spec in SPECS}
 QUIET = Steps(Console(quiet=True))
 PLATFORM = f"linux/{'amd64' if os.uname().machine == 'x86_64' else 'arm64'}"
 CHECK_PYTHON = """
@@ -38,6 +42,11 @@ def go() -> str:
 
 
 @pytest.fixture(scope="module")
+def shared(go: str) -> Sources:
+    return Sources(CACHE, go)
+
+
+@pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with roots of its own and the Go programs of the shared one."""
     folder = tmp_path_factory.mktemp("cache")
@@ -52,11 +61,11 @@ def host(tmp_path: Path, go: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def unpacked(cache: Path, go: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unpacked(shared: Sources, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The base image's files as a container sees them."""
     folder = tmp_path_factory.mktemp("base")
     with running_registry(folder / "registry") as host:
-        reference = Reference.parse(images.publish(host, CACHE, go, QUIET)["base"])
+        reference = Reference.parse(images.publish([specs.BASE], host, shared, QUIET)["base"])
         for layer in pull_base(Registry(host), reference, PLATFORM).layers:
             blob = b"".join(Registry(host).stream(reference.repository, layer.digest))
             (folder / "root").mkdir(exist_ok=True)
@@ -67,53 +76,56 @@ def unpacked(cache: Path, go: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_made_again_from_the_same_packages_the_images_have_the_same_digests(
     cache: Path, go: str, tmp_path: Path
 ) -> None:
-    before, again = (images.references("127.0.0.1:1", folder, go, QUIET) for folder in (CACHE, cache))
+    before, again = (images.references(SPECS, "127.0.0.1:1", Sources(folder, go), QUIET) for folder in (CACHE, cache))
     if packages(CACHE) != packages(cache):
         # The mirror has newer packages than when the shared cache was filled.
         (tmp_path / "bin").symlink_to(CACHE / "bin")
-        before = images.references("127.0.0.1:1", tmp_path, go, QUIET)
+        before = images.references(SPECS, "127.0.0.1:1", Sources(tmp_path, go), QUIET)
     assert before == again
     assert set(again) == NAMES
 
 
 def packages(cache: Path) -> list[str]:
-    return [(place(spec, cache) / "packages").read_text() for spec in images.ROOTS]
+    return [(place(spec.root, cache) / "packages").read_text() for spec in SPECS if spec.root]
 
 
-def test_what_publish_names_can_be_pulled_by_digest(host: str, go: str) -> None:
-    found = {name: Reference.parse(text) for name, text in images.publish(host, CACHE, go, QUIET).items()}
+def test_what_publish_names_can_be_pulled_by_digest(host: str, shared: Sources) -> None:
+    found = {name: Reference.parse(text) for name, text in images.publish(SPECS, host, shared, QUIET).items()}
     assert set(found) == NAMES
     assert all(pull_base(Registry(host), one, PLATFORM).layers for one in found.values())
 
 
-def test_no_image_runs_as_root(host: str, go: str) -> None:
-    found = [Reference.parse(text) for text in images.publish(host, CACHE, go, QUIET).values()]
+def test_no_image_runs_as_root(host: str, shared: Sources) -> None:
+    found = [Reference.parse(text) for text in images.publish(SPECS, host, shared, QUIET).values()]
     users = {pull_base(Registry(host), one, PLATFORM).config["config"]["User"] for one in found}
     assert users == {"65532:65532"}
 
 
-def test_an_image_that_the_registry_lost_is_pushed_again(host: str, go: str) -> None:
-    lost = Reference.parse(images.publish(host, CACHE, go, QUIET)["pause"])
+def test_an_image_that_the_registry_lost_is_pushed_again(host: str, shared: Sources) -> None:
+    lost = Reference.parse(images.publish([specs.PAUSE_IMAGE], host, shared, QUIET)["pause"])
     assert lost.digest
     Registry(host).delete(lost.repository, lost.digest)
-    images.publish(host, CACHE, go, QUIET)
+    assert images.still_there(host, {"pause": str(lost)}) == {}
+    images.publish([specs.PAUSE_IMAGE], host, shared, QUIET)
     assert Registry(host).head(lost.repository, lost.digest)
 
 
 def test_files_changed_in_the_cache_are_refused_with_the_remedy(cache: Path, host: str, go: str) -> None:
-    images.references(host, cache, go, QUIET)
-    extra = place(images.BASE, cache) / "root" / "etc" / "extra"
+    own = Sources(cache, go)
+    images.references([specs.BASE], host, own, QUIET)
+    assert specs.BASE.root
+    extra = place(specs.BASE.root, cache) / "root" / "etc" / "extra"
     extra.write_text("not of Debian")
     try:
         with pytest.raises(PlatformError, match=r"image base: .* delete .*roots"):
-            images.publish(host, cache, go, QUIET)
+            images.publish([specs.BASE], host, own, QUIET)
     finally:
         extra.unlink()
 
 
-def test_a_registry_that_is_down_is_named(go: str) -> None:
+def test_a_registry_that_is_down_is_named(shared: Sources) -> None:
     with pytest.raises(PlatformError, match=r"127\.0\.0\.1:1"):
-        images.publish("127.0.0.1:1", CACHE, go, QUIET)
+        images.publish([specs.PAUSE_IMAGE], "127.0.0.1:1", shared, QUIET)
 
 
 def test_the_base_image_runs_python_with_what_serving_needs(unpacked: Path) -> None:
@@ -127,10 +139,23 @@ def test_the_base_image_has_no_shell_and_no_package_manager(unpacked: Path) -> N
     assert "python3.11" in programs
 
 
-def test_prometheus_starts_in_its_root(go: str) -> None:
-    images.references("127.0.0.1:1", CACHE, go, QUIET)
-    tree = place(images.PROMETHEUS, CACHE) / "root"
-    told = subprocess.run(
-        ["chroot", str(tree), "/usr/bin/prometheus", "--version"], capture_output=True, text=True, check=True
-    )
-    assert "prometheus, version 2." in told.stdout + told.stderr
+@pytest.mark.parametrize(
+    ("spec", "command", "says"),
+    [
+        (specs.PROMETHEUS, "/usr/bin/prometheus --version", "prometheus, version 2."),
+        (specs.HAPROXY, "haproxy -vv", "Available services : prometheus-exporter"),
+        (specs.REDIS, "redis-server --version", "Redis server v=7."),
+    ],
+    ids=lambda one: getattr(one, "name", None),
+)
+def test_a_program_of_debian_finds_all_it_needs_in_its_image(spec: ImageSpec, command: str, says: str) -> None:
+    assert spec.root
+    tree = root(spec.root, CACHE, QUIET)
+    entered = ["chroot", "--userspec=65532:65532", str(tree), *command.split()]
+    told = subprocess.run(entered, env={**os.environ, **spec.config.env}, capture_output=True, text=True, check=True)
+    assert says in told.stdout + told.stderr
+
+
+def test_haproxy_is_asked_to_end_its_requests_before_it_ends(host: str, shared: Sources) -> None:
+    reference = Reference.parse(images.publish([specs.HAPROXY], host, shared, QUIET)["haproxy"])
+    assert pull_base(Registry(host), reference, PLATFORM).config["config"]["StopSignal"] == "SIGUSR1"

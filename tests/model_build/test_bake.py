@@ -25,7 +25,7 @@ from model_build.oci.image import Base, Image
 from model_build.oci.layer import OWN_LAYER_BYTES, Layer
 from model_build.oci.reference import Reference
 from model_build.places import ROOT
-from model_build.runtimes.onnxruntime import LOCKS, PYTHON
+from model_build.runtimes.onnxruntime import GRPC_LOCK, LOCKS, PYTHON
 
 PLATFORM = "linux/amd64"
 LOCK = LOCKS["cpu"]
@@ -134,6 +134,16 @@ def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_grpc_runs_on_its_own_layer_over_the_other_wheels(store: StepStore) -> None:
+    wheels, grpc = (lay_out(lock, PLATFORM, store, lambda: None) for lock in (LOCK, GRPC_LOCK))
+    beside = {path.relative_to(grpc) for path in grpc.rglob("*") if path.is_file()}
+    assert not [path for path in beside if (wheels / path).exists()]
+    code = f"import sys; sys.path[:0] = {[str(wheels), str(grpc), str(ROOT)]}; from model_server import rpc, messages; "
+    code += "assert messages.Messages()['ServerLiveResponse'](live=True).SerializeToString() == b'\\x08\\x01'"
+    done = subprocess.run([sys.executable, "-E", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_wheels_hold_what_a_server_runs_and_every_licence(store: StepStore) -> None:
     wheels = lay_out(LOCK, PLATFORM, store, lambda: None)
     size = sum(path.stat().st_size for path in wheels.rglob("*") if path.is_file())
@@ -198,4 +208,6 @@ def pins(lock: str) -> dict[str, str]:
 def test_the_server_has_the_same_wheels_on_a_gpu_besides_onnxruntime_and_cuda() -> None:
     cpu, gpu = pins(LOCKS["cpu"]), pins(LOCKS["gpu"])
     assert cpu.items() - gpu.items() == {("onnxruntime", cpu["onnxruntime"])}
+    grpc = pins(GRPC_LOCK)
+    assert not grpc.keys() & (cpu.keys() | gpu.keys())
     assert all(name == "onnxruntime-gpu" or name.startswith("nvidia-") for name in gpu.keys() - cpu.keys())

@@ -28,9 +28,12 @@ ALWAYS = 1_000_000
 
 
 @pytest.fixture(autouse=True)
-def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(transport, "TIMEOUT", urllib3.Timeout(connect=5.0, read=0.3))
+def _no_patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only where nothing answers is the wait long: a registry that is busy must not look like a fault elsewhere.
+    callspec = getattr(request.node, "callspec", None)
+    stalls = callspec is not None and callspec.params.get("fault") == "stall"
+    monkeypatch.setattr(transport, "TIMEOUT", urllib3.Timeout(connect=5.0, read=0.5 if stalls else 30.0))
+    monkeypatch.setattr(transport, "PAUSE_SECONDS", 0.05 if stalls else 0.0)
     monkeypatch.setattr(pushing, "OWN_LAYER_BYTES", SIZE)
 
 
@@ -140,3 +143,14 @@ def test_one_fault_while_a_layer_of_a_base_comes_from_elsewhere_is_got_over(
         image = push_draft(Draft(PLATFORM, (), ImageConfig(), found), Target(Registry(elsewhere), "a", source))
         assert Registry(elsewhere).head("a", image.digest) is not None
     assert faulty.seen[2] == f"GET /v2/{repository}/blobs/{base.layers[0].digest}"
+
+
+def test_a_layer_that_cannot_be_mounted_is_sent_at_once(host: str, repository: str, tmp_path: Path) -> None:
+    image = Image(PLATFORM, (entries_layer([Entry("weights", os.urandom(SIZE))]),))
+    memory = Memory(tmp_path / "memory")
+    with way(host) as (between, faulty):
+        memory.keep_place(between, image.layers[0].digest, f"{repository}-that-lost-it")
+        push_draft(image.draft, Target(Registry(between), repository, memory=memory), layers=image.layers)
+    methods = [one.partition(" ")[0] for one in faulty.seen if "/blobs/uploads/" in one]
+    assert sorted(methods) == ["POST", "POST", "PUT", "PUT"]
+    assert any("mount=" in one for one in faulty.seen)

@@ -17,8 +17,8 @@ def checkout(tmp_path: Path) -> Path:
     for folder in ("model_build", "model_server"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "code.py").write_text("code = 1\n")
-    for name in ("requirements-build.txt", "requirements-image.txt", "requirements-image-gpu.txt"):
-        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("build", "image", "image-gpu", "image-grpc"):
+        shutil.copy(ROOT / f"requirements-{name}.txt", tmp_path)
     shutil.copytree(ROOT / "models" / "digits", tmp_path / "models" / "digits")
     return tmp_path
 
@@ -113,8 +113,17 @@ def test_a_checkout_without_its_requirements_is_named(checkout: Path) -> None:
 def test_what_a_recipe_always_was_may_be_named_without_another_hash(checkout: Path) -> None:
     before = of(checkout)
     recipe = checkout / "models" / "digits" / "recipe.yaml"
-    replaced(recipe, "{name: onnxruntime}", "{name: onnxruntime, device: cpu}\npackaging: baked")
+    replaced(recipe, "{name: onnxruntime}", "{name: onnxruntime, device: cpu, grpc: false}\npackaging: baked")
     assert of(checkout).hash == before.hash
+
+
+def test_an_image_with_grpc_hangs_on_its_wheel_too(checkout: Path) -> None:
+    replaced(checkout / "models" / "digits" / "recipe.yaml", "{name: onnxruntime}", "{name: onnxruntime, grpc: true}")
+    for lock in ("requirements-image.txt", "requirements-image-grpc.txt"):
+        before = of(checkout)
+        with (checkout / lock).open("a") as stream:
+            stream.write("# changed\n")
+        assert of(checkout).reason(before.parts, before.recipe) == "image requirements changed"
 
 
 def test_an_image_with_the_wheels_of_gpus_does_not_hang_on_those_of_the_cpu(checkout: Path) -> None:

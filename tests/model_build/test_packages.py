@@ -12,7 +12,7 @@ import pytest
 from model_build import packages
 from model_build.cache import StepStore
 from model_build.errors import DataError, EnvironmentFault
-from model_build.recipe import InstalledSource, NpmSource
+from model_build.recipe_sources import InstalledSource, NpmSource
 
 NPM = """#!/bin/sh
 echo run >> "{folder}/runs"

@@ -118,6 +118,8 @@ def test_an_image_stops_and_keeps_its_volumes_as_its_base_does() -> None:
     base = Base(Reference("a.example", "base"), (), {"config": inherited})
     config = json.loads(Image(PLATFORM, (), ImageConfig(user="1:1"), base).config_bytes)["config"]
     assert config == {"User": "1:1", **inherited}
+    own = Image(PLATFORM, (), ImageConfig(stop_signal="SIGUSR1"), base)
+    assert json.loads(own.config_bytes)["config"]["StopSignal"] == "SIGUSR1"
 
 
 def test_a_base_that_is_not_there_is_named(registry: Registry) -> None:

@@ -8,7 +8,7 @@ import pytest
 from model_build import pypi
 from model_build.cache import StepStore
 from model_build.errors import DataError
-from model_build.recipe import PypiSource
+from model_build.recipe_sources import PypiSource
 
 SMALL = PypiSource(
     client="pypi",

@@ -70,6 +70,17 @@ def test_a_registry_whose_authority_is_another_is_refused(secure: tuple[str, Pat
         Registry.of_docker(host, folder).tags("a")
 
 
+def test_every_authority_that_docker_was_told_counts(secure: tuple[str, Path], tmp_path: Path) -> None:
+    host, authority = secure
+    another = authority.with_name("front-proxy-ca.crt").read_text()
+    folder = told(tmp_path, host, a_crt=another, b_crt=authority.read_text())
+    assert Registry.of_docker(host, folder).tags("none") == []
+    pem = [folder / "certs.d" / host / name for name in ("a.crt", "b.crt")]
+    toml = f'[host."https://{host}"]\nca = ["{pem[0]}", "{pem[1]}"]'
+    (mirror,) = mirrors("a.example", places(told(tmp_path, "a.example", hosts_toml=toml)))
+    assert Registry(mirror.host, None, mirror).tags("none") == []
+
+
 def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     folder = told(tmp_path, "registry.example")
     (folder / "certs.d" / "registry.example" / "ca.crt").symlink_to("nowhere")
@@ -171,6 +182,32 @@ def test_a_helper_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     helper(tmp_path, "broken", "echo locked; exit 1", monkeypatch)
     with pytest.raises(RegistryError, match="docker-credential-broken gave no credentials; log in to"):
         credentials_of(configured(tmp_path, credsStore="broken"), "a.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("a.example", "a.example"),
+        ("https://a.example", "a.example"),
+        ("https://a.example/v2/", "a.example"),
+        ("a.example/v1/", "a.example"),
+        ("https://index.docker.io/v1/", "docker.io"),
+    ],
+)
+def test_a_login_counts_however_a_client_wrote_its_host(tmp_path: Path, name: str, host: str) -> None:
+    auths = {name: {"auth": base64.b64encode(b"user:password").decode()}}
+    assert credentials_of(configured(tmp_path, auths=auths), host) == Credentials("user", "password")
+    assert credentials_of(tmp_path, "example") is None
+
+
+def test_a_configuration_without_logins_leaves_a_registry_anonymous(tmp_path: Path) -> None:
+    assert credentials_of(configured(tmp_path, auths=None, credHelpers=None), "a.example") is None
+
+
+@pytest.mark.parametrize("values", [{"auths": {"a.example": 3}}, {"auths": [1]}, {"credHelpers": 3}])
+def test_a_configuration_of_another_form_is_named(tmp_path: Path, values: dict[str, object]) -> None:
+    with pytest.raises(RegistryError, match=r"config.json: cannot be read .*docker login a.example again"):
+        credentials_of(configured(tmp_path, **values), "a.example")
 
 
 def test_a_helper_that_is_not_there_is_named(tmp_path: Path) -> None:

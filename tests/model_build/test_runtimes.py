@@ -62,6 +62,16 @@ def test_every_server_is_probed_and_scraped_on_a_port_it_has(case: Case) -> None
     assert made.metrics[0] in made.ports
 
 
+def test_grpc_of_a_recipe_is_a_second_port_of_its_pod_and_a_layer_of_its_image() -> None:
+    made = Case("grpc", "{name: onnxruntime, grpc: true}", packaging="volume").made
+    told = made.told("volume")
+    assert told["ports"] == {"http": 8080, "grpc": 8081}
+    assert told["env"]["MODELSTACK_GRPC_PORT"] == "8081"
+    assert made.wheels == ("requirements-image.txt", "requirements-image-grpc.txt")
+    plain = Case("plain", "{name: onnxruntime}").made
+    assert (plain.ports, plain.wheels) == ({"http": 8080}, ("requirements-image.txt",))
+
+
 @pytest.mark.parametrize("name", ["triton", "triton-gpu", "kserve"])
 def test_tritons_own_schema_reads_the_configuration(tmp_path: Path, name: str) -> None:
     found = config_of(tmp_path, NAMED[name])

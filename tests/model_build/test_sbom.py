@@ -120,7 +120,7 @@ def test_hashes_of_a_lock_belong_to_the_package_above_them() -> None:
 
 def test_an_image_of_another_server_has_neither_wheels_nor_server_of_ours(recipe: Path, tmp_path: Path) -> None:
     whole = some_contents(recipe, tmp_path)
-    told = json.loads(bill(replace(whole, lock=None, wheels={}), IMAGE, DIGEST))
+    told = json.loads(bill(replace(whole, wheels={}), IMAGE, DIGEST))
     types = {one["name"]: one["type"] for one in told["components"]}
     assert "model_server" not in types
     assert not [name for name, kind in types.items() if kind == "library"]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from model_build.errors import RegistryError, SignatureError
-from model_build.oci.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
+from model_build.oci.descriptor import CONFIG, INDEX, MANIFEST, Descriptor, digest_of
 from model_build.oci.reference import Reference
 from model_build.oci.referrers import attach as attach_content
-from model_build.oci.referrers import fallback_tag, referrers
+from model_build.oci.referrers import attach_layers, fallback_tag, referrers
 from model_build.oci.registry import Manifest, Registry
+from model_build.oci.transport import LARGEST_ANSWER
 from model_build.oci.upload import put_blob
 from model_build.supply import dsse, simple_signing
 from model_build.supply.claim import INPUTS as ANNOTATION
@@ -218,6 +219,15 @@ def test_of_very_many_signatures_not_all_are_read(image: Subject, key: PrivateKe
         layers.append(described(image, signed, simple_signing.MEDIA_TYPE, signature_of(key, signed)))
     tag(image, {"config": described(image, b"{}", CONFIG), "layers": layers})
     assert len(image.signatures()) == MOST
+
+
+def test_a_signature_that_is_too_large_to_be_one_hides_no_other(image: Subject, key: PrivateKey) -> None:
+    sign(image, key, INPUTS)
+    content = b" " * (LARGEST_ANSWER + 1)
+    told = {"annotations": signature_of(key, content)}
+    layer = Descriptor(simple_signing.MEDIA_TYPE, digest_of(content), len(content), told)
+    attach_layers(image.registry, image.repository, image.descriptor, SIGNATURES.artifact_type, [(layer, content)])
+    assert verify(image, [key.public], INPUTS).inputs == INPUTS
 
 
 def test_an_image_that_is_not_there_is_named(registry: Registry, repository: str) -> None:

@@ -122,7 +122,7 @@ def test_a_host_that_a_registry_redirects_to_cannot_send_for_credentials(
         with server(lambda _: (401, asking, b""), tls) as (storage, _):
             moved = {"Location": f"https://{storage}/blob"}
             with server(lambda _: (307, moved, b""), tls) as (host, _):
-                reached = Address(f"https://{host}", tmp_path / "ca.crt")
+                reached = Address(f"https://{host}", (tmp_path / "ca.crt",))
                 with pytest.raises(RegistryError, match="was answered with 401"):
                     Registry(host, SECRET, reached).blob("a", DIGEST)
     assert seen == []
@@ -231,3 +231,18 @@ def test_a_layer_of_a_base_that_is_longer_than_its_manifest_says_is_not_read_to_
         base = Base(Reference(host, "a"), (told,), {})
         with pytest.raises(RegistryError, match=rf"{DIGEST} is longer than the {len(BODY)} bytes"):
             push_draft(Draft(PLATFORM, (), ImageConfig(), base), Target(registry, repository))
+
+
+def test_a_number_that_nobody_could_mean_is_none() -> None:
+    endless = "9" * 5000
+    opened = {"Location": "/upload", "OCI-Chunk-Min-Length": endless}
+    with server(lambda _: (202, opened, b"")) as (host, _):
+        assert Registry(host).uploads.begin("a").least == 0
+
+
+def test_a_report_that_went_or_is_too_large_is_passed_over(registry: Registry, repository: str) -> None:
+    image = an_image(registry, repository)
+    attach(registry, repository, image.descriptor, REPORT_TYPE, b'{"made": "here"}')
+    attach(registry, repository, image.descriptor, REPORT_TYPE, b" " * (LARGEST_ANSWER + 1))
+    registry.delete(repository, attach(registry, repository, image.descriptor, REPORT_TYPE, b"{}"))
+    assert read_report(registry, repository, image.digest) == {"made": "here"}

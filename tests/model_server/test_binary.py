@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.model_server.conftest import SAMPLES
-from tests.model_server.running import BIAS, WEIGHTS, running
+from tests.model_server.running import BIAS, WEIGHTS, running, write_free
 from tests.model_server.test_text import write_text
 
 LENGTH = "inference-header-content-length"
@@ -112,11 +112,42 @@ def test_a_bool_is_one_byte_of_0_or_1(client: httpx.Client) -> None:
     assert "neither 0 nor 1" in response.json()["error"]
 
 
-@pytest.mark.parametrize("length", ["0", "-1", "nine", "99999999999999999999", "1000"])
+@pytest.mark.parametrize("length", ["-1", "nine", "99999999999999999999", "1000"])
 def test_a_length_of_the_json_that_cannot_be_is_refused(client: httpx.Client, length: str) -> None:
     response = client.post("/v2/models/linear/infer", content=b"{}", headers={LENGTH: length})
     assert response.status_code == 400
     assert "Inference-Header-Content-Length" in response.json()["error"]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5000])
+def test_bytes_alone_are_as_many_samples_as_they_hold(client: httpx.Client, rows: int) -> None:
+    sent = np.resize(ROWS, (rows, 4))
+    response = client.post("/v2/models/linear/infer", content=sent.tobytes(), headers={LENGTH: "0"})
+    ((output, raw),) = tensors(response)
+    assert output["shape"] == [rows, 3]
+    np.testing.assert_allclose(np.frombuffer(raw, "<f4").reshape(rows, 3), sent @ WEIGHTS + BIAS, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "raw", "says"),
+    [
+        ("linear", b"", "0 bytes, FP32 of shape [-1, 4] has 16 each"),
+        ("linear", b"\0" * 17, "17 bytes, FP32 of shape [-1, 4] has 16 each"),
+        ("pair", b"\0" * 16, "the model takes 2; send JSON"),
+    ],
+)
+def test_bytes_alone_that_do_not_fit_are_refused(client: httpx.Client, model: str, raw: bytes, says: str) -> None:
+    response = client.post(f"/v2/models/{model}/infer", content=raw, headers={LENGTH: "0"})
+    assert response.status_code == 400
+    assert says in response.json()["error"]
+
+
+def test_bytes_alone_are_one_sample_where_its_length_is_free(tmp_path: Path) -> None:
+    write_free(tmp_path)
+    with running(tmp_path) as server, server.client() as client:
+        response = client.post("/v2/models/free/infer", content=ROWS[0].tobytes(), headers={LENGTH: "0"})
+        ((output, raw),) = tensors(response)
+    assert (output["shape"], raw) == ([1, 4], ROWS[0].tobytes())
 
 
 @pytest.fixture
@@ -139,6 +170,11 @@ def test_texts_come_with_their_lengths(texts: httpx.Client) -> None:
         refused = ask(texts, "text", {"inputs": [told("text", "BYTES", [2], len(wrong))]}, wrong)
         assert refused.status_code == 400
         assert says in refused.json()["error"]
+
+
+def test_a_text_may_come_alone(texts: httpx.Client) -> None:
+    response = texts.post("/v2/models/text/infer", content="two grün".encode(), headers={LENGTH: "0"})
+    assert np.frombuffer(tensors(response)[0][1], "<f4").tolist() == [8, 2]
 
 
 def _wanted(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.model_server.running import Server, running
+from tests.model_server.running import Server, running, write_linear
 from tests.model_server.test_infer import request
 from tests.model_server.test_repository import write_version
 
@@ -101,3 +101,21 @@ def test_the_index_lists_every_version_and_its_state(tmp_path: Path) -> None:
         assert client.get(MODEL + "/versions/1").json()["versions"] == ["1", "2"]
     ready = {"name": "linear", "state": "READY", "reason": ""}
     assert listed == [ready | {"version": one} for one in ("1", "2")]
+
+
+def test_the_index_lists_those_that_are_ready_alone_where_asked(tmp_path: Path) -> None:
+    write_linear(tmp_path, "good")
+    write_linear(tmp_path, "wrong", off_by=1)
+    with running(tmp_path, ready=False) as server, server.client() as client:
+        server.wait_for("model not ready")
+        server.wait_for("model ready")
+        index = "/v2/repository/index"
+        while "LOADING" in client.post(index).text:
+            assert server.process.poll() is None
+        assert [(one["name"], one["state"]) for one in client.post(index).json()] == [
+            ("good", "READY"),
+            ("wrong", "UNAVAILABLE"),
+        ]
+        assert [one["name"] for one in client.post(index, json={"ready": True}).json()] == ["good"]
+        refused = client.post(index, json={"ready": 1})
+    assert (refused.status_code, refused.json()["error"]) == (400, "the request: ready: 1 is neither true nor false")

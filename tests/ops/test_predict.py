@@ -13,7 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ops.__main__ import main
+from tests.components.backends import Pod, serving
 from tests.model_server import running as servers
+from tests.registry import free_port
 
 INPUTS: NDArray[np.float32] = np.random.default_rng(7).normal(size=(20, 4)).astype(np.float32)
 LABELS = (INPUTS @ servers.WEIGHTS + servers.BIAS).argmax(1)
@@ -162,3 +164,14 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     assert said.startswith("error: ")
     assert said.count("\n") == 1
     return said
+
+
+def test_the_key_of_the_environment_is_sent(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELSTACK_KEY", "not-a-secret")
+    port = free_port()
+    with serving(Pod("127.0.0.1"), port) as pod:
+        assert predict(endpoint(f"http://127.0.0.1:{port}")) == 3
+    assert "names no inputs" in capsys.readouterr().err
+    assert [one["authorization"] for one in pod.asked] == ["Bearer not-a-secret"]

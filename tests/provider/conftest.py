@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -17,6 +18,10 @@ import grpc
 import pytest
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc
+
+from local import build
+from tests.conftest import Platform
+from tests.provider.clusters import Kubectl
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "provider" / "pulumi-resource-modelstack"
@@ -43,6 +48,11 @@ class Provider:
     stub: provider_pb2_grpc.ResourceProviderStub
     engine: Engine
     urn: str = "urn:pulumi:dev::digits-project::modelstack:index:ModelImage::digits"
+
+    def of(self, kind: str) -> Provider:
+        """Return it as one that is asked of a resource of this kind."""
+        self.urn = f"urn:pulumi:dev::tiny::modelstack:index:{kind}::it"
+        return self
 
     def check(self, news: dict[str, Any], olds: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, str]]:
         answer = self.stub.Check(provider_pb2.CheckRequest(urn=self.urn, olds=struct(olds or {}), news=struct(news)))
@@ -164,6 +174,16 @@ def provider(running: provider_pb2_grpc.ResourceProviderStub, engine: tuple[Engi
     """Return the running provider; what it logged before is forgotten."""
     engine[0].messages.clear()
     return Provider(running, engine[0])
+
+
+@pytest.fixture
+def kubectl(platform: Platform) -> Iterator[Kubectl]:
+    cache = Path(platform.environment["MODELSTACK_CACHE"])
+    program = str(build.binaries(build.KUBERNETES, cache, build.go_version()) / "kube")
+    found = Kubectl(program, platform.connection.kubeconfig, f"provider-{secrets.token_hex(4)}")
+    found.run("create", "namespace", found.namespace)
+    yield found
+    found.run("delete", "namespace", found.namespace, "--wait=false")
 
 
 def port_of(process: subprocess.Popen[bytes]) -> int:

@@ -7,6 +7,7 @@ import pytest
 from pulumi.runtime.proto import provider_pb2
 from pulumi.runtime.rpc import UNKNOWN
 
+from model_build.oci.registry import Registry
 from tests.provider.conftest import Provider
 from tests.registry import push
 
@@ -30,8 +31,40 @@ def test_the_digest_stays_when_the_tag_moves(pinning: Provider, host: str) -> No
     inputs = {"image": f"{host}/{NAME}:moving"}
     identifier, outputs = pinning.create(inputs)
     push(host, NAME, "two", "moving")
-    assert pinning.read(identifier, inputs, outputs)[1]["digest"] == first
-    assert pinning.diff(outputs, inputs).changes == provider_pb2.DiffResponse.DIFF_NONE
+    refreshed = pinning.read(identifier, inputs, outputs)[1]
+    assert (refreshed["digest"], refreshed["reference"]) == (first, f"{host}/{NAME}@{first}")
+    assert pinning.diff(refreshed, inputs).changes == provider_pb2.DiffResponse.DIFF_NONE
+
+
+def test_a_refresh_says_where_a_tag_has_moved_and_how_to_take_it(pinning: Provider, host: str) -> None:
+    first = push(host, NAME, "one", "drifting")
+    image = f"{host}/{NAME}:drifting"
+    identifier, outputs = pinning.create({"image": image})
+    second = push(host, NAME, "two", "drifting")
+    refreshed = pinning.read(identifier, {"image": image}, outputs)[1]
+    assert (outputs["current"], refreshed["current"]) == (first, second)
+    said = (
+        f"image: '{image}' has moved from {first} to {second}; the first runs on, `pulumi up --replace '{pinning.urn}'`"
+    )
+    assert said in pinning.engine.said()
+
+
+def test_a_refresh_of_a_tag_that_stayed_says_nothing(pinning: Provider, host: str) -> None:
+    push(host, NAME, "one", "staying")
+    inputs = {"image": f"{host}/{NAME}:staying"}
+    identifier, outputs = pinning.create(inputs)
+    assert pinning.read(identifier, inputs, outputs)[1] == outputs
+    assert pinning.engine.messages == []
+
+
+def test_a_tag_that_was_removed_is_told_while_its_digest_runs_on(pinning: Provider, host: str) -> None:
+    digest = push(host, NAME, "one", "removed")
+    inputs = {"image": f"{host}/{NAME}:removed"}
+    identifier, outputs = pinning.create(inputs)
+    Registry(host).untag(NAME, "removed")
+    refreshed = pinning.read(identifier, inputs, outputs)[1]
+    assert (refreshed["digest"], refreshed["current"]) == (digest, "")
+    assert "is in the registry no more" in pinning.engine.said()
 
 
 def test_another_repin_resolves_the_tag_anew(pinning: Provider, host: str) -> None:

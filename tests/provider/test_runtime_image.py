@@ -91,7 +91,7 @@ def test_destroy_removes_the_runtime_image_with_its_last_holder(
     provider: Provider, check: Callable[[str], Checked], repository: Repository
 ) -> None:
     checked = check("name: onnxruntime")
-    runtime = push(repository.host, repository.name, "runtime", "runtime-0")
+    runtime = push(repository.host, repository.name, "runtime", f"runtime-{'0' * 64}")
     push_weights(repository, checked, runtime)
     identifier, outputs = provider.create(checked)
     assert repository.digest(runtime_tag(stack_tag(provider.urn))) == runtime

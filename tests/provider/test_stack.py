@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -136,4 +137,21 @@ def test_a_pinned_image_keeps_its_digest_until_it_is_pinned_anew(house: House) -
     assert stack.run("up", "--refresh", "--expect-no-changes").code == 0
     assert stack.outputs()["pinned"].endswith(first)
     assert stack.having(REPIN="again").run("up").code == 0
+    assert stack.outputs()["pinned"].endswith(second)
+
+
+def test_a_tag_that_moved_shows_in_a_refresh_and_is_taken_by_the_command_it_names(house: House) -> None:
+    first = push(house.host, "team/drifting", "one", "1.2")
+    stack = house.project.stack("drifting", PINNED=f"{house.host}/team/drifting:1.2")
+    assert stack.run("up").code == 0
+    second = push(house.host, "team/drifting", "two", "1.2")
+    done = stack.run("preview", "--refresh")
+    (said,) = [message for message in done.messages() if "has moved from" in message]
+    assert first in said
+    assert second in said
+    assert stack.run("up").code == 0
+    assert stack.outputs()["pinned"].endswith(first)
+    named = re.search("--replace '([^']+)'", said)
+    assert named, said
+    assert stack.run("up", "--replace", named.group(1)).code == 0
     assert stack.outputs()["pinned"].endswith(second)

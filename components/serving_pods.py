@@ -1,0 +1,130 @@
+"""The pods that serve one version of a model, whatever brings them up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import runtime
+from components.labels import APP, OWN, Labels
+from components.pods import container_security, pod_security
+from components.site import Site
+from settings import ModelSettings
+
+Part = TypeVar("Part")
+# Endpoints are told of the end of a pod while it still answers; the server then drains what is left.
+PRE_STOP_SECONDS = 5
+GRACE_SECONDS = 45
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceServiceArgs:
+    """What to serve, and where."""
+
+    image: pulumi.Input[str]
+    """Reference by digest: of the whole image, or of one of weights alone."""
+    runtime_image: pulumi.Input[str]
+    """Reference by digest of the image that weights alone are mounted into."""
+    runtime: pulumi.Input[runtime.Told]
+    """What a ModelImage tells of the server."""
+    inputs_hash: pulumi.Input[str]
+    """64 hex digits."""
+    site: Site
+    model: ModelSettings
+    inside: bool = False
+    """Only pods of the stack itself may connect: a gateway stands before the model."""
+    controller: Sequence[pulumi.Resource] = ()
+    """What a Rollout has to wait for; empty where the cluster has its controller."""
+    own_server: bool
+    """Whether the server is this project's own, whose image can compare answers."""
+    cache: Sequence[k8s.core.v1.EnvVarArgsDict] = ()
+    """What tells the server of the stack's cache; empty where it uses none."""
+
+
+@dataclass(frozen=True)
+class ServingPods:
+    """The pods of one model: `template` for a workload of any kind, and what objects around it have in common."""
+
+    labels: Labels
+    args: InferenceServiceArgs
+
+    @property
+    def name(self) -> str:
+        """The model's name, and that of its main objects."""
+        return self.labels.name
+
+    @property
+    def version(self) -> pulumi.Output[str]:
+        """What the server says it serves: 12 hex digits."""
+        return self._hashed(12)
+
+    @property
+    def metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
+        """The metadata of the object named as the model."""
+        return {"name": self.name, "namespace": self.args.site.namespace, "labels": self.labels.metadata}
+
+    @property
+    def versioned(self) -> k8s.meta.v1.ObjectMetaArgsDict:
+        """The metadata of the workload, which tells the version."""
+        labels: dict[str, pulumi.Input[str]] = {**self.labels.metadata, f"{APP}/version": self.version}
+        return {"name": self.name, "namespace": self.args.site.namespace, "labels": labels}
+
+    @property
+    def template(self) -> k8s.core.v1.PodTemplateSpecArgsDict:
+        """The pods' template."""
+        told = {f"{APP}/version": self.version, f"{OWN}/inputs": self._hashed(16)}
+        labels: dict[str, pulumi.Input[str]] = {**self.labels.metadata, **told}
+        return {"metadata": {"labels": labels}, "spec": self._pod()}
+
+    @property
+    def image(self) -> pulumi.Output[str]:
+        """What the container runs; weights alone are mounted into it."""
+        args = self.args
+        return self.told(lambda told: args.runtime_image if runtime.is_volume(told) else args.image)
+
+    @property
+    def volumes(self) -> pulumi.Output[list[k8s.core.v1.VolumeArgsDict]]:
+        """The pod's volumes."""
+        return self.told(lambda told: runtime.volumes(told, self.args.image))
+
+    @property
+    def server(self) -> pulumi.Output[runtime.Told]:
+        """What the ModelImage tells of the server."""
+        return pulumi.Output.from_input(self.args.runtime)
+
+    def told(self, part: Callable[[runtime.Told], pulumi.Input[Part]]) -> pulumi.Output[Part]:
+        """Return what follows from the server alone, which a preview knows before the image exists."""
+        return self.server.apply(part)
+
+    def _hashed(self, digits: int) -> pulumi.Output[str]:
+        return pulumi.Output.from_input(self.args.inputs_hash).apply(lambda text: text[:digits])
+
+    def _pod(self) -> k8s.core.v1.PodSpecArgsDict:
+        return {
+            "automount_service_account_token": False,
+            "enable_service_links": False,
+            "security_context": pod_security(),
+            "termination_grace_period_seconds": GRACE_SECONDS,
+            "containers": [self._container()],
+            "volumes": self.volumes,
+        }
+
+    def _container(self) -> k8s.core.v1.ContainerArgsDict:
+        return {
+            "name": "server",
+            "image": self.image,
+            "command": self.told(runtime.command),
+            "env": self.told(lambda told: [*(runtime.env(told) or ()), *self.args.cache] or None),
+            "ports": self.told(runtime.container_ports),
+            "resources": self.told(lambda told: runtime.resources(told, self.args.model.resources)),
+            "security_context": container_security(),
+            "volume_mounts": self.told(runtime.mounts),
+            "startup_probe": self.told(lambda told: runtime.probe(told, "startup")),
+            "readiness_probe": self.told(lambda told: runtime.probe(told, "ready")),
+            "liveness_probe": self.told(lambda told: runtime.probe(told, "live")),
+            "lifecycle": {"pre_stop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        }

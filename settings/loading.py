@@ -1,0 +1,132 @@
+"""From the engine's raw configuration to settings; every error is one line with key, value, limit and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from settings.base import SettingsError
+from settings.stack import PREFIX, ModelSettings, Settings
+
+OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
+
+
+def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
+    """Return the settings in the engine's raw `config`; recipes lie below `project`. Raises SettingsError."""
+    own = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
+    where = f"Pulumi.{stack}.yaml"
+    given = {key: _value(where, key, text) for key, text in own.items()}
+    # Pulumi.yaml declares every key, and a declared key without a value needs an empty default.
+    values = {key: value for key, value in given.items() if value not in ("", {})}
+    try:
+        settings = Settings.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise SettingsError(f"{where}: {_explain(error, values)}") from None
+    for name, model in settings.models.items():
+        _require_recipe(where, project, name, model)
+    return settings
+
+
+def _value(where: str, key: str, text: str) -> Any:
+    if key in ("namespace", "base") or key not in Settings.model_fields:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise SettingsError(
+            f"{where}: {PREFIX}{key}: {text!r} is plain text; write a mapping (see `config` in Pulumi.yaml)"
+        ) from None
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+    found = error.errors()
+    # A misspelt key is missing too; what is there says more than what is not.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    path = ".".join(str(part) for part in first["loc"])
+    key = f"{PREFIX}{path}" if path else PREFIX.rstrip(":")
+    if first["type"] == "extra_forbidden":
+        return f"{key}: is no known key{_closest(first['loc'])}; correct or remove it"
+    if first["type"] == "missing":
+        return f"{key}: is missing; add it"
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}"
+    limit = first["msg"][0].lower() + first["msg"][1:]
+    return f"{key}: {_at(values, first['loc'])!r}: {limit}; correct it"
+
+
+def _at(values: Any, path: tuple[int | str, ...]) -> Any:
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return values
+        values = values[part]
+    return values
+
+
+def _closest(path: tuple[int | str, ...]) -> str:
+    known = _keys(path[:-1])
+    near = difflib.get_close_matches(str(path[-1]), known, 1)
+    return f", did you mean `{near[0]}`" if near else f", known are {', '.join(known)}"
+
+
+def _keys(path: tuple[int | str, ...]) -> list[str]:
+    room: type[BaseModel] = Settings
+    for part in path:
+        known = {field.alias or name: field for name, field in room.model_fields.items()}
+        # What is no field is a name in a mapping, whose values have the fields.
+        room = (_room(known[str(part)].annotation) if part in known else None) or room
+    return [field.alias or name for name, field in room.model_fields.items()]
+
+
+def _room(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_room, get_args(annotation))), None)
+
+
+def server_of(recipe: Path) -> str:
+    """Return the name of the server that a recipe asks for."""
+    runtime = _said_in(recipe).get("runtime")
+    return str(runtime.get("name") or OWN_SERVER) if isinstance(runtime, Mapping) else OWN_SERVER
+
+
+def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) -> None:
+    path, key = project / model.recipe, f"{where}: {PREFIX}models.{name}"
+    if not path.is_file():
+        raise SettingsError(
+            f"{key}.recipe: {model.recipe!r} names no file below the project's folder; "
+            "write the recipe or correct the path"
+        )
+    said = _said_in(path)
+    if said.get("name") not in (None, name):
+        raise SettingsError(
+            f"{key}: is not {said['name']!r}, the name in {model.recipe} that the server answers to; use that"
+        )
+    server = server_of(path)
+    if model.base is None and server != OWN_SERVER:
+        raise SettingsError(
+            f"{key}.base: is missing; {model.recipe} is served by {server}, name that server's image by digest or tag"
+        )
+    if model.cached and server != OWN_SERVER:
+        raise SettingsError(
+            f"{key}.cached: is for the project's own server alone; {model.recipe} is served by {server}, remove the key"
+        )
+    if model.rollout.by_controller and server != OWN_SERVER:
+        raise SettingsError(
+            f"{key}.rollout.strategy: {model.rollout.strategy!r} is judged by the series and the golden set of "
+            f"{OWN_SERVER}, {model.recipe} is served by {server}; use rolling"
+        )
+
+
+def _said_in(recipe: Path) -> Mapping[str, Any]:
+    # What else is wrong with a recipe the provider says, with every key of it.
+    try:
+        found = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, Mapping) else {}

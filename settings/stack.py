@@ -1,0 +1,96 @@
+"""A stack's whole configuration, and what its parts ask of each other."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from settings.base import Frozen, Label, Quantity, Resources
+from settings.gateway import GatewaySettings
+from settings.places import ClusterSettings, ExposureSettings, ImageSettings, RegistrySettings
+from settings.rollout import ControllerSettings, RolloutSettings
+
+PREFIX = "modelstack:"
+
+
+class ModelSettings(Frozen):
+    """One model: its recipe and how it is served."""
+
+    recipe: str = Field(min_length=1)
+    base: str | None = Field(default=None, min_length=1, description="image of the server that the recipe names")
+    replicas: int = Field(default=1, ge=1, le=100)
+    rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
+    resources: Resources = Resources()
+    rollout: RolloutSettings = RolloutSettings()
+    cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
+
+
+class MonitoringSettings(Frozen):
+    """Prometheus of the stack."""
+
+    enabled: bool = True
+    retention: str = Field(default="7d", pattern=r"^[1-9][0-9]*[mhdw]$")
+    storage: Quantity | None = Field(default=None, description="size of a volume claim; an emptyDir where not given")
+
+
+class CacheSettings(Frozen):
+    """The Redis in which servers share answers; it runs where a model is `cached`."""
+
+    memory: int = Field(default=128, ge=16, le=65536, description="MiB; what was not asked for longest goes first")
+
+
+class Settings(Frozen):
+    """A stack's whole configuration."""
+
+    models: dict[Label, ModelSettings] = Field(min_length=1)
+    namespace: Label | None = None
+    cluster: ClusterSettings = ClusterSettings()
+    registry: RegistrySettings | None = None
+    base: str | None = None
+    images: ImageSettings = ImageSettings()
+    exposure: ExposureSettings | None = None
+    gateway: GatewaySettings = GatewaySettings()
+    cache: CacheSettings = CacheSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    rollouts: ControllerSettings = ControllerSettings()
+
+    @property
+    def needs_cache(self) -> bool:
+        """Whether a model's answers are kept."""
+        return any(one.cached for one in self.models.values())
+
+    @property
+    def needs_controller(self) -> bool:
+        """Whether a model is rolled out by the controller, and the cluster has none."""
+        return not self.rollouts.installed and any(one.rollout.by_controller for one in self.models.values())
+
+    @model_validator(mode="after")
+    def _analysis_needs_monitoring(self) -> Self:
+        asked = [name for name, model in self.models.items() if model.rollout.by_controller]
+        if asked and not self.monitoring.enabled:
+            raise ValueError(
+                f"models.{asked[0]}.rollout.strategy: is judged by Prometheus, which monitoring.enabled: false leaves "
+                "out; enable it, or use rolling"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        own = (
+            f"{name}-{suffix}" for name in self.models for suffix in ("pods", "stable", "canary", "preview", "check")
+        )
+        others = ("prometheus", "cache", "gateway", "gateway-pods", "argo-rollouts", "default-deny")
+        taken = {*others, *own} & set(self.models)
+        if taken:
+            raise ValueError(f"models: {min(taken)!r} is the name of another object of the stack; rename the model")
+        return self
+
+    @model_validator(mode="after")
+    def _own_cluster_needs_a_registry(self) -> Self:
+        if self.cluster.kubeconfig and not (self.registry and self.base):
+            missing = "registry" if self.registry is None else "base"
+            raise ValueError(
+                f"cluster names a kubeconfig but {PREFIX}{missing} is missing; set it, no default fits every cluster"
+            )
+        return self

@@ -1,0 +1,45 @@
+"""The list of third-party images: what the settings name, and what the embedded platform makes."""
+
+from __future__ import annotations
+
+import pytest
+
+from components import images
+from local import specs
+from model_build.oci.reference import Reference
+from settings import ImageSettings, Settings
+from tests.test_settings import load
+
+LISTED = [info.alias or name for name, info in ImageSettings.model_fields.items()]
+
+
+def every() -> Settings:
+    """The settings of a stack that runs all it can."""
+    return load()
+
+
+def test_the_embedded_platform_makes_every_image_of_the_list_under_its_name() -> None:
+    assert [spec.name for spec in specs.ON_DEMAND] == LISTED
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_every_image_of_the_list_has_a_tag_by_default(name: str) -> None:
+    assert Reference.parse(ImageSettings().reference(name)).tag
+
+
+def test_what_a_stack_needs_is_on_the_list() -> None:
+    assert set(images.needed(every())) <= set(LISTED)
+
+
+def test_nothing_is_made_of_what_the_settings_name_themselves() -> None:
+    assert images.to_bake(load(images={"prometheus": "registry.example/prometheus:1"})) == ()
+
+
+def test_nothing_is_made_for_monitoring_that_is_left_out() -> None:
+    assert images.needed(load(monitoring={"enabled": False})) == ()
+
+
+def test_elsewhere_an_image_is_the_one_of_the_settings_or_of_docker_hub() -> None:
+    assert images.references(load()) == {"prometheus": ImageSettings().prometheus}
+    named = {"prometheus": "registry.example/prometheus:1"}
+    assert images.references(load(images=named)) == named
