@@ -1,5 +1,6 @@
 """One server process: models loaded while it already answers probes, drained on SIGTERM."""
 
+import asyncio
 import logging
 import math
 import socket
@@ -11,12 +12,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from model_server import VERSION, cpu
-from model_server.admission import Admission
+from model_server.admission import Admission, Places
 from model_server.app import Endpoints
 from model_server.bodies import BodyReader
 from model_server.caching import Memory
 from model_server.config import Config
 from model_server.errors import ConfigError
+from model_server.front import Front, NativeModule, front, module
 from model_server.inference import Inference
 from model_server.lane import lane
 from model_server.loading import Loader, Settings, catalog_of
@@ -34,19 +36,30 @@ SPARE_THREADS = 2
 class DrainingServer(uvicorn.Server):
     """uvicorn that, told to stop, is not ready at once but keeps answering until `state.drained`."""
 
-    def __init__(self, config: uvicorn.Config, state: State, begin: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, begin: Callable[[], None], front: Front | None) -> None:
         super().__init__(config)
         self._state = state
         self._begin = begin
+        self._front = front
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and begin to load."""
         await super().startup(sockets)
         self._begin()
+        if self._front is not None:
+            self._front.native.start(float(self.config.timeout_graceful_shutdown or 0))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the front's connections end while what they ask for is still answered, then all others."""
+        if self._front is not None:
+            await asyncio.to_thread(self._front.native.stop)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin to drain; a second signal ends the wait. The exit code stays 0, so the signal is not kept."""
         self._state.drain()
+        if self._front is not None:
+            self._front.native.drain()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop accepting."""
@@ -58,19 +71,29 @@ def serve(config: Config) -> None:
     repository = discover(config.models)
     quota = cpu.quota()
     threads = config.threads or cpu.threads(quota, cpu.available())
-    inference = _inference(config, repository)
+    native = module(config.native)
+    inference = _inference(config, repository, None if native is None else native.Places(config.max_inflight))
     state, metrics = inference.state, inference.metrics
-    listener = _listen(config.host, config.port)
-    address = {"host": config.host, "port": listener.getsockname()[1]}
+    listener, public = _listen(config, native, inference)
+    address = {"host": config.host, "port": listener.getsockname()[1] if public is None else public.native.port}
     names = sorted(repository.defaults)
-    write(logging.INFO, "listening", version=VERSION, **address, threads=threads, cpu_quota=quota, models=names)
+    write(
+        logging.INFO,
+        "listening",
+        version=VERSION,
+        **address,
+        threads=threads,
+        cpu_quota=quota,
+        models=names,
+        native=public is not None,
+    )
 
     def load() -> None:
         memory = Memory(config.cache) if config.cache else None
-        Loader(state, metrics, inference.pool, memory, _settings(config, threads)).start()
+        Loader(state, metrics, inference.pool, memory, _settings(config, threads), front=public).start()
 
     endpoints = Endpoints(inference, BodyReader(config.max_body))
-    DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load).run(sockets=[listener])
+    DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load, public).run(sockets=[listener])
     for served in state.catalog.all():
         if served.batcher is not None:
             served.batcher.close()
@@ -80,8 +103,8 @@ def serve(config: Config) -> None:
     write(logging.INFO, "stopped")
 
 
-def _inference(config: Config, repository: Repository) -> Inference:
-    admission = Admission(config.max_inflight)
+def _inference(config: Config, repository: Repository, places: Places | None) -> Inference:
+    admission = Admission(config.max_inflight, places)
     return Inference(
         state=State(catalog_of(repository), config.drain),
         admission=admission,
@@ -103,13 +126,19 @@ def _settings(config: Config, threads: int) -> Settings:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(config: Config, native: NativeModule | None, inference: Inference) -> tuple[socket.socket, Front | None]:
+    """Return what Python's server listens on, and the native front where that holds the public socket."""
+    host, port = config.host, config.port
     try:
-        return socket.create_server((host, port), backlog=BACKLOG)
+        if native is None:
+            return socket.create_server((host, port), backlog=BACKLOG), None
+        public = front(native, config, inference.admission, backlog=BACKLOG, idle=KEEP_ALIVE_SECONDS)
     except OSError as error:
         raise ConfigError(
             f"MODELSTACK_PORT: {port} on {host} cannot be bound ({error.strerror}); name a free port of 1024 or more"
         ) from error
+    inference.metrics.unknown().native = public.native
+    return public.upstream, public
 
 
 def _uvicorn(app: ASGIApp, config: Config, inference: Inference) -> uvicorn.Config:

@@ -137,6 +137,7 @@ def environment(models: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "MODELSTACK_PORT": "0",
         "MODELSTACK_DRAIN_SECONDS": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "MODELSTACK_NATIVE": os.environ.get("NATIVE_IN_TESTS", "0"),
     }
     return clean | fixed | dict(settings)
 

@@ -1,6 +1,7 @@
 """Connections: requests sent ahead, cut short, trickling or odd; each answered in its order or not at all."""
 
 import json
+import re
 import socket
 import time
 from pathlib import Path
@@ -32,7 +33,7 @@ def exchange(server: Server, sent: bytes, *, close: bool = True) -> list[bytes]:
     with connect(server) as connection:
         connection.sendall(sent + last)
         read = connection.makefile("rb").read()
-    answers = read.split(b"HTTP/1.1 ")[1:]
+    answers = re.split(rb"HTTP/1\.[01] (?=\d{3} )", read)[1:]
     return answers[:-1] if close else answers
 
 
