@@ -86,6 +86,7 @@ class Counted:
     misses: int = 0
     waiting: Callable[[], int] = int
     native: Native | None = None
+    natively: int = 0
 
     def request(self, code: int, seconds: float) -> None:
         """Count one request that was answered with `code` after `seconds`."""
@@ -110,6 +111,7 @@ class Counted:
             codes=mine,
             seconds=self.seconds.plus(*seconds),
             batches=self.batches.plus(*batches),
+            natively=sum(codes.values()),
             waiting=lambda: python() + native.waiting(),
         )
 
@@ -168,6 +170,7 @@ class Metrics:
         yield _histogram("modelstack_request_seconds", about, asked, lambda one: one.seconds)
         yield _histogram("modelstack_batch_samples", "Samples of one run.", counted, lambda one: one.batches)
         yield _cache(counted)
+        yield _natively(counted)
 
 
 class _Series(Collector):
@@ -210,6 +213,15 @@ def _cache(counted: list[Counted]) -> Metric:
     for one in counted:
         family.add_metric([one.model, one.version, "hit"], one.hits)
         family.add_metric([one.model, one.version, "miss"], one.misses)
+    return family
+
+
+def _natively(counted: list[Counted]) -> Metric:
+    about = "Those of the inference requests that the native front answered by itself."
+    family = CounterMetricFamily("modelstack_native_requests", about, labels=LABELS)
+    for one in counted:
+        if one.native is not None:
+            family.add_metric([one.model, one.version], one.natively)
     return family
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.model_server.running import Server, running, start
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 COUNTING = "/v2/models/counting/infer"
 FOREVER = 10**12
