@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_build import native
 from model_build.cache import StepStore
 from model_build.dependencies import lay_out
 from model_build.events import Reporter
@@ -80,7 +81,12 @@ def server_contents(runtime: Runtime, platform: str, store: StepStore, reporter:
     reporter.tell("running", 0.0, f"wheels for {platform}")
     waiting = "waiting for another build"
     wheels = lay_out(runtime.wheels, platform, store, lambda: reporter.tell("running", 0.0, waiting))
-    return (*folder_contents(wheels, f"{HOME}/deps"), server(ROOT / "model_server"))
+    on_base = (*folder_contents(wheels, f"{HOME}/deps"), server(ROOT / "model_server"))
+    if not runtime.native:
+        return on_base
+    native.require_platform(platform)
+    module = native.build(store, lambda line: reporter.tell("running", 0.2, line))
+    return (*on_base, Contents.of([Entry(f"{HOME}/server/{native.FILE}", content=module, mode=0o644)]))
 
 
 def weights_contents(parts: Parts) -> tuple[Contents, ...]:

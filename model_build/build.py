@@ -125,7 +125,9 @@ def _key(order: Order) -> PrivateKey | None:
 def _contents(parsed: Recipe, parts: Parts, place: Place, store: StepStore, began: datetime) -> Contents:
     lock = parts.runtime.wheels
     laid_out = {one: lay_out(lock, one, store, lambda: None) for one in place.bases} if lock else {}
-    return Contents(parsed, parts.inputs, place.destination.base, parts.artifact, lock, laid_out, began)
+    return Contents(
+        parsed, parts.inputs, place.destination.base, parts.artifact, lock, laid_out, began, parts.runtime.native
+    )
 
 
 def _place(order: Order, parsed: Recipe, inputs: Inputs) -> Place | None:

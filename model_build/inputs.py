@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_build import native, runtimes
 from model_build import recipe as recipes
-from model_build import runtimes
 from model_build.errors import EnvironmentFault, RecipeError
 from model_build.hashing import hash_folder, hash_value
 from model_build.places import ROOT
@@ -17,6 +17,7 @@ from model_build.recipe import InstalledSource, Recipe, Source
 BUILD_REQUIREMENTS = "requirements-build.txt"
 TENSORFLOW_REQUIREMENTS = "requirements-tensorflow.txt"
 RECIPES = "recipe*.yaml"  # another recipe of the same model is no part of this one
+NATIVE = "native module"  # a part where the recipe asks for it
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 _PARTS = (
     "recipe",
@@ -79,6 +80,8 @@ def compute(recipe: Path, base: str | None, *, root: Path = ROOT) -> Inputs:
         "base image": hash_value(_digest_of(base)),
         "platforms": hash_value(values["platforms"]),
     }
+    if runtimes.of(parsed).native:
+        parts[NATIVE] = _of_native(parsed, root)
     return Inputs(hash_value(parts), parts, values, parsed)
 
 
@@ -129,6 +132,12 @@ def _of_requirements(recipe: Recipe, root: Path) -> str:
     if recipe.load is None or recipe.load.format != "tensorflow":
         return own
     return hash_value([own, _of_file(root / TENSORFLOW_REQUIREMENTS)])
+
+
+def _of_native(recipe: Recipe, root: Path) -> str:
+    for platform in recipe.platforms:
+        native.require_platform(platform)
+    return native.made_from(root)
 
 
 def _of_wheels(recipe: Recipe, root: Path) -> str:

@@ -18,6 +18,7 @@ from model_build.hashing import hash_file, hash_folder, hash_value
 from model_build.places import ROOT, cache_root
 
 Tell = Callable[[str], None]
+LOCK = "native/Cargo.lock"
 FILE = "modelstack_native.abi3.so"
 BUILT = "release/libmodelstack_native.so"
 MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
@@ -33,7 +34,7 @@ WITHHELD = ("CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_PROFILE_", "CARGO_TARGET_",
 def made_from(root: Path = ROOT) -> str:
     """Return the hash of what the module is made from: sources, lock and compiler; raises EnvironmentFault."""
     folder = root / "native"
-    files = [hash_file(folder / "Cargo.toml"), hash_file(folder / "Cargo.lock"), hash_folder(folder / "src")]
+    files = [hash_file(folder / "Cargo.toml"), hash_file(root / LOCK), hash_folder(folder / "src")]
     return hash_value([*files, _compiler(), REMAPPED])
 
 

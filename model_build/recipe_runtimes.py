@@ -7,9 +7,10 @@ from pydantic import Field
 
 from model_build.recipe_steps import GRAPH, Frozen, Load, Step
 
-# The first two tell nothing where they are what they always were, so that no inputs' hash hangs on their being named.
+# The first three tell nothing where they are what they always were, so that no inputs' hash hangs on their being named.
 Device = Annotated[Literal["cpu", "gpu"], Field(exclude_if=lambda value: value == "cpu")]
 Packaging = Annotated[Literal["baked", "volume"], Field(exclude_if=lambda value: value == "baked")]
+Native = Annotated[bool, Field(exclude_if=lambda value: not value, description="small requests skip Python")]
 Gpus = Annotated[int, Field(ge=0, le=16, description="GPUs a replica is given")]
 Batch = Annotated[int, Field(ge=1, le=4096)]
 
@@ -19,6 +20,7 @@ class OnnxRuntime(Frozen):
 
     name: Literal["onnxruntime"]
     device: Device = "cpu"
+    native: Native = False
 
 
 class _OfTriton(Frozen):

@@ -29,7 +29,12 @@ def runtime(options: OnnxRuntime, name: str) -> Runtime:
         ports={"http": PORT},
         health=Health.at("/v2/health/ready", "/v2/health/live", start_seconds=120),
         layout=layout,
-        env={**ENV, **({"MODELSTACK_DEVICE": "cuda"} if gpu else {})},
+        env={
+            **ENV,
+            **({"MODELSTACK_DEVICE": "cuda"} if gpu else {}),
+            **({"MODELSTACK_NATIVE": "1"} if options.native else {}),
+        },
         wheels=LOCKS[options.device],
+        native=options.native,
         gpus=1 if gpu else 0,
     )

@@ -16,7 +16,8 @@ SBOM_TYPE = "application/vnd.cyclonedx+json"
 class Contents:
     """One build: recipe, inputs, base, the artifact's folder, and each platform's folder of wheels that `lock` pins.
 
-    Without a lock the base is the server's own image, and nothing of ours runs in it.
+    Without a lock the base is the server's own image, and nothing of ours runs in it. `native` is whether the server's
+    native module is in the image.
     """
 
     recipe: Recipe
@@ -26,3 +27,4 @@ class Contents:
     lock: str | None
     wheels: Mapping[str, Path]
     began: datetime
+    native: bool = False

@@ -38,7 +38,7 @@ def native_settings() -> dict[str, str]:
 def server(models: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a server both ways: without the native module, and with it."""
     settings = request.getfixturevalue("native_settings") if request.param == "native" else {}
-    with running.running(models, MODELSTACK_MAX_BODY_BYTES="100000", **settings) as server:
+    with running.running(models, MODELSTACK_MAX_BODY_BYTES="100000", given=settings) as server:
         yield server
 
 

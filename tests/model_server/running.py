@@ -173,9 +173,11 @@ def _collect(server: Server) -> None:
 
 
 @contextmanager
-def running(models: Path, *, ready: bool = True, **settings: str) -> Iterator[Server]:
-    """Run the server for a block; it is killed at the end where it still runs."""
-    server = start(models, **settings)
+def running(
+    models: Path, *, ready: bool = True, given: Mapping[str, str] | None = None, **settings: str
+) -> Iterator[Server]:
+    """Run the server for a block, with the variables of `given` too; it is killed at the end where it still runs."""
+    server = start(models, **{**settings, **(given or {})})
     try:
         server.url = f"http://127.0.0.1:{server.wait_for('listening')['port']}"
         if ready:

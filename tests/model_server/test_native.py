@@ -16,7 +16,7 @@ from tests.model_server.test_start import refused
 
 
 def test_a_thousand_idle_connections_are_held_and_answered(models: Path, native_settings: dict[str, str]) -> None:
-    with running(models, **native_settings) as server, ExitStack() as stack:
+    with running(models, given=native_settings) as server, ExitStack() as stack:
         idle = [stack.enter_context(connect(server)) for _ in range(1000)]
         for connection in [*idle[:2], *idle[-2:]]:
             answered(connection)
@@ -30,7 +30,7 @@ def answered(connection: socket.socket) -> None:
 
 
 def test_places_are_shared_by_both_ways(models: Path, native_settings: dict[str, str]) -> None:
-    serving = running(models, MODELSTACK_MAX_INFLIGHT="1", MODELSTACK_DEADLINE_SECONDS="600", **native_settings)
+    serving = running(models, MODELSTACK_MAX_INFLIGHT="1", MODELSTACK_DEADLINE_SECONDS="600", given=native_settings)
     with serving as server, ThreadPoolExecutor(1) as pool, server.client() as client:
         slow = counting(times_for_about(2.0, server))
         taken = pool.submit(
@@ -46,7 +46,10 @@ def test_places_are_shared_by_both_ways(models: Path, native_settings: dict[str,
 def test_an_open_connection_is_answered_and_closed_while_the_server_drains(
     models: Path, native_settings: dict[str, str]
 ) -> None:
-    with running(models, MODELSTACK_DRAIN_SECONDS="600", **native_settings) as server, connect(server) as connection:
+    with (
+        running(models, MODELSTACK_DRAIN_SECONDS="600", given=native_settings) as server,
+        connect(server) as connection,
+    ):
         answered(connection)
         server.process.terminate()
         with server.client() as client:
@@ -61,7 +64,7 @@ def test_an_open_connection_is_answered_and_closed_while_the_server_drains(
 
 
 def test_each_request_is_told_where_the_log_tells_of_each(models: Path, native_settings: dict[str, str]) -> None:
-    with running(models, MODELSTACK_LOG_LEVEL="DEBUG", **native_settings) as server, server.client() as client:
+    with running(models, MODELSTACK_LOG_LEVEL="DEBUG", given=native_settings) as server, server.client() as client:
         client.post(LINEAR, json=request())
         assert server.wait_for("infer")["code"] == 200
 
@@ -81,7 +84,7 @@ def test_without_the_module_python_serves(tmp_path: Path, wanted: str) -> None:
 def test_the_module_is_used_where_it_is_found(tmp_path: Path, native_settings: dict[str, str]) -> None:
     write_linear(tmp_path)
     found = native_settings | {"MODELSTACK_NATIVE": "auto"}
-    with running(tmp_path, **found) as server:
+    with running(tmp_path, given=found) as server:
         assert server.wait_for("listening")["native"] is True
 
 

@@ -58,7 +58,7 @@ def kept(response: httpx.Response) -> set[str]:
 @pytest.fixture(scope="module")
 def both(models: Path, native_settings: dict[str, str]) -> Iterator[Both]:
     with (
-        running(models, **native_settings) as native,
+        running(models, given=native_settings) as native,
         running(models) as python,
         native.client() as first,
         python.client() as second,
