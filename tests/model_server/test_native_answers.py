@@ -73,7 +73,7 @@ def encoded(document: object) -> bytes:
 NUMBERS = st.one_of(st.floats(width=32, allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**64 - 1))
 WIDE = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**70), 2**70))
 ODD = st.one_of(WIDE, st.booleans(), st.none(), st.text(max_size=3), st.lists(NUMBERS, max_size=2))
-IDS = st.one_of(st.none(), st.text(max_size=4), st.integers())
+IDS = st.one_of(st.none(), st.text(max_size=4), st.text("abc-", max_size=4), st.integers())
 SWITCHES = st.sampled_from(
     [{}, {"binary_data": True}, {"binary_data": False}, {"binary_data": 1}, {"other": "x"}, None]
 )
@@ -103,7 +103,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     rows = draw(st.integers(1, 3))
     document: dict[str, Any] = {"inputs": [draw(inputs("a", rows)), draw(inputs("b", rows))]}
     for key, values in (("id", IDS), ("outputs", OUTPUTS), ("parameters", SWITCHES), ("extra", ODD)):
-        if draw(st.integers(0, 3)) == 0:
+        if draw(st.integers(0, 7)) == 0:
             document[key] = draw(values)
     return document
 
@@ -117,7 +117,8 @@ def test_both_ways_give_the_same_answer_to_anything(both: Both) -> None:
         asked.append(both.ask(PAIR, encoded(document)).status_code)
 
     ask()
-    assert both.answered_natively() - before > len(asked) / 10
+    assert {200, 400} <= set(asked)
+    assert both.answered_natively() > before
 
 
 @settings(max_examples=100, deadline=None)
