@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from model_server.answers import HEADER_LENGTH, Answer
 from model_server.batching import Job
-from model_server.errors import RequestError
+from model_server.errors import slow_body
 from model_server.inference import INLINE_BYTES, Inference
 from model_server.state import Served
 
@@ -174,7 +174,7 @@ class LaneProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         seconds = self._inference.deadline
-        late = RequestError(408, f"the body did not arrive within {seconds:g} s; send it faster")
+        late = slow_body(seconds)
         if self._fast is not None:
             self._fast.response_complete = True
         served = None if self._fast is None else self._fast.served

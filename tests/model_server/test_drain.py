@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.model_server.running import ROOT, Server, environment, running, start, write_linear
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 COUNTING = "/v2/models/counting/infer"
 FOREVER = 10**12

@@ -36,7 +36,7 @@ def slow(root: Path, **settings: str) -> Iterator[tuple[Server, GRPCInferenceSer
     port = free_port()
     own = {"MODELSTACK_MAX_INFLIGHT": "1", "MODELSTACK_DEADLINE_SECONDS": "60"} | settings
     with (
-        running(root, ready=True, MODELSTACK_GRPC_PORT=str(port), **own) as server,
+        running(root, ready=True, given={"MODELSTACK_GRPC_PORT": str(port), **own}) as server,
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield server, GRPCInferenceServiceStub(channel)

@@ -51,6 +51,7 @@ def test_settings_are_read() -> None:
         ("MODELSTACK_ARENA", "yes"),
         ("MODELSTACK_THREADS", "1.5"),
         ("MODELSTACK_DEVICE", "tpu"),
+        ("MODELSTACK_NATIVE", "yes"),
         ("MODELSTACK_LOG_LEVEL", "LOUD"),
     ],
 )
