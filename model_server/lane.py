@@ -2,7 +2,7 @@
 
 uvicorn's protocol does the rest: connections, keep-alive, pipelining, and every request that is not a plain small
 `POST …/infer`, which goes to the application as usual. A task, a scope and four messages a request would cost twice
-what parsing, running and writing a small model's answer do (docs/serving.md has the figures).
+what parsing, running and writing a small model's answer do (docs/benchmarks.md has the figures).
 """
 
 import asyncio
