@@ -1,4 +1,4 @@
-"""The stack from top to bottom: where it runs, its images, what serves them, stands before them, watches them."""
+"""The stack from top to bottom: where it runs, its images, what serves them, leads to them, watches them."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import settings
 from components import place
 from components.cache import Cache, CacheArgs
 from components.cluster import Cluster, ClusterArgs
+from components.entry import Entry, EntryArgs
 from components.gateway import Gateway, GatewayArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.monitoring import Monitoring, MonitoringArgs
@@ -99,6 +100,15 @@ if chosen.gateway.enabled:
         after=list(services.values()),
     )
     gateway = Gateway("gateway", entry, in_cluster)
+
+if site.exposure.routed:
+    way_in = EntryArgs(
+        site=site,
+        models={name: image.runtime for name, image in images.items()},
+        gateway=chosen.gateway.enabled,
+        after=[gateway] if gateway else list(services.values()),
+    )
+    Entry("entry", way_in, in_cluster)
 
 if chosen.monitoring.enabled:
     watched = MonitoringArgs(

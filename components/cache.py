@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components import network
 from components.labels import Labels
 from components.pods import container_security, pod_security, quantities
 from components.site import Site
@@ -75,21 +76,9 @@ class Cache(pulumi.ComponentResource):
         )
 
     def _create_network_policy(self) -> None:
-        models = [Labels(name, self._args.site.stack).selector for name in self._args.models]
-        servers: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": [{"pod_selector": {"match_labels": selector}} for selector in models],
-            "ports": [{"port": "redis", "protocol": "TCP"}],
-        }
-        k8s.networking.v1.NetworkPolicy(
-            NAME,
-            metadata=self._metadata(),
-            spec={
-                "pod_selector": {"match_labels": self._labels.selector},
-                "policy_types": ["Ingress", "Egress"],
-                "ingress": [servers],
-            },
-            opts=self._own,
-        )
+        servers = network.pods(*(Labels(name, self._args.site.stack) for name in self._args.models))
+        rule: network.Ingress = {"from_": servers, "ports": network.tcp("redis")}
+        network.allow(self._labels, self._args.site, self._own, ingress=[rule])
 
     def _create_deployment(self, secret: k8s.core.v1.Secret) -> pulumi.Resource:
         return k8s.apps.v1.Deployment(
@@ -120,6 +109,7 @@ class Cache(pulumi.ComponentResource):
                 {"name": "config", "mount_path": "/etc/redis", "read_only": True},
                 {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 (a volume of the pod's own)
             ],
+            "startup_probe": {**listens, "period_seconds": 1, "failure_threshold": 60},
             "readiness_probe": listens,
             "liveness_probe": {**listens, "failure_threshold": 6},
         }
@@ -141,12 +131,6 @@ class Cache(pulumi.ComponentResource):
         return {"name": NAME, "namespace": self._args.site.namespace, "labels": self._labels.metadata}
 
 
-def egress(stack: str) -> list[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict]:
+def egress(stack: str) -> list[network.Egress]:
     """Return what a server that asks the cache may reach: names, and the cache."""
-    return [
-        {"ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]},
-        {
-            "to": [{"pod_selector": {"match_labels": Labels(NAME, stack).selector}}],
-            "ports": [{"port": "redis", "protocol": "TCP"}],
-        },
-    ]
+    return [network.names(), {"to": network.pods(Labels(NAME, stack)), "ports": network.tcp("redis")}]

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import runtime
+from components import network, runtime
 from components.labels import Labels
 from components.pods import container_security, pod_security, quantities
 from components.serving_pods import ServingPods
@@ -56,24 +56,8 @@ def url_of(pods: ServingPods, service: str) -> pulumi.Output[str]:
 
 def allow_checks(pods: ServingPods, opts: pulumi.ResourceOptions) -> None:
     """Let checks ask for names, and reach the model's pods on its port; nothing reaches them."""
-    checks = labels_of(pods)
-    names: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
-        "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-    }
-    servers: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
-        "to": [{"pod_selector": {"match_labels": pods.labels.selector}}],
-        "ports": [{"port": "http", "protocol": "TCP"}],
-    }
-    k8s.networking.v1.NetworkPolicy(
-        checks.name,
-        metadata={"name": checks.name, "namespace": pods.args.site.namespace, "labels": checks.metadata},
-        spec={
-            "pod_selector": {"match_labels": checks.selector},
-            "policy_types": ["Ingress", "Egress"],
-            "egress": [names, servers],
-        },
-        opts=opts,
-    )
+    servers: network.Egress = {"to": network.pods(pods.labels), "ports": network.tcp("http")}
+    network.allow(labels_of(pods), pods.args.site, opts, egress=[network.names(), servers])
 
 
 def smoke_test(pods: ServingPods, opts: pulumi.ResourceOptions) -> SmokeTest:

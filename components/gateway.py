@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import runtime
+from components import monitoring, network, runtime
 from components.haproxy import DRAIN_SECONDS, FOLDER, Listening, Route, Target, render
 from components.labels import OWN, Labels
-from components.pods import container_security, http_probe, pod_security, quantities
+from components.pods import container_security, http_probe, pod_security, quantities, spread
 from components.runtime import Scraped, Served, Told
-from components.service import expose, sources
+from components.service import expose
 from components.site import Site
 from settings import GatewaySettings
 
@@ -106,33 +106,14 @@ class Gateway(pulumi.ComponentResource):
         return [k8s.core.v1.Secret(name, metadata={**self._metadata(), "name": name}, data=secret, opts=self._own)]
 
     def _create_network_policy(self) -> None:
-        outside: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": sources(self._args.site.exposure),
-            "ports": [{"port": "http", "protocol": "TCP"}],
-        }
-        inside: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": [{"pod_selector": {}}],
-            "ports": [{"port": "metrics", "protocol": "TCP"}],
-        }
-        names: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
-            "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-        }
-        models = [Labels(name, self._args.site.stack).selector for name in sorted(self._args.models)]
-        servers: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
-            "to": [{"pod_selector": {"match_labels": selector}} for selector in models],
-            "ports": [{"port": "http", "protocol": "TCP"}],
-        }
-        k8s.networking.v1.NetworkPolicy(
-            NAME,
-            metadata=self._metadata(),
-            spec={
-                "pod_selector": {"match_labels": self._labels.selector},
-                "policy_types": ["Ingress", "Egress"],
-                "ingress": [outside, inside],
-                "egress": [names, servers],
-            },
-            opts=self._own,
-        )
+        stack = self._args.site.stack
+        models = network.pods(*(Labels(name, stack) for name in sorted(self._args.models)))
+        asked: list[network.Ingress] = [
+            {"from_": network.clients(self._args.site.exposure), "ports": network.tcp("http")},
+            {"from_": network.pods(Labels(monitoring.NAME, stack)), "ports": network.tcp("metrics")},
+        ]
+        servers: network.Egress = {"to": models, "ports": network.tcp("http")}
+        network.allow(self._labels, self._args.site, self._own, ingress=asked, egress=[network.names(), servers])
 
     def _create_disruption_budget(self) -> None:
         k8s.policy.v1.PodDisruptionBudget(
@@ -166,14 +147,7 @@ class Gateway(pulumi.ComponentResource):
             "enable_service_links": False,
             "security_context": pod_security(),
             "termination_grace_period_seconds": GRACE_SECONDS,
-            "topology_spread_constraints": [
-                {
-                    "max_skew": 1,
-                    "topology_key": "kubernetes.io/hostname",
-                    "when_unsatisfiable": "ScheduleAnyway",
-                    "label_selector": {"match_labels": self._labels.selector},
-                }
-            ],
+            "topology_spread_constraints": spread(self._labels, self._args.settings.replicas),
             "containers": [self._container()],
             "volumes": [{"name": "config", "projected": {"sources": self._files()}}],
         }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import runtime
+from components import gateway, monitoring, network, runtime
 from components.cache import egress
-from components.check import allow_checks, smoke_test
+from components.check import allow_checks, labels_of, smoke_test
 from components.labels import Labels
 from components.progressive import promotion
 from components.rolling import deployment
 from components.runtime import Scraped, Served
-from components.service import expose, sources
+from components.service import expose
 from components.serving_pods import InferenceServiceArgs, ServingPods
 from settings import ExposureSettings, RolloutSettings
 
@@ -20,7 +20,7 @@ __all__ = ["InferenceService", "InferenceServiceArgs"]
 
 
 class InferenceService(pulumi.ComponentResource):
-    """Pods of one model: never fewer than asked during a rollout, restricted, reachable on its ports alone."""
+    """Pods of one model: never fewer than asked during a rollout, restricted, reached by whom a policy names."""
 
     url: pulumi.Output[str]
     scraped: Scraped
@@ -90,21 +90,25 @@ class InferenceService(pulumi.ComponentResource):
         )
 
     def _create_network_policy(self) -> None:
-        allowed: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": [{"pod_selector": {}}] if self._pods.args.inside else sources(self._pods.args.site.exposure),
-            "ports": self._pods.told(runtime.allowed_ports),
-        }
-        k8s.networking.v1.NetworkPolicy(
-            self._pods.name,
-            metadata=self._pods.metadata,
-            spec={
-                "pod_selector": {"match_labels": self._pods.labels.selector},
-                "policy_types": ["Ingress", "Egress"],
-                "ingress": [allowed],
-                "egress": egress(self._pods.labels.stack) if self._pods.args.cache else None,
+        args, labels = self._pods.args, self._pods.labels
+        stack = labels.stack
+        asking = network.pods(Labels(gateway.NAME, stack)) if args.inside else network.clients(args.site.exposure)
+        checks = network.pods(labels_of(self._pods)) if args.own_server else []
+        rules: list[network.Ingress] = [
+            {"from_": asking, "ports": self._pods.told(_asked)},
+            *([{"from_": checks, "ports": network.tcp("http")}] if checks else []),
+            {
+                "from_": network.pods(Labels(monitoring.NAME, stack)),
+                "ports": self._pods.told(lambda told: network.tcp(str(told["metrics"]["port"]))),
             },
-            opts=self._own,
-        )
+        ]
+        reached = egress(stack) if args.cache else ()
+        network.allow(labels, args.site, self._own, ingress=rules, egress=reached)
+
+
+def _asked(told: runtime.Told) -> list[network.Port]:
+    """Return the ports that clients ask; series are nobody's but Prometheus'."""
+    return network.tcp(*(name for name in sorted(told["ports"]) if name != "metrics"))
 
 
 def _each_port(told: runtime.Told) -> list[k8s.core.v1.ServicePortArgsDict]:

@@ -10,10 +10,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
+from components import network, rollouts
 from components.labels import Labels
 from components.pods import container_security, http_probe, pod_security, quantities
 from components.runtime import Scraped, Told
-from components.service import expose, sources
+from components.service import expose
 from components.site import Site
 from settings import MonitoringSettings, Resources
 
@@ -58,38 +59,19 @@ class Monitoring(pulumi.ComponentResource):
         self._create_network_policy()
         running = self._create_stateful_set(config, configured)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
-        self.url, _ = expose(self._labels, args.site.namespace, PORT, args.site.exposure, after)
+        self.url, _ = expose(self._labels, args.site.namespace, PORT, args.site.exposure.unrouted, after)
         self.register_outputs({"url": self.url})
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
         return k8s.core.v1.ConfigMap(NAME, metadata=self._metadata(), data={"prometheus.yml": config}, opts=self._own)
 
     def _create_network_policy(self) -> None:
-        asked: k8s.networking.v1.NetworkPolicyIngressRuleArgsDict = {
-            "from_": sources(self._args.site.exposure),
-            "ports": [{"port": "http", "protocol": "TCP"}],
-        }
-        names: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
-            "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-        }
-        models = [
-            Labels(name, self._args.site.stack).selector for name in sorted({**self._args.servers, **self._args.others})
-        ]
-        servers: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
-            "to": [{"pod_selector": {"match_labels": selector}} for selector in models],
-            "ports": self._metrics.apply(_ports),
-        }
-        k8s.networking.v1.NetworkPolicy(
-            NAME,
-            metadata=self._metadata(),
-            spec={
-                "pod_selector": {"match_labels": self._labels.selector},
-                "policy_types": ["Ingress", "Egress"],
-                "ingress": [asked],
-                "egress": [names, servers],
-            },
-            opts=self._own,
-        )
+        stack = self._args.site.stack
+        # Of the stack itself the controller of rollouts asks.
+        asking = [*network.clients(self._args.site.exposure.unrouted), *network.pods(Labels(rollouts.NAME, stack))]
+        asked: network.Ingress = {"from_": asking, "ports": network.tcp("http")}
+        egress = self._metrics.apply(lambda found: [network.names(), *_scrapes(stack, found)])
+        network.allow(self._labels, self._args.site, self._own, ingress=[asked], egress=egress)
 
     def _create_stateful_set(self, config: pulumi.Output[str], configured: pulumi.Resource) -> pulumi.Resource:
         size = self._args.settings.storage
@@ -172,8 +154,13 @@ def _fingerprint(config: str) -> str:
     return hashlib.sha256(config.encode()).hexdigest()[:16]
 
 
-def _ports(metrics: Mapping[str, Told]) -> list[k8s.networking.v1.NetworkPolicyPortArgsDict]:
-    return [{"port": name, "protocol": "TCP"} for name in sorted({one["port"] for one in metrics.values()})]
+def _scrapes(stack: str, metrics: Mapping[str, Told]) -> list[network.Egress]:
+    """Return a rule a port: the pods whose series are there."""
+    found: list[network.Egress] = []
+    for port in sorted({str(one["port"]) for one in metrics.values()}):
+        scraped = (Labels(name, stack) for name, one in sorted(metrics.items()) if one["port"] == port)
+        found.append({"to": network.pods(*scraped), "ports": network.tcp(port)})
+    return found
 
 
 def _job(name: str, service: str, metrics: Told, *, is_model: bool) -> dict[str, object]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pulumi_kubernetes as k8s
 
+from components.labels import Labels
 from settings import Resources
 
 USER = 65532
+TOPOLOGIES = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+# What tells the pods of one version from those of another: a Deployment's label, and a Rollout's.
+HASHES = ("pod-template-hash", "rollouts-pod-template-hash")
 
 
 def pod_security() -> k8s.core.v1.PodSecurityContextArgsDict:
@@ -27,6 +31,22 @@ def container_security() -> k8s.core.v1.SecurityContextArgsDict:
         "read_only_root_filesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+
+
+def spread(labels: Labels, replicas: int) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict] | None:
+    """Return what keeps the replicas of one version apart where there is room for it; None for a single one."""
+    if replicas < 2:
+        return None
+    return [
+        {
+            "max_skew": 1,
+            "topology_key": topology,
+            "when_unsatisfiable": "ScheduleAnyway",
+            "label_selector": {"match_labels": labels.selector},
+            "match_label_keys": list(HASHES),
+        }
+        for topology in TOPOLOGIES
+    ]
 
 
 def http_probe(path: str, *, period: int, failures: int, port: str = "http") -> k8s.core.v1.ProbeArgsDict:

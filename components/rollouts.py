@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components import network
 from components.labels import Labels
 from components.pods import container_security, http_probe, pod_security, quantities
 from components.site import Site
@@ -106,19 +107,8 @@ class RolloutsController(pulumi.ComponentResource):
 
     def _create_network_policy(self) -> None:
         # The API server is no pod, and its port is the cluster's choice; the rest is names and Prometheus.
-        anywhere: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
-            "to": [{"ip_block": {"cidr": "0.0.0.0/0"}}, {"namespace_selector": {}}]
-        }
-        k8s.networking.v1.NetworkPolicy(
-            NAME,
-            metadata=self._metadata(),
-            spec={
-                "pod_selector": {"match_labels": self._labels.selector},
-                "policy_types": ["Ingress", "Egress"],
-                "egress": [anywhere],
-            },
-            opts=self._own,
-        )
+        anywhere: network.Egress = {"to": [{"ip_block": {"cidr": "0.0.0.0/0"}}, {"namespace_selector": {}}]}
+        network.allow(self._labels, self._args.site, self._own, egress=[anywhere])
 
     def _metadata(self) -> k8s.meta.v1.ObjectMetaArgsDict:
         return {"name": NAME, "namespace": self._args.site.namespace, "labels": self._labels.metadata}

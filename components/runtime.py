@@ -53,11 +53,6 @@ def container_ports(told: Told) -> list[k8s.core.v1.ContainerPortArgsDict]:
     return [{"name": name, "container_port": port(told, name)} for name in sorted(told["ports"])]
 
 
-def allowed_ports(told: Told) -> list[k8s.networking.v1.NetworkPolicyPortArgsDict]:
-    """Return the ports that a network policy lets in."""
-    return [{"port": name, "protocol": "TCP"} for name in sorted(told["ports"])]
-
-
 def probe(told: Told, kind: str) -> k8s.core.v1.ProbeArgsDict:
     """Return the probe `startup`, `ready` or `live`."""
     found = told[kind]

@@ -28,6 +28,7 @@ def expose(
 ) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
     """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address.
 
+    Where a route leads to it (components/entry.py) the URL is the route's.
     Of a `managed` one the controller of rollouts chooses the pods. One that was managed before is taken back.
     The name of a `headless` one resolves to each of its pods that is ready.
     """
@@ -38,21 +39,17 @@ def expose(
         labels.name,
         metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata, "annotations": annotations},
         spec={
-            "type": exposure.type,
+            "type": exposure.service,
             **({"cluster_ip": "None"} if headless else {}),
             "selector": labels.selector,
             "ports": [{"name": "http", "port": port, "target_port": "http"}],
         },
         opts=opts,
     )
+    if exposure.routed:
+        return pulumi.Output.from_input(f"{exposure.scheme}://{exposure.host}"), service
     address = _address(service, labels.name, namespace, port, exposure)
     return pulumi.Output.concat(scheme, "://", address), service
-
-
-def sources(exposure: ExposureSettings) -> list[k8s.networking.v1.NetworkPolicyPeerArgsDict]:
-    """Return who may connect: the namespace's neighbours, or anyone where traffic comes from outside the cluster."""
-    inside: list[k8s.networking.v1.NetworkPolicyPeerArgsDict] = [{"namespace_selector": {}}]
-    return inside if exposure.type == "ClusterIP" else [*inside, {"ip_block": {"cidr": "0.0.0.0/0"}}]
 
 
 def _address(

@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 
 from components import runtime
 from components.labels import APP, OWN, Labels
-from components.pods import container_security, pod_security
+from components.pods import container_security, pod_security, spread
 from components.site import Site
 from settings import ModelSettings
 
@@ -107,7 +107,9 @@ class ServingPods:
         return {
             "automount_service_account_token": False,
             "enable_service_links": False,
+            "priority_class_name": self.args.model.priority,
             "security_context": pod_security(),
+            "topology_spread_constraints": spread(self.labels, self.args.model.replicas),
             "termination_grace_period_seconds": GRACE_SECONDS,
             "containers": [self._container()],
             "volumes": self.volumes,

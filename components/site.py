@@ -12,7 +12,7 @@ from settings import ExposureSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A stack's namespace, how its Services are reached, and how `up` reaches the cluster."""
+    """A stack's namespace, the way in for its clients, and how `up` reaches the cluster."""
 
     namespace: pulumi.Input[str]
     stack: str

@@ -1,15 +1,17 @@
 """Pulumi.<stack>.yaml, parsed once into frozen settings."""
 
 from settings.base import Resources, SettingsError
+from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, server_of
-from settings.places import ClusterSettings, ExposureSettings, ImageSettings, RegistrySettings
+from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
 
 __all__ = [
     "OWN_SERVER",
     "PREFIX",
+    "AllowSettings",
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
@@ -21,6 +23,7 @@ __all__ = [
     "LimitSettings",
     "ModelSettings",
     "MonitoringSettings",
+    "ParentSettings",
     "RegistrySettings",
     "Resources",
     "RolloutSettings",

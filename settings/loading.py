@@ -15,6 +15,7 @@ from settings.base import SettingsError
 from settings.stack import PREFIX, ModelSettings, Settings
 
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
+NAMED_IN_BODY = "vllm"  # the one whose clients name the model in the body alone, where no path tells it
 
 
 def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
@@ -30,6 +31,7 @@ def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
         raise SettingsError(f"{where}: {_explain(error, values)}") from None
     for name, model in settings.models.items():
         _require_recipe(where, project, name, model)
+    _require_paths(where, project, settings)
     return settings
 
 
@@ -120,6 +122,18 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         raise SettingsError(
             f"{key}.rollout.strategy: {model.rollout.strategy!r} is judged by the series and the golden set of "
             f"{OWN_SERVER}, {model.recipe} is served by {server}; use rolling"
+        )
+
+
+def _require_paths(where: str, project: Path, settings: Settings) -> None:
+    exposure = settings.exposure
+    if exposure is None or not exposure.routed or settings.gateway.enabled:
+        return
+    alike = [name for name, model in settings.models.items() if server_of(project / model.recipe) == NAMED_IN_BODY]
+    if len(alike) > 1:
+        raise SettingsError(
+            f"{where}: {PREFIX}exposure.type: {exposure.type!r} tells models apart by path, clients of {alike[0]} and "
+            f"{alike[1]} name theirs in the body alone; set {PREFIX}gateway: {{enabled: true}}"
         )
 
 

@@ -1,8 +1,8 @@
-"""Where a stack runs: cluster, registry, the way in, and the images of others."""
+"""Where a stack runs: cluster, registry, and the images of others."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -45,19 +45,6 @@ class RegistrySettings(Frozen):
             raise ValueError(
                 "names a signingKey without publicKeys; add `publicKeys`, a list that holds its public half"
             )
-        return self
-
-
-class ExposureSettings(Frozen):
-    """How the models are reached."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    host: str | None = Field(default=None, description="the address that serves node ports")
-
-    @model_validator(mode="after")
-    def _node_ports_need_a_host(self) -> Self:
-        if self.type == "NodePort" and not self.host:
-            raise ValueError("is NodePort without a host; add `host`, an address of a node")
         return self
 
 

@@ -7,8 +7,9 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from settings.base import Frozen, Label, Quantity, Resources
+from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
-from settings.places import ClusterSettings, ExposureSettings, ImageSettings, RegistrySettings
+from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings
 
 PREFIX = "modelstack:"
@@ -24,6 +25,7 @@ class ModelSettings(Frozen):
     resources: Resources = Resources()
     rollout: RolloutSettings = RolloutSettings()
     cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
+    priority: ObjectName | None = Field(default=None, description="a PriorityClass that the cluster has")
 
 
 class MonitoringSettings(Frozen):
@@ -72,6 +74,22 @@ class Settings(Frozen):
             raise ValueError(
                 f"models.{asked[0]}.rollout.strategy: is judged by Prometheus, which monitoring.enabled: false leaves "
                 "out; enable it, or use rolling"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gateway_fits_the_way_in(self) -> Self:
+        if not self.gateway.enabled or self.exposure is None or not self.exposure.routed:
+            return self
+        kind = self.exposure.type
+        if self.gateway.tls:
+            raise ValueError(
+                f"gateway.tls: is for clients that reach the gateway itself, {kind} passes plain HTTP on; remove it"
+            )
+        if self.gateway.limit and not (self.gateway.keys or self.gateway.jwt):
+            raise ValueError(
+                f"gateway.limit: counts addresses without keys or jwt, and with {kind} all clients have that of its "
+                "controller; add keys or jwt, or remove the limit"
             )
         return self
 

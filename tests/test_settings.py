@@ -16,6 +16,7 @@ from tests.components.programs import CONNECTION, PROJECT
 
 MODELS: dict[str, Any] = {"digits": {"recipe": "models/digits/recipe.yaml"}}
 JWT = {"publicKey": "-----BEGIN PUBLIC KEY-----", "issuer": "https://issuer.example", "audience": "models"}
+INGRESS = {"type": "Ingress", "host": "models.example.com"}
 OWN_CLUSTER = {
     "cluster": {"kubeconfig": "~/kubeconfig"},
     "registry": {"push": "registry.example"},
@@ -127,7 +128,43 @@ def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says
         ({"namespace": "Upper"}, "modelstack:namespace: 'Upper': "),
         ({"monitoring": {"retention": "7"}}, "modelstack:monitoring.retention: '7': "),
         ({"monitoring": {"enabled": "yes"}}, "modelstack:monitoring.enabled: 'yes': "),
-        ({"exposure": {"type": "Ingress"}}, "modelstack:exposure.type: 'Ingress': "),
+        ({"exposure": {"type": "Tunnel"}}, "modelstack:exposure.type: 'Tunnel': "),
+        ({"exposure": {"type": "Ingress"}}, "modelstack:exposure: is Ingress without a host; add `host`"),
+        (
+            {"exposure": {**INGRESS, "host": "https://a.example"}},
+            "modelstack:exposure: host: 'https://a.example': is no",
+        ),
+        ({"exposure": {**INGRESS, "host": "192.0.2.7"}}, "modelstack:exposure: host: '192.0.2.7': is no name of DNS"),
+        (
+            {"exposure": {"type": "ClusterIP", "host": "a"}},
+            "modelstack:exposure: host: is of type NodePort or Ingress or",
+        ),
+        (
+            {"exposure": {"type": "LoadBalancer", "tlsSecret": "a"}},
+            "modelstack:exposure: tlsSecret: is of type Ingress",
+        ),
+        (
+            {"exposure": {**INGRESS, "parent": {"name": "a"}}},
+            "modelstack:exposure: parent: is of type HTTPRoute, not Ing",
+        ),
+        (
+            {"exposure": {**INGRESS, "type": "HTTPRoute"}},
+            "modelstack:exposure: is HTTPRoute without a parent; add `par",
+        ),
+        ({"exposure": {"allow": {}}}, "modelstack:exposure.allow: names nobody; add `namespaces` or `cidrs`"),
+        (
+            {"exposure": {"allow": {"cidrs": ["10.0.0.1/8"]}}},
+            "modelstack:exposure.allow.cidrs: '10.0.0.1/8': is no netw",
+        ),
+        (
+            {"exposure": INGRESS, "gateway": {"enabled": True, "tls": {"secret": "a"}}},  # pragma: allowlist secret
+            "modelstack: gateway.tls: is for clients that reach the gateway itself, Ingress passes plain HTTP on; ",
+        ),
+        (
+            {"exposure": INGRESS, "gateway": {"enabled": True, "limit": {"requests": 5}}},
+            "modelstack: gateway.limit: counts addresses without keys or jwt, and with Ingress all clients have that ",
+        ),
+        ({"models": model(priority="High")}, "modelstack:models.digits.priority: 'High': "),
         ({"exposure": {"type": "NodePort"}}, "modelstack:exposure: is NodePort without a host; add `host`"),
         ({"cluster": {"context": "prod"}}, "modelstack:cluster: names a context without a kubeconfig"),
         ({"cluster": {"kubeconfig": "~/k"}}, "modelstack: cluster names a kubeconfig but modelstack:registry is mis"),

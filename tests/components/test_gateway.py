@@ -142,10 +142,11 @@ def test_the_gateway_reaches_names_and_models_alone(run: Run) -> None:
     assert reached == ["digits", "mnist"]
 
 
-def test_behind_a_gateway_models_are_reached_by_the_stack_alone(run: Run, dev: Run) -> None:
-    (rule,) = run.of("NetworkPolicy")["digits"]["spec"]["ingress"]
-    assert rule["from"] == [{"podSelector": {}}]
-    (open_rule,) = dev.of("NetworkPolicy")["digits"]["spec"]["ingress"]
+def test_behind_a_gateway_models_are_reached_by_it_by_checks_and_by_prometheus_alone(run: Run, dev: Run) -> None:
+    rules = run.of("NetworkPolicy")["digits"]["spec"]["ingress"]
+    peers = [peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for rule in rules for peer in rule["from"]]
+    assert peers == ["gateway", "digits-check", "prometheus"]
+    open_rule = dev.of("NetworkPolicy")["digits"]["spec"]["ingress"][0]
     assert {"ipBlock": {"cidr": "0.0.0.0/0"}} in open_rule["from"]
 
 
@@ -154,8 +155,8 @@ def test_prometheus_scrapes_every_gateway_and_takes_it_for_no_model(run: Run) ->
     (job,) = [one for one in jobs if one["job_name"] == "gateway"]
     assert job["dns_sd_configs"][0]["names"] == ["_metrics._tcp.gateway-pods"]
     assert "relabel_configs" not in job
-    _, servers = run.of("NetworkPolicy")["prometheus"]["spec"]["egress"]
-    assert {"port": "metrics", "protocol": "TCP"} in servers["ports"]
+    _, _, gateways = run.of("NetworkPolicy")["prometheus"]["spec"]["egress"]
+    assert gateways["ports"] == [{"port": "metrics", "protocol": "TCP"}]
 
 
 def test_every_object_of_the_gateway_carries_the_stacks_labels(run: Run) -> None:

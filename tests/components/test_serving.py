@@ -110,8 +110,9 @@ def test_ports_and_probes_are_the_servers(serving: Program, name: str, ports: di
     assert found["readinessProbe"]["httpGet"] == {"path": ready, "port": "http"}
     headless = run.of("Service")["digits-pods"]["spec"]["ports"]
     assert {one["name"]: one["port"] for one in headless} == ports
-    (rule,) = run.of("NetworkPolicy")["digits"]["spec"]["ingress"]
-    assert [one["port"] for one in rule["ports"]] == sorted(ports)
+    asked, scraped = run.of("NetworkPolicy")["digits"]["spec"]["ingress"]
+    assert [one["port"] for one in asked["ports"]] == sorted({*ports} - {"metrics"})
+    assert [one["port"] for one in scraped["ports"]] == ["metrics" if "metrics" in ports else "http"]
 
 
 @pytest.mark.parametrize(
