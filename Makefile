@@ -25,7 +25,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign check lint typecheck shell-lint go-vet secrets lock clean-venv venv
+.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign native check lint typecheck shell-lint go-vet rust-lint secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,8 +60,8 @@ built: $(READY)
 test: built ## Every test but the long ones; starts an embedded platform of its own and removes it
 	@$(PY) -m $(PYTEST) -m "not soak" $(ARGS)
 
-soak: built ## The long tests: rollouts on real pods
-	@$(PY) -m local build rollouts
+soak: built ## The long tests: rollouts and scaling on real pods, bad requests by the hundred thousand
+	@$(PY) -m local build rollouts metrics-server
 	@$(PY) -m pytest -m soak $(ARGS)
 
 test-unit: $(READY) ## The tests that need neither root nor a cluster
@@ -82,10 +82,13 @@ bench-serve: $(READY) ## This project's server beside other people's and a loop 
 bench-cold: $(READY) ## From a pod to its first right answer on a node without the image, of the running stack's digits
 	@$(PY) -m benchmarks.cold $(ARGS)
 
+native: $(READY) ## Build the server's native module into .venv, where a local server finds it
+	@$(PY) -m model_build.native $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+
 check-cosign: $(READY) ## This project and a real cosign (COSIGN=path) about each other's signatures
 	@$(PY) -m tests.cosign $(COSIGN)
 
-check: lint typecheck shell-lint go-vet secrets ## ruff, mypy --strict, shellcheck, go vet, secrets
+check: lint typecheck shell-lint go-vet rust-lint secrets ## ruff, mypy --strict, shellcheck, go vet, clippy, secrets
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
@@ -103,8 +106,14 @@ go-vet:
 	    (cd local/go/$$module && GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 go vet .); \
 	done
 
+# No interpreter is asked, as in a build (model_build/native.py).
+rust-lint:
+	@if ! command -v cargo >/dev/null; then echo "cargo is not installed: model_server/native/ is not checked"; exit 0; fi; \
+	    cd model_server/native && cargo fmt --check && PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 \
+	    cargo clippy --quiet --locked --target-dir ../../$(VENV)/native-target -- -D warnings
+
 secrets: $(READY)
-	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|requirements\.txt$$|go\.sum$$|\.secrets\.baseline$$)' \
+	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|requirements\.txt$$|go\.sum$$|Cargo\.lock$$|\.secrets\.baseline$$)' \
 	    | xargs -0 $(VENV)/bin/detect-secrets-hook --baseline .secrets.baseline
 
 lock: $(READY) ## Compile every requirements*.in, with hashes
@@ -123,8 +132,10 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	    $(UV) pip compile --quiet --no-deps $(COMPILED) \
 	        tests/model_build/$$server/requirements.in -o tests/model_build/$$server/requirements.txt; \
 	done
-	@$(UV) pip compile --quiet $(COMPILED) \
-	    tests/model_server/kserve/requirements.in -o tests/model_server/kserve/requirements.txt
+	@for other in kserve atheris; do \
+	    $(UV) pip compile --quiet $(COMPILED) \
+	        tests/model_server/$$other/requirements.in -o tests/model_server/$$other/requirements.txt; \
+	done
 
 clean-venv: ## Remove .venv and the other environments
 	@rm -rf $(VENV) .venv-*

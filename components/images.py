@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from settings import Settings, SettingsError
 
+# Of the cluster, not of a stack: another cluster has its own.
+METRICS = "metrics-server"
+
 
 def needed(settings: Settings) -> tuple[str, ...]:
     """Return the names of the third-party images that a stack with these settings runs."""
@@ -19,8 +22,9 @@ def needed(settings: Settings) -> tuple[str, ...]:
 
 
 def to_bake(settings: Settings) -> tuple[str, ...]:
-    """Return those of them that the embedded platform has to make: what the settings do not name themselves."""
-    return tuple(name for name in needed(settings) if name not in settings.images.named)
+    """Return what the embedded platform has to make: those that the settings do not name, and the cluster's own."""
+    lacking = tuple(name for name in needed(settings) if name not in settings.images.named)
+    return (*lacking, METRICS) if settings.needs_metrics else lacking
 
 
 def references(settings: Settings, baked: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -30,6 +34,11 @@ def references(settings: Settings, baked: Mapping[str, str] | None = None) -> di
     """
     if baked is None:
         return {name: settings.images.reference(name) for name in needed(settings)}
+    if settings.needs_metrics and METRICS not in baked:
+        raise SettingsError(
+            f"modelstack:models: one is scaled by cpu, and the embedded platform has no {METRICS} yet; run "
+            f"`python -m local bake {METRICS}`"
+        )
     return {name: _baked(settings, name, baked) for name in needed(settings)}
 
 

@@ -12,9 +12,10 @@ from components.labels import Labels
 from components.progressive import promotion
 from components.rolling import deployment
 from components.runtime import Scraped, Served
+from components.scaling import autoscaler
 from components.service import expose
 from components.serving_pods import InferenceServiceArgs, ServingPods
-from settings import ExposureSettings, ModelSettings, RolloutSettings
+from settings import ExposureSettings, RolloutSettings
 
 __all__ = ["InferenceService", "InferenceServiceArgs"]
 
@@ -36,11 +37,18 @@ class InferenceService(pulumi.ComponentResource):
         if args.own_server:
             allow_checks(self._pods, self._own)
         self.url, last = self._roll_out(args.model.rollout)
-        if args.own_server:
-            smoke_test(self._pods, pulumi.ResourceOptions(parent=self, depends_on=last))
+        served = pulumi.ResourceOptions(parent=self, depends_on=last)
+        # Where no pod may be up, nobody would answer; each pod has tested itself before it is ready.
+        if args.own_server and not args.model.to_zero:
+            smoke_test(self._pods, served)
+        if args.model.scale:
+            autoscaler(self._pods, args.model.scale, served)
         self._create_disruption_budget()
         self.scraped = self._create_headless_service()
-        self.served = self._served(args.model)
+        # Of the pods that the headless Service names, some wait to be promoted: only the own Service knows which.
+        found = self._pods.name if args.model.rollout.strategy == "blueGreen" else self.scraped.service
+        # A rollout has old pods and new ones, and those that end are named until they are gone.
+        self.served = Served(found, self._pods.server, 2 * args.model.most + 2)
         self.register_outputs({"url": self.url})
 
     def _roll_out(self, rollout: RolloutSettings) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
@@ -56,18 +64,17 @@ class InferenceService(pulumi.ComponentResource):
         url, service = self._expose(pulumi.ResourceOptions(parent=self, depends_on=[serving]), managed=False)
         return url, [service]
 
-    def _served(self, model: ModelSettings) -> Served:
-        told = self._pods.server
-        if model.rollout.strategy == "blueGreen":
-            # The headless Service names the pods of a preview too, which nobody has judged.
-            return Served(self._pods.name, told, 1)
-        # A rollout has old pods and new ones, and those that end are named until they are gone.
-        return Served(self.scraped.service, told, 2 * model.replicas + 2)
-
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
-        args, port = self._pods.args, self._pods.told(runtime.port)
+        args, port, to_zero = self._pods.args, self._pods.told(runtime.port), self._pods.args.model.to_zero
         exposure = ExposureSettings() if args.inside else args.site.exposure
-        return expose(self._pods.labels, args.site.namespace, port, exposure, opts, managed=managed)
+        # A gateway asks for each pod; for itself a Service of one address is enough.
+        headless = managed and args.inside
+        return expose(
+            *(self._pods.labels, args.site.namespace, port, exposure, opts),
+            managed=managed,
+            headless=headless,
+            to_zero=to_zero,
+        )
 
     def _create_headless_service(self) -> Scraped:
         name = f"{self._pods.name}-pods"

@@ -13,6 +13,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import analysis, runtime
+from components.scaling import left_to_scaling, taken_back
 from components.service import MANAGED, SELECTOR
 from components.serving_pods import ServingPods
 from components.wire import wire
@@ -44,9 +45,9 @@ def promotion(pods: ServingPods, opts: pulumi.ResourceOptions) -> Promotion:
         pods.name,
         api_version="argoproj.io/v1alpha1",
         kind="Rollout",
-        metadata=pods.versioned,
+        metadata={**pods.versioned, "annotations": taken_back(pods)},
         spec=spec,
-        opts=after,
+        opts=left_to_scaling(pods, after),
     )
     return _wait(pods, pulumi.Output.all(spec, *specs.values()), rollout, opts)
 
@@ -70,7 +71,7 @@ def _wait(
 def _spec(pods: ServingPods, strategy: Spec) -> Spec:
     model = pods.args.model
     return {
-        "replicas": model.replicas,
+        "replicas": model.first,
         "selector": {"matchLabels": pods.labels.selector},
         "revisionHistoryLimit": 3,
         "progressDeadlineSeconds": model.rollout_seconds,

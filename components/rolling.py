@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.scaling import left_to_scaling, taken_back
 from components.serving_pods import ServingPods
 
 
@@ -16,15 +17,15 @@ def deployment(pods: ServingPods, opts: pulumi.ResourceOptions) -> k8s.apps.v1.D
         metadata={
             **pods.versioned,
             # Kubernetes notes a late rollout on the object; `pulumi up` waits no longer for it than that.
-            "annotations": {"pulumi.com/timeoutSeconds": str(seconds)},
+            "annotations": {"pulumi.com/timeoutSeconds": str(seconds), **taken_back(pods)},
         },
         spec={
-            "replicas": pods.args.model.replicas,
+            "replicas": pods.args.model.first,
             "selector": {"match_labels": pods.labels.selector},
             "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
             "revision_history_limit": 3,
             "progress_deadline_seconds": seconds,
             "template": pods.template,
         },
-        opts=opts,
+        opts=left_to_scaling(pods, opts),
     )

@@ -12,6 +12,7 @@ from settings import ExposureSettings
 
 # A Service that the controller of rollouts points at pods of its choice: there are none before the first Rollout.
 MANAGED = {"pulumi.com/skipAwait": "true"}
+FORCED = {"pulumi.com/patchForce": "true"}
 SELECTOR = "spec.selector"
 
 
@@ -24,20 +25,25 @@ def expose(
     *,
     scheme: str = "http",
     managed: bool = False,
+    headless: bool = False,
+    to_zero: bool = False,
 ) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
     """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address.
 
     Where a route leads to it (components/entry.py) the URL is the route's.
     Of a `managed` one the controller of rollouts chooses the pods. One that was managed before is taken back.
+    The name of a `headless` one resolves to each of its pods that is ready. For pods of one
+    `to_zero` nobody waits.
     """
     if managed:
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR]))
-    annotations = MANAGED if managed else {"pulumi.com/patchForce": "true"}
+    annotations = MANAGED if managed else {**FORCED, **(MANAGED if to_zero else {})}
     service = k8s.core.v1.Service(
         labels.name,
         metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata, "annotations": annotations},
         spec={
             "type": exposure.service,
+            **({"cluster_ip": "None"} if headless else {}),
             "selector": labels.selector,
             "ports": [{"name": "http", "port": port, "target_port": "http"}],
         },

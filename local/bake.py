@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from local import build, checks, connection, images, node, specs
+from local import addons, build, checks, connection, images, node, specs
 from local.config import private
 from local.errors import RefusedError
 from local.instance import Instance
+from local.kubectl import Kubectl
 from local.platform import lock
 from local.steps import Steps
 
@@ -24,6 +26,7 @@ def bake(instance: Instance, names: Sequence[str], steps: Steps) -> None:
     with lock(instance):
         made = images.publish(wanted, instance.registry, _sources(instance, wanted, steps), steps)
         _keep_manifests(instance, wanted)
+        _run_addons(instance, wanted, made, steps)
         _tell(instance, made)
     for name, reference in made.items():
         steps.say(f"image {name}: {reference}")
@@ -51,6 +54,15 @@ def _keep_manifests(instance: Instance, wanted: Sequence[specs.ImageSpec]) -> No
         if spec.manifest and spec.program:
             text = (build.source(spec.program) / spec.manifest).read_text()
             private(instance.manifests / f"{spec.name}.yaml", text)
+
+
+def _run_addons(instance: Instance, wanted: Sequence[specs.ImageSpec], made: Mapping[str, str], steps: Steps) -> None:
+    for spec in wanted:
+        if spec.addon:
+            kubectl = Kubectl.of(instance)
+            manifest = Path(specs.__file__).with_name(spec.addon)
+            addons.apply(kubectl, manifest, spec.name, {"image": made[spec.name]}, steps)
+            addons.wait(kubectl, spec.name, steps)
 
 
 def _tell(instance: Instance, made: Mapping[str, str]) -> None:

@@ -122,6 +122,13 @@ ROLLOUTS = Module(
     ("github.com/argoproj/argo-rollouts/cmd/rollouts-controller",),
     "github.com/argoproj/argo-rollouts",
 )
+# The figures that a HorizontalPodAutoscaler reads: CPU and memory of pods.
+METRICS_SERVER = Module(
+    "metrics-server",
+    ("sigs.k8s.io/metrics-server/cmd/metrics-server",),
+    "sigs.k8s.io/metrics-server",
+    version_variables=("k8s.io/client-go/pkg/version.gitVersion",),
+)
 NODE_MODULES = (CONTAINERD, REGISTRY, KUBERNETES)
 IMAGE_MODULES = (COREDNS, PAUSE)
 

@@ -2,14 +2,13 @@
 
 import hashlib
 import shutil
-import string
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import build, checks, config, connection, environment, health, images, node, specs
+from local import addons, build, checks, config, connection, environment, health, images, node, specs
 from local.errors import RefusedError
 from local.instance import CLUSTER_DOMAIN, DNS_ADDRESS, NODE_NAME, Instance
 from local.kubectl import Kubectl
@@ -27,7 +26,6 @@ NODE = RootSpec(
     ),
 )
 ADDONS = Path(__file__).with_name("addons.yaml")
-APPLIED = "modelstack.dev/applied"
 NODE_SECONDS = 120.0
 DNS_SECONDS = 120.0
 
@@ -143,7 +141,8 @@ def _run(instance: Instance, made: Made, steps: Steps) -> None:
             health.wait(instance, running, asked)
     images.publish(specs.ALWAYS, instance.registry, images.Sources(instance.cache, made.go), steps)
     _wait_for_node(instance, kubectl, running, steps)
-    _apply_addons(kubectl, made, steps)
+    dns = {"image": made.images["coredns"], "address": DNS_ADDRESS, "domain": CLUSTER_DOMAIN}
+    addons.apply(kubectl, ADDONS, "coredns", dns, steps)
     if any(health.probe(running, {health.DNS: health.DNS_TARGET}).values()):
         with steps.step("wait for coredns"):
             health.wait(instance, running, {health.DNS: health.DNS_TARGET}, DNS_SECONDS)
@@ -195,24 +194,3 @@ def _node_is_ready(instance: Instance, kubectl: Kubectl) -> bool:
     status, _, heartbeat = told.partition(" ")
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(instance.record.stat().st_mtime))
     return status == "True" and heartbeat >= since
-
-
-def _apply_addons(kubectl: Kubectl, made: Made, steps: Steps) -> None:
-    text = string.Template(ADDONS.read_text()).substitute(
-        image=made.images["coredns"], address=DNS_ADDRESS, domain=CLUSTER_DOMAIN
-    )
-    wanted = hashlib.sha256(text.encode()).hexdigest()
-    name = ("deployment/coredns", "--namespace=kube-system")
-    annotation = APPLIED.replace(".", "\\.")
-    if kubectl.run("get", *name, "--ignore-not-found", f"-o=jsonpath={{.metadata.annotations.{annotation}}}") == wanted:
-        return
-    with steps.step("apply CoreDNS"):
-        kubectl.run(
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--field-manager=modelstack-local",
-            "--filename=-",
-            stdin=text,
-        )
-        kubectl.run("annotate", "--overwrite", *name, f"{APPLIED}={wanted}")

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from local.build import COREDNS, PAUSE, ROLLOUTS, Module
+from local.build import COREDNS, METRICS_SERVER, PAUSE, ROLLOUTS, Module
 from local.errors import RefusedError
 from local.roots import RootSpec
 from model_build.oci.image import ImageConfig
@@ -26,6 +26,8 @@ class ImageSpec:
     links: Mapping[str, str] = field(default_factory=dict)
     manifest: str = ""
     """File of the Go module that a stack applies beside the image: the kinds of a controller."""
+    addon: str = field(default="", repr=False)
+    """File beside this one by which the cluster itself runs the image, for all stacks."""
 
 
 # What serving needs of Python and no more: no shell, no package manager, nothing that only a terminal uses.
@@ -96,10 +98,16 @@ ROLLOUTS_IMAGE = ImageSpec(
     program=ROLLOUTS,
     manifest="manifests/install.yaml",
 )
+METRICS_IMAGE = ImageSpec(
+    "metrics-server",
+    ImageConfig(user=USER, entrypoint=("/metrics-server",), ports=(10250,)),
+    program=METRICS_SERVER,
+    addon="metrics.yaml",
+)
 
 ALWAYS = (BASE, PAUSE_IMAGE, COREDNS_IMAGE)
 """What `local up` itself makes."""
-ON_DEMAND = (PROMETHEUS, HAPROXY, REDIS, ROLLOUTS_IMAGE)
+ON_DEMAND = (PROMETHEUS, HAPROXY, REDIS, ROLLOUTS_IMAGE, METRICS_IMAGE)
 """What stacks may run besides, by the names of `modelstack:images`; `local bake` makes them."""
 
 

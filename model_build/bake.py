@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_build import native
 from model_build.cache import StepStore
 from model_build.dependencies import lay_out
 from model_build.events import Reporter
@@ -83,7 +84,12 @@ def server_contents(runtime: Runtime, platform: str, store: StepStore, reporter:
         lay_out(lock, platform, store, lambda: reporter.tell("running", 0.0, waiting)) for lock in runtime.wheels
     ]
     layers = [one for folder in folders for one in folder_contents(folder, f"{HOME}/deps")]
-    return (*layers, server(ROOT / "model_server"))
+    on_base = (*layers, server(ROOT / "model_server"))
+    if not runtime.native:
+        return on_base
+    native.require_platform(platform)
+    module = native.build(store, lambda line: reporter.tell("running", 0.2, line))
+    return (*on_base, Contents.of([Entry(f"{HOME}/server/{native.FILE}", content=module, mode=0o644)]))
 
 
 def weights_contents(parts: Parts) -> tuple[Contents, ...]:
@@ -94,7 +100,8 @@ def weights_contents(parts: Parts) -> tuple[Contents, ...]:
 def server(sources: Path) -> Contents:
     """Return the server's sources; what the checkout holds beside them (caches, editors' files) stays out."""
     at = f"{HOME}/server/{sources.name}"
-    files = list(source_files(sources))
+    # The native module is compiled from its own; its sources are nothing that runs.
+    files = [path for path in source_files(sources) if path.relative_to(sources).parts[0] != "native"]
     folders = {path.parent.relative_to(sources).as_posix() for path in files} | {"."}
     return Contents.of(
         [

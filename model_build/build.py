@@ -131,7 +131,7 @@ def _contents(parsed: Recipe, parts: Parts, place: Place, store: StepStore, bega
         lock: tuple(lay_out(lock, platform, store, lambda: None) for platform in place.bases)
         for lock in parts.runtime.wheels
     }
-    return Contents(parsed, parts.inputs, place.destination.base, parts.artifact, laid_out, began)
+    return Contents(parsed, parts.inputs, place.destination.base, parts.artifact, laid_out, began, parts.runtime.native)
 
 
 def _place(order: Order, parsed: Recipe, inputs: Inputs) -> Place | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_build import native, runtimes
 from model_build import recipe as recipes
-from model_build import runtimes
 from model_build.errors import EnvironmentFault, RecipeError
-from model_build.hashing import hash_folder, hash_value
+from model_build.hashing import hash_folder, hash_value, source_files
 from model_build.places import ROOT
 from model_build.recipe import Recipe
 from model_build.recipe_sources import InstalledSource, Source
@@ -18,6 +18,7 @@ from model_build.recipe_sources import InstalledSource, Source
 BUILD_REQUIREMENTS = "requirements-build.txt"
 TENSORFLOW_REQUIREMENTS = "requirements-tensorflow.txt"
 RECIPES = "recipe*.yaml"  # another recipe of the same model is no part of this one
+NATIVE = "native module"  # a part where the recipe asks for it
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 _PARTS = (
     "recipe",
@@ -76,10 +77,12 @@ def compute(recipe: Path, base: str | None, *, root: Path = ROOT) -> Inputs:
         "build requirements": _of_requirements(parsed, root),
         "image requirements": _of_wheels(parsed, root),
         "model_build": _of_folder(root / "model_build"),
-        "model_server": _of_folder(root / "model_server"),
+        "model_server": _of_server(root / "model_server"),
         "base image": hash_value(_digest_of(base)),
         "platforms": hash_value(values["platforms"]),
     }
+    if runtimes.of(parsed).native:
+        parts[NATIVE] = _of_native(parsed, root)
     return Inputs(hash_value(parts), parts, values, parsed)
 
 
@@ -132,6 +135,12 @@ def _of_requirements(recipe: Recipe, root: Path) -> str:
     return hash_value([own, _of_file(root / TENSORFLOW_REQUIREMENTS)])
 
 
+def _of_native(recipe: Recipe, root: Path) -> str:
+    for platform in recipe.platforms:
+        native.require_platform(platform)
+    return native.made_from(root)
+
+
 def _of_wheels(recipe: Recipe, root: Path) -> str:
     return hash_value([_of_file(root / lock) for lock in runtimes.of(recipe).wheels])
 
@@ -151,6 +160,14 @@ def _of_folder(folder: Path) -> str:
     if not folder.is_dir():
         raise EnvironmentFault(f"{folder}: is missing; check the checkout out again")
     return hash_folder(folder)
+
+
+def _of_server(folder: Path) -> str:
+    if not folder.is_dir():
+        raise EnvironmentFault(f"{folder}: is missing; check the checkout out again")
+    # The native module is a part of its own, of those images alone that hold it.
+    native = folder / "native"
+    return hash_folder(folder, leave_out=source_files(native) if native.is_dir() else ())
 
 
 def _of_part(name: str, told: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from model_build.cache import StepStore
 from model_build.code_version import code_version
 from model_build.events import Reporter
 from model_build.hashing import hash_value
-from model_build.inputs import Inputs
+from model_build.inputs import NATIVE, Inputs
 from model_build.oci.image import Base, Draft
 from model_build.oci.labels import read_labels
 from model_build.publish import Destination, publish
@@ -55,7 +55,7 @@ def drafts(
 
 def runtime_tag(inputs: Inputs) -> str:
     """Return the tag of a runtime image: builds of the same server, lock, base and platforms share it."""
-    made_from = [inputs.parts[name] for name in RUNTIME_PARTS]
+    made_from = [inputs.parts[name] for name in (*RUNTIME_PARTS, NATIVE) if name in inputs.parts]
     return f"runtime-{hash_value([*made_from, inputs.recipe['runtime'], code_version('model_build.bake')])}"
 
 

@@ -11,6 +11,7 @@ from model_build.recipe_steps import GRAPH, Frozen, Load, Step
 Device = Annotated[Literal["cpu", "gpu"], Field(exclude_if=lambda value: value == "cpu")]
 Grpc = Annotated[bool, Field(exclude_if=lambda value: not value, description="a second port, for gRPC")]
 Packaging = Annotated[Literal["baked", "volume"], Field(exclude_if=lambda value: value == "baked")]
+Native = Annotated[bool, Field(exclude_if=lambda value: not value, description="small requests skip Python")]
 Gpus = Annotated[int, Field(ge=0, le=16, description="GPUs a replica is given")]
 Batch = Annotated[int, Field(ge=1, le=4096)]
 
@@ -21,6 +22,7 @@ class OnnxRuntime(Frozen):
     name: Literal["onnxruntime"]
     device: Device = "cpu"
     grpc: Grpc = False
+    native: Native = False
 
 
 class _OfTriton(Frozen):

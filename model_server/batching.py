@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model_server.contract import ModelContract, TensorSpec
-from model_server.errors import RequestError, RunError
+from model_server.errors import RunError, too_late
 from model_server.tensors import Array
 
 if TYPE_CHECKING:  # onnxruntime is imported while the server already answers probes
@@ -114,13 +114,8 @@ class Batcher:
             self._run.stop()
 
     def _expire(self, job: Job) -> None:
-        job.finish(self._too_late())
+        job.finish(too_late(self._deadline))
         self.give_up(job)
-
-    def _too_late(self) -> RequestError:
-        return RequestError(
-            504, f"no answer within {self._deadline:g} s (MODELSTACK_DEADLINE_SECONDS); send fewer samples"
-        )
 
     def _key(self, job: Job) -> Key:
         """Return what jobs of one batch share: outputs asked for and the shape of a sample."""
@@ -182,7 +177,7 @@ class Batcher:
         while waiting and samples < self._most:
             job = waiting.popleft()
             if job.answered or job.deadline < now:
-                job.finish(self._too_late())
+                job.finish(too_late(self._deadline))
             elif not batch or (job.key == batch[0].key and samples + job.count <= self._most):
                 batch.append(job)
                 samples += job.count

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.requests import ClientDisconnect, Request
 
 from model_server.answers import HEADER_LENGTH
-from model_server.errors import RequestError
+from model_server.errors import RequestError, slow_body
 
 BODIES_AT_ONCE = 8
 # zlib's own way to say: a gzip or zlib header, whichever comes.
@@ -37,7 +37,7 @@ class BodyReader:
             async with asyncio.timeout(seconds):
                 return await self._collect(request, packed=packed)
         except TimeoutError as error:
-            raise RequestError(408, f"the body did not arrive within {seconds:g} s; send it faster") from error
+            raise slow_body(seconds) from error
         except ClientDisconnect as error:
             raise RequestError(400, "the client went away before the body's end") from error
 

@@ -30,6 +30,7 @@ class Config:
     threads: int | None
     arena: bool
     device: str
+    native: str
     log_level: str
 
 
@@ -54,6 +55,7 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         threads=threads or None,
         arena=_switch(environment, "MODELSTACK_ARENA", default=True),
         device=_device(environment),
+        native=_native(environment),
         log_level=_level(environment),
     )
 
@@ -87,6 +89,13 @@ def _device(environment: Mapping[str, str]) -> str:
     text = environment.get("MODELSTACK_DEVICE") or "cpu"
     if text not in {"cpu", "cuda"}:
         raise ConfigError(f"MODELSTACK_DEVICE: {text[:40]!r} is neither cpu nor cuda; correct or unset it")
+    return text
+
+
+def _native(environment: Mapping[str, str]) -> str:
+    text = environment.get("MODELSTACK_NATIVE") or "auto"
+    if text not in {"auto", "0", "1"}:
+        raise ConfigError(f"MODELSTACK_NATIVE: {text[:40]!r} is not auto, 0 or 1; correct or unset it")
     return text
 
 

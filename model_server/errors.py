@@ -19,6 +19,16 @@ class RunError(Exception):
     """The model could not be run on inputs that passed validation."""
 
 
+def slow_body(seconds: float) -> RequestError:
+    """Return the error of a request that was not whole within `seconds`."""
+    return RequestError(408, f"the body did not arrive within {seconds:g} s; send it faster")
+
+
+def too_late(seconds: float) -> RequestError:
+    """Return the error of a request that was not answered within `seconds`."""
+    return RequestError(504, f"no answer within {seconds:g} s (MODELSTACK_DEADLINE_SECONDS); send fewer samples")
+
+
 def shown(value: object, limit: int = 80) -> str:
     """Return `value` as an error may show it: one line, at most `limit` characters."""
     text = repr(value[:limit] if isinstance(value, str | list) else value)

@@ -2,7 +2,7 @@
 
 uvicorn's protocol does the rest: connections, keep-alive, pipelining, and every request that is not a plain small
 `POST …/infer`, which goes to the application as usual. A task, a scope and four messages a request would cost twice
-what parsing, running and writing a small model's answer do (docs/serving.md has the figures).
+what parsing, running and writing a small model's answer do (docs/benchmarks.md has the figures).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from model_server.answers import HEADER_LENGTH, Answer
 from model_server.batching import Job
-from model_server.errors import RequestError
+from model_server.errors import slow_body
 from model_server.inference import INLINE_BYTES, Inference
 from model_server.state import Served
 
@@ -174,7 +174,7 @@ class LaneProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         seconds = self._inference.deadline
-        late = RequestError(408, f"the body did not arrive within {seconds:g} s; send it faster")
+        late = slow_body(seconds)
         if self._fast is not None:
             self._fast.response_complete = True
         served = None if self._fast is None else self._fast.served

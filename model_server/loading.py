@@ -14,6 +14,7 @@ from model_server.batching import Batcher, Plan
 from model_server.caching import CachedBatcher, Caches
 from model_server.contract import ModelContract
 from model_server.errors import ConfigError, RunError
+from model_server.front import Front
 from model_server.logs import LOGGER, write
 from model_server.metrics import Metrics
 from model_server.repository import Repository, discover
@@ -58,9 +59,17 @@ class Loader:
     """Loads the models of the first catalog, and then what appears in their folder, if it is told to look."""
 
     def __init__(
-        self, state: State, metrics: Metrics, pool: Executor, caches: Caches | None, settings: Settings
+        self,
+        state: State,
+        metrics: Metrics,
+        pool: Executor,
+        caches: Caches | None,
+        settings: Settings,
+        *,
+        front: Front | None = None,
     ) -> None:
         self._state = state
+        self._front = front
         self._metrics = metrics
         self._pool = pool
         self._caches = caches
@@ -121,6 +130,7 @@ class Loader:
             self._install(served, one)
         gone = [one for one in self._state.catalog.all() if one not in catalog.all()]
         self._state.replace(catalog)
+        self._serve_natively()
         for served in gone:
             self._metrics.forget(served.contract)
         write(logging.INFO, "models replaced", defaults=catalog.defaults, removed=[_name(one.contract) for one in gone])
@@ -138,7 +148,15 @@ class Loader:
             salt = f"{contract.name}/{contract.version}/{contract.inputs_hash}"
             caches = self._caches
             served.add = CachedBatcher(salt, caches.memory, batcher.add, counted, caches.shared).add
+        elif self._front is not None:
+            self._front.add(served, loaded.session, loaded.plan)
+            counted.native = served.native
+            self._serve_natively()
         counted.ready, counted.waiting = True, batcher.waiting
+
+    def _serve_natively(self) -> None:
+        if self._front is not None:
+            self._front.serve(self._state.paths)
 
     def _tell(self, work: Callable[..., None], *given: object) -> None:
         # The loop is gone where the server was told to stop meanwhile.

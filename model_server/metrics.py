@@ -6,7 +6,8 @@ asked for: the library's own counters, with a lock each, would take as long as p
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -15,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from model_server.contract import ModelContract
 
-__all__ = ["CONTENT_TYPE_LATEST", "Counted", "Metrics"]
+__all__ = ["CONTENT_TYPE_LATEST", "Counted", "Elsewhere", "Metrics"]
 
 CODES = frozenset({200, 400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504})
 UNKNOWN = "unknown"
@@ -35,6 +36,13 @@ class Buckets:
         """Begin with nothing in any bucket."""
         self.counts = [0] * (len(self.bounds) + 1)
 
+    def plus(self, counts: list[int], total: float) -> "Buckets":
+        """Return these buckets and others of the same bounds as one."""
+        both = Buckets(self.bounds)
+        both.counts = [mine + other for mine, other in zip(self.counts, counts, strict=True)]
+        both.sum = self.sum + total
+        return both
+
     def observe(self, value: float) -> None:
         """Count `value`."""
         self.counts[bisect_left(self.bounds, value)] += 1
@@ -47,6 +55,20 @@ class Buckets:
             total += count
             found.append((bound, float(total)))
         return found
+
+
+# What the native front counted: requests by code, seconds and samples of runs by bucket with their sums.
+Elsewhere = tuple[dict[int, int], tuple[list[int], float], tuple[list[int], float]]
+
+
+class Native(Protocol):
+    """What counts requests that Python does not see."""
+
+    def counts(self) -> Elsewhere:
+        """Return what was counted so far."""
+
+    def waiting(self) -> int:
+        """Return the requests not yet run."""
 
 
 @dataclass(slots=True)
@@ -63,6 +85,8 @@ class Counted:
     hits: int = 0
     misses: int = 0
     waiting: Callable[[], int] = int
+    native: Native | None = None
+    natively: int = 0
 
     def request(self, code: int, seconds: float) -> None:
         """Count one request that was answered with `code` after `seconds`."""
@@ -73,6 +97,23 @@ class Counted:
     def hit(self) -> None:
         """Count an answer that was not computed."""
         self.hits += 1
+
+    def whole(self) -> "Counted":
+        """Return what was counted here and natively as one."""
+        if self.native is None:
+            return self
+        codes, seconds, batches = self.native.counts()
+        mine, python, native = dict(self.codes), self.waiting, self.native
+        for code, count in codes.items():
+            mine[str(code)] = mine.get(str(code), 0) + count
+        return replace(
+            self,
+            codes=mine,
+            seconds=self.seconds.plus(*seconds),
+            batches=self.batches.plus(*batches),
+            natively=sum(codes.values()),
+            waiting=lambda: python() + native.waiting(),
+        )
 
     def miss(self) -> None:
         """Count an answer that was looked for and not found."""
@@ -119,16 +160,17 @@ class Metrics:
         yield GaugeMetricFamily(
             "modelstack_inflight", "Inference requests admitted and not ended.", value=self._inflight()
         )
-        counted = list(self._counted.values())
+        counted, unknown = [one.whole() for one in self._counted.values()], self._unknown.whole()
         yield _info(counted)
         yield _gauge("modelstack_model_ready", "1 where the model takes requests.", counted, lambda one: int(one.ready))
         yield _gauge("modelstack_waiting", "Inference requests not yet run.", counted, lambda one: one.waiting())
-        yield _requests([*counted, self._unknown])
+        yield _requests([*counted, unknown])
         about = "Time from the request's arrival to its answer, refused requests included."
-        asked = [*counted, *([self._unknown] if self._unknown.codes else [])]
+        asked = [*counted, *([unknown] if unknown.codes else [])]
         yield _histogram("modelstack_request_seconds", about, asked, lambda one: one.seconds)
         yield _histogram("modelstack_batch_samples", "Samples of one run.", counted, lambda one: one.batches)
         yield _cache(counted)
+        yield _natively(counted)
 
 
 class _Series(Collector):
@@ -171,6 +213,15 @@ def _cache(counted: list[Counted]) -> Metric:
     for one in counted:
         family.add_metric([one.model, one.version, "hit"], one.hits)
         family.add_metric([one.model, one.version, "miss"], one.misses)
+    return family
+
+
+def _natively(counted: list[Counted]) -> Metric:
+    about = "Those of the inference requests that the native front answered by itself."
+    family = CounterMetricFamily("modelstack_native_requests", about, labels=LABELS)
+    for one in counted:
+        if one.native is not None:
+            family.add_metric([one.model, one.version], one.natively)
     return family
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -82,8 +83,24 @@ class RpcServer:
         calls: dict[str, Call] = {name: partial(self._simple, name, answer) for name, answer in answers.items()}
         calls["ModelInfer"] = self._infer
         # Bytes in and out: what cannot be read is the client's error, which gRPC itself would call the server's.
-        handlers = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()}
+        # A stream of one message is the same on the wire, and the time until it is whole can be bounded.
+        handlers = {
+            name: grpc.stream_unary_rpc_method_handler(partial(self._received, call)) for name, call in calls.items()
+        }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    async def _received(self, call: Call, arriving: AsyncIterator[bytes], context: Context) -> bytes:
+        """Return what `call` answers to the one message of `arriving`, which must be whole within the deadline."""
+        seconds = self._config.deadline
+        try:
+            async with asyncio.timeout(seconds):
+                raw = await anext(aiter(arriving))
+        except TimeoutError:
+            late = f"the message did not arrive within {seconds:g} s; send it faster"
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, late)
+        except StopAsyncIteration:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
+        return await call(raw, context)
 
     async def _simple(self, name: str, answer: Callable[[Any], Any], raw: bytes, context: Context) -> bytes:
         try:

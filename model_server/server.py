@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import os
+import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from model_server import VERSION, cpu
-from model_server.admission import Admission
+from model_server.admission import Admission, Places
 from model_server.app import Endpoints
 from model_server.bodies import BodyReader
 from model_server.caching import Caches, Memory
 from model_server.config import Config
 from model_server.errors import ConfigError
+from model_server.front import Front, NativeModule, front, module
 from model_server.inference import Inference
 from model_server.lane import lane
 from model_server.loading import Loader, Settings, catalog_of
@@ -41,12 +43,18 @@ class DrainingServer(uvicorn.Server):
     """uvicorn that, told to stop, is not ready at once but keeps answering until `state.drained`; gRPC beside it."""
 
     def __init__(
-        self, config: uvicorn.Config, state: State, begin: Callable[[], None], rpc: "RpcServer | None" = None
+        self,
+        config: uvicorn.Config,
+        state: State,
+        begin: Callable[[], None],
+        rpc: "RpcServer | None" = None,
+        front: Front | None = None,
     ) -> None:
         super().__init__(config)
         self._state = state
         self._begin = begin
         self._rpc = rpc
+        self._front = front
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and begin to load; where one of the ports cannot be had, stop."""
@@ -56,19 +64,29 @@ class DrainingServer(uvicorn.Server):
                 await self._rpc.start()
         except ConfigError as error:
             self._state.fail(str(error))
-        else:
-            self._begin()
+            return
+        self._begin()
+        if self._front is not None:
+            self._front.native.start(float(self.config.timeout_graceful_shutdown or 0))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let what is under way end, on both ports at once."""
         if self._rpc is None:
-            await super().shutdown(sockets)
+            await self._shut(sockets)
         else:
-            await asyncio.gather(super().shutdown(sockets), self._rpc.stop())
+            await asyncio.gather(self._shut(sockets), self._rpc.stop())
+
+    async def _shut(self, sockets: list[socket.socket] | None) -> None:
+        """Let the front's connections end while what they ask for is still answered, then all others."""
+        if self._front is not None:
+            await asyncio.to_thread(self._front.native.stop)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin to drain; a second signal ends the wait. The exit code stays 0, so the signal is not kept."""
         self._state.drain()
+        if self._front is not None:
+            self._front.native.drain()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop accepting."""
@@ -80,18 +98,26 @@ def serve(config: Config) -> None:
     repository = discover(config.models)
     quota = cpu.quota()
     threads = config.threads or cpu.threads(quota, cpu.available())
-    inference = _inference(config, repository)
+    native = module(config.native)
+    inference = _inference(config, repository, None if native is None else native.Places(config.max_inflight))
     state, metrics = inference.state, inference.metrics
-    listener = _listen(config.host, config.port)
-    address = {"host": config.host, "port": listener.getsockname()[1], "grpc_port": config.grpc_port or None}
+    listener, public = _listen(config, native, inference)
+    port = listener.getsockname()[1] if public is None else public.native.port
+    address = {"host": config.host, "port": port, "grpc_port": config.grpc_port or None}
     names = sorted(repository.defaults)
-    write(logging.INFO, "listening", version=VERSION, **address, threads=threads, cpu_quota=quota, models=names)
 
     def load() -> None:
-        Loader(state, metrics, inference.pool, _caches(config), _settings(config, threads)).start()
+        settings = _settings(config, threads)
+        Loader(state, metrics, inference.pool, _caches(config), settings, front=public).start()
 
     endpoints = Endpoints(inference, BodyReader(config.max_body))
-    server = DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load, _rpc(config, inference))
+    rpc = _rpc(config, inference)
+    server = DrainingServer(_uvicorn(endpoints.application(), config, inference), state, load, rpc, public)
+    # uvicorn takes signals from its first turn on; whoever waits for this line may send one before.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
+    told = {"threads": threads, "cpu_quota": quota, "models": names, "native": public is not None}
+    write(logging.INFO, "listening", version=VERSION, **address, **told)
     server.run(sockets=[listener])
     for served in state.catalog.all():
         if served.batcher is not None:
@@ -117,8 +143,8 @@ def _rpc(config: Config, inference: Inference) -> "RpcServer | None":
     return RpcServer(inference, config)
 
 
-def _inference(config: Config, repository: Repository) -> Inference:
-    admission = Admission(config.max_inflight)
+def _inference(config: Config, repository: Repository, places: Places | None) -> Inference:
+    admission = Admission(config.max_inflight, places)
     return Inference(
         state=State(catalog_of(repository), config.drain),
         admission=admission,
@@ -149,13 +175,19 @@ def _settings(config: Config, threads: int) -> Settings:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(config: Config, native: NativeModule | None, inference: Inference) -> tuple[socket.socket, Front | None]:
+    """Return what Python's server listens on, and the native front where that holds the public socket."""
+    host, port = config.host, config.port
     try:
-        return socket.create_server((host, port), backlog=BACKLOG)
+        if native is None:
+            return socket.create_server((host, port), backlog=BACKLOG), None
+        public = front(native, config, inference.admission, backlog=BACKLOG, idle=KEEP_ALIVE_SECONDS)
     except OSError as error:
         raise ConfigError(
             f"MODELSTACK_PORT: {port} on {host} cannot be bound ({error.strerror}); name a free port of 1024 or more"
         ) from error
+    inference.metrics.unknown().native = public.native
+    return public.upstream, public
 
 
 def _uvicorn(app: ASGIApp, config: Config, inference: Inference) -> uvicorn.Config:

@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 from model_server.batching import Batcher, Job
 from model_server.contract import ModelContract
 from model_server.errors import RequestError, shown
+from model_server.metrics import Native
 
 
 @dataclass(eq=False, slots=True)
 class Served:
-    """A version of a model; `add` takes its jobs once it may answer, `fault` says why it never will."""
+    """A version of a model; `add` takes its jobs once it may answer, `fault` says why it never will.
+
+    `native` is what the native front answers it by, None where Python does.
+    """
 
     contract: ModelContract
     batcher: Batcher | None = None
     add: Callable[[Job], None] | None = None
     fault: str = ""
+    native: Native | None = None
 
     @property
     def ready(self) -> bool:

@@ -38,7 +38,7 @@ INPUTS = (*TEXTS, "context")
 COMPARED = ("sha256",)
 OURS = {"app.kubernetes.io/managed-by": "modelstack"}
 SOURCE = "modelstack.dev/source"
-ESTABLISHED_SECONDS = 60.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class DefinitionsType:
             return
         for live in ours:
             await asyncio.to_thread(cluster.delete, DEFINITION, None, live["metadata"]["name"])
+        for live in ours:
+            await _until_gone(cluster, str(live["metadata"]["name"]))
 
     async def _made(self, urn: str, inputs: Properties, *, preview: bool) -> Properties:
         fields = Fields(inputs)
@@ -101,6 +103,9 @@ class DefinitionsType:
         names = [str(one["metadata"]["name"]) for one in documents]
         for name, document in zip(names, documents, strict=True):
             await self.log.status(urn, name)
+            live = await asyncio.to_thread(cluster.get, DEFINITION, None, name)
+            if live is not None and live["metadata"].get("deletionTimestamp"):
+                await _until_gone(cluster, name)
             await asyncio.to_thread(_make, cluster, name, document, sha256)
         for name in names:
             await _until_established(cluster, name)
@@ -121,14 +126,23 @@ def _make(cluster: Cluster, name: str, document: Object, sha256: str) -> None:
 
 
 async def _until_established(cluster: Cluster, name: str) -> None:
-    until = time.monotonic() + ESTABLISHED_SECONDS
+    until = time.monotonic() + SECONDS
     while True:
         live = await patiently(lambda: cluster.get(DEFINITION, None, name)) or {}
         conditions = (live.get("status") or {}).get("conditions") or []
         if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
             return
         if time.monotonic() >= until:
-            raise ProviderError(f"{name}: not served by the cluster after {ESTABLISHED_SECONDS:.0f} s; run `up` again")
+            raise ProviderError(f"{name}: not served by the cluster after {SECONDS:.0f} s; run `up` again")
+        await asyncio.sleep(POLL_SECONDS / 4)
+
+
+async def _until_gone(cluster: Cluster, name: str) -> None:
+    """Wait until a kind that is being deleted is gone with its objects; what is applied to it until then goes too."""
+    until = time.monotonic() + SECONDS
+    while await patiently(lambda: cluster.get(DEFINITION, None, name)) is not None:
+        if time.monotonic() >= until:
+            raise ProviderError(f"{name}: still being deleted after {SECONDS:.0f} s; see what keeps its objects")
         await asyncio.sleep(POLL_SECONDS / 4)
 
 

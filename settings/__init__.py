@@ -6,6 +6,7 @@ from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSet
 from settings.loading import OWN_SERVER, load, server_of
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
+from settings.scale import KedaSettings, ScaleSettings
 from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "GatewaySettings",
     "ImageSettings",
     "JwtSettings",
+    "KedaSettings",
     "KeySettings",
     "LimitSettings",
     "ModelSettings",
@@ -27,6 +29,7 @@ __all__ = [
     "RegistrySettings",
     "Resources",
     "RolloutSettings",
+    "ScaleSettings",
     "Settings",
     "SettingsError",
     "StepSettings",

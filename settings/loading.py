@@ -118,6 +118,11 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         raise SettingsError(
             f"{key}.cached: is for the project's own server alone; {model.recipe} is served by {server}, remove the key"
         )
+    if model.scale and model.scale.by_series and server != OWN_SERVER:
+        raise SettingsError(
+            f"{key}.scale: waiting and requests are series of {OWN_SERVER}, {model.recipe} is served by {server}; "
+            "use cpu"
+        )
     if model.rollout.by_controller and server != OWN_SERVER:
         raise SettingsError(
             f"{key}.rollout.strategy: {model.rollout.strategy!r} is judged by the series and the golden set of "

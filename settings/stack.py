@@ -11,6 +11,7 @@ from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings
+from settings.scale import KedaSettings, ScaleSettings
 
 PREFIX = "modelstack:"
 
@@ -24,8 +25,35 @@ class ModelSettings(Frozen):
     rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
     resources: Resources = Resources()
     rollout: RolloutSettings = RolloutSettings()
+    scale: ScaleSettings | None = None
     cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
     priority: ObjectName | None = Field(default=None, description="a PriorityClass that the cluster has")
+
+    @property
+    def first(self) -> int:
+        """The number of pods that the first `up` brings up."""
+        return max(1, self.scale.min) if self.scale else self.replicas
+
+    @property
+    def most(self) -> int:
+        """The most pods that there are, but for those of a rollout."""
+        return self.scale.max if self.scale else self.replicas
+
+    @property
+    def to_zero(self) -> bool:
+        """Whether the model may have no pod."""
+        return self.scale is not None and self.scale.to_zero
+
+    @model_validator(mode="after")
+    def _one_number_of_pods(self) -> Self:
+        if self.scale and "replicas" in self.model_fields_set:
+            raise ValueError("names replicas and scale, which chooses their number; remove replicas")
+        if self.to_zero and self.rollout.by_controller:
+            raise ValueError(
+                f"scale.min: 0 leaves rollout.strategy {self.rollout.strategy} no pod to compare with; set min: 1, or "
+                "use rolling"
+            )
+        return self
 
 
 class MonitoringSettings(Frozen):
@@ -56,6 +84,7 @@ class Settings(Frozen):
     cache: CacheSettings = CacheSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     rollouts: ControllerSettings = ControllerSettings()
+    keda: KedaSettings = KedaSettings()
 
     @property
     def needs_cache(self) -> bool:
@@ -66,6 +95,35 @@ class Settings(Frozen):
     def needs_controller(self) -> bool:
         """Whether a model is rolled out by the controller, and the cluster has none."""
         return not self.rollouts.installed and any(one.rollout.by_controller for one in self.models.values())
+
+    @property
+    def needs_metrics(self) -> bool:
+        """Whether a model is scaled by what its pods use, which a metrics-server of the cluster tells."""
+        return any(one.scale and one.scale.cpu for one in self.models.values())
+
+    @model_validator(mode="after")
+    def _series_need_their_readers(self) -> Self:
+        for name, model in self.models.items():
+            if model.scale and model.scale.by_series:
+                self._require_readers(f"models.{name}.scale", model.scale)
+        return self
+
+    def _require_readers(self, key: str, scale: ScaleSettings) -> None:
+        if not self.monitoring.enabled:
+            raise ValueError(
+                f"{key}: waiting and requests are read from Prometheus, which monitoring.enabled: false leaves out; "
+                "enable it, or use cpu"
+            )
+        if not self.keda.installed:
+            raise ValueError(
+                f"{key}: waiting and requests are read by KEDA; install it in the cluster and set {PREFIX}keda: "
+                "{installed: true}, or use cpu"
+            )
+        if scale.to_zero and not self.gateway.enabled:
+            raise ValueError(
+                f"{key}: min: 0 is woken by what the gateway is asked, and gateway.enabled is false; enable it, or set "
+                "min: 1"
+            )
 
     @model_validator(mode="after")
     def _analysis_needs_monitoring(self) -> Self:

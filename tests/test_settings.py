@@ -258,6 +258,66 @@ def test_a_recipe_of_another_server_needs_that_servers_image(tmp_path: Path, spe
     assert named.base == "registry.example/server:1"
 
 
+CPU = {"min": 1, "max": 4, "cpu": 70}
+WAITING = {"max": 4, "waiting": 8}
+KEDA = {"installed": True}
+
+
+def test_a_scaled_model_begins_with_its_least_pods_and_one_at_least() -> None:
+    found = load(models=model(scale={**CPU, "min": 2})).models["digits"]
+    assert (found.first, found.most, found.to_zero) == (2, 4, False)
+    sleeps = model(scale={**WAITING, "min": 0})
+    slept = load(models=sleeps, keda=KEDA, gateway={"enabled": True}).models["digits"]
+    assert (slept.first, slept.most, slept.to_zero) == (1, 4, True)
+
+
+def test_a_model_that_is_not_scaled_has_its_replicas() -> None:
+    found = load(models=model(replicas=3)).models["digits"]
+    assert (found.first, found.most, found.to_zero) == (3, 3, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale": {"cpu": 70}}, "models.digits.scale.max: is missing; add it"),
+        ({"scale": {**CPU, "min": 5}}, "models.digits.scale: min 5 is above max 4; lower min or raise max"),
+        ({"scale": {"max": 4}}, "models.digits.scale: names nothing to measure; add cpu, waiting or requests"),
+        ({"scale": {**CPU, "min": 0}}, "models.digits.scale: min: 0 with cpu alone never wakes"),
+        ({"scale": {**CPU, "cpus": 1}}, "models.digits.scale.cpus: is no known key, did you mean `cpu`"),
+        ({"scale": {**CPU, "cpu": "70%"}}, "models.digits.scale.cpu: '70%': "),
+        ({"scale": CPU, "replicas": 2}, "models.digits: names replicas and scale"),
+        (
+            {"scale": {**WAITING, "min": 0}, "rollout": {"strategy": "canary"}},
+            "models.digits: scale.min: 0 leaves rollout.strategy canary no pod to compare with",
+        ),
+    ],
+)
+def test_a_scale_that_cannot_work_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert refused(models=model(**changes)).startswith(f"modelstack:{message}")
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"keda": KEDA, "monitoring": {"enabled": False}}, "read from Prometheus, which monitoring.enabled: false"),
+        ({}, "read by KEDA; install it in the cluster and set modelstack:keda: {installed: true}, or use cpu"),
+        ({"keda": KEDA}, "min: 0 is woken by what the gateway is asked, and gateway.enabled is false"),
+    ],
+)
+def test_series_are_refused_where_nobody_reads_them(others: dict[str, Any], message: str) -> None:
+    said = refused(models=model(scale={**WAITING, "min": 0}), **others)
+    assert "models.digits.scale: " in said
+    assert message in said
+
+
+def test_series_of_another_server_are_refused(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: digits\nruntime: {name: triton}\n")
+    asked = model(recipe=str(recipe), base="registry.example/server:1", scale=WAITING)
+    said = refused(models=asked, keda=KEDA)
+    assert said.startswith("modelstack:models.digits.scale: waiting and requests are series of onnxruntime")
+
+
 def test_a_model_is_rolled_out_by_a_deployment_unless_it_says_otherwise() -> None:
     loaded = load()
     assert loaded.models["digits"].rollout.strategy == "rolling"

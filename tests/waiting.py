@@ -7,11 +7,11 @@ from pathlib import Path
 SECONDS = 90.0
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
+def until(holds: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
     """Wait until a condition holds."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"{what}: not so after {SECONDS:.0f} s"
+        assert time.monotonic() < deadline, f"{what}: not so after {seconds:.0f} s"
         time.sleep(0.05)
 
 

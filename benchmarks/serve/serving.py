@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ END_SECONDS = 10.0
 POLL_SECONDS = 0.005
 AT_ONCE = 8
 TOLERANCE = 1e-4
+# In the environment of a server and all that it starts.
+MARK = "MODELSTACK_BENCHMARK"
 # Every server starts from bytecode, as in an image.
 WITHHELD = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
 
@@ -46,6 +49,7 @@ class Server:
     """A server that answers; `seconds` from its start to its first right answer."""
 
     process: subprocess.Popen[bytes]
+    mark: str
     port: int
     way: Way
     seconds: float
@@ -53,12 +57,12 @@ class Server:
     @property
     def memory(self) -> int:
         """Bytes that its processes hold, what they share counted once."""
-        return sum(_proportional(pid) for pid in _session(self.process.pid))
+        return sum(_proportional(pid) for pid in _processes(self.mark))
 
     @property
     def cpu_seconds(self) -> float:
         """CPU that its processes have taken."""
-        return sum(cpu_seconds(pid) for pid in _session(self.process.pid))
+        return sum(cpu_seconds(pid) for pid in _processes(self.mark))
 
     def check(self, truth: Truth) -> None:
         """Ask for every digit, several at once as batches are; raises FailedError where an answer is wrong."""
@@ -73,7 +77,8 @@ def serving(contender: Contender, core: int, truth: Truth, log: Path) -> Iterato
     """Yield a contender that has answered rightly; raises FailedError where it does not within START_SECONDS."""
     port = free_port()
     start = contender.start(port)
-    environment = {key: value for key, value in os.environ.items() if key not in WITHHELD}
+    mark = uuid.uuid4().hex
+    environment = {key: value for key, value in os.environ.items() if key not in WITHHELD} | {MARK: mark}
     alone = ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", str(core)]
     command: list[str | Path] = [*alone, *start.command]
     with log.open("wb") as said:
@@ -85,13 +90,12 @@ def serving(contender: Contender, core: int, truth: Truth, log: Path) -> Iterato
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
-            start_new_session=True,
         )
     try:
         _await(process, port, contender.way, truth, log)
-        yield Server(process, port, contender.way, time.monotonic() - began)
+        yield Server(process, mark, port, contender.way, time.monotonic() - began)
     finally:
-        _end(process)
+        _end(process, mark)
 
 
 def _await(process: subprocess.Popen[bytes], port: int, way: Way, truth: Truth, log: Path) -> None:
@@ -134,14 +138,13 @@ def require(answer: Scores, wanted: Scores) -> None:
         raise FailedError(f"answers {answer} where onnxruntime answers {wanted}")
 
 
-def _session(leader: int) -> list[int]:
-    """Return the processes that a server started, itself among them."""
+def _processes(mark: str) -> list[int]:
+    """Return the processes that a server started, itself among them, in whatever sessions they are."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            # The name in parentheses may hold anything; what follows it is numbers, the session the fourth.
-            if int(stat.read_text().rpartition(")")[2].split()[3]) == leader:
-                found.append(int(stat.parent.name))
+            if f"{MARK}={mark}".encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
     return found
 
 
@@ -152,16 +155,16 @@ def _proportional(pid: int) -> int:
     return 0
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    _signalled(process.pid, signal.SIGTERM)
+def _end(process: subprocess.Popen[bytes], mark: str) -> None:
+    _signalled(mark, signal.SIGTERM)
     until = time.monotonic() + END_SECONDS
-    while time.monotonic() < until and (process.poll() is None or _session(process.pid)):
+    while time.monotonic() < until and (process.poll() is None or _processes(mark)):
         time.sleep(0.05)
-    _signalled(process.pid, signal.SIGKILL)
+    _signalled(mark, signal.SIGKILL)
     process.wait()
 
 
-def _signalled(leader: int, number: signal.Signals) -> None:
-    for pid in _session(leader):
+def _signalled(mark: str, number: signal.Signals) -> None:
+    for pid in _processes(mark):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

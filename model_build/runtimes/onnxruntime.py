@@ -35,7 +35,9 @@ def runtime(options: OnnxRuntime, name: str) -> Runtime:
             **ENV,
             **({"MODELSTACK_DEVICE": "cuda"} if gpu else {}),
             **({"MODELSTACK_GRPC_PORT": str(GRPC_PORT)} if grpc else {}),
+            **({"MODELSTACK_NATIVE": "1"} if options.native else {}),
         },
         wheels=(LOCKS[options.device], *((GRPC_LOCK,) if grpc else ())),
+        native=options.native,
         gpus=1 if gpu else 0,
     )

@@ -49,8 +49,9 @@ class Runtime:
     """One server for one model.
 
     `layout` places an artifact's folder in the image; a pod sees `/models` of the image at `root`. `wheels` are the
-    locks of what is laid out on a base of Python alone; none where the base is the server's own image. `scratch` and
-    `shared_memory` are quantities: /tmp is the one folder that the server may write, /dev/shm where processes meet.
+    locks of what is laid out on a base of Python alone; none where the base is the server's own image. `native` adds
+    this project's native module. `scratch` and `shared_memory` are quantities: /tmp is the one folder that the server
+    may write, /dev/shm where processes meet.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Runtime:
     env: Mapping[str, str] = field(default_factory=dict)
     root: str = ROOT
     wheels: tuple[str, ...] = ()
+    native: bool = False
     gpus: int = 0
     scratch: str = "64Mi"
     shared_memory: str | None = None

@@ -21,7 +21,8 @@ SBOM_TYPE = "application/vnd.cyclonedx+json"
 class Contents:
     """One build: recipe, inputs, base, the artifact's folder, and by lock the folder of wheels of each platform.
 
-    Without wheels the base is the server's own image, and nothing of ours runs in it.
+    Without wheels the base is the server's own image, and nothing of ours runs in it. `native` is whether the server's
+    native module is in the image.
     """
 
     recipe: Recipe
@@ -30,3 +31,4 @@ class Contents:
     artifact: Path
     wheels: Mapping[str, tuple[Path, ...]]
     began: datetime
+    native: bool = False

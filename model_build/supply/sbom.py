@@ -1,6 +1,7 @@
 """The bill of materials of an image, in CycloneDX 1.6: base, wheels, server, model and the data it was trained on."""
 
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import Distribution, PackageMetadata, distributions
@@ -14,6 +15,7 @@ from cyclonedx.model.license import License
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+from model_build import native
 from model_build.hashing import hash_file, source_files
 from model_build.oci.reference import Reference
 from model_build.places import ROOT
@@ -44,6 +46,8 @@ def _parts(contents: Contents) -> Iterator[Component]:
         yield from _wheels(lock, folders)
     if contents.wheels:
         yield _server(ROOT / "model_server")
+    if contents.native:
+        yield from _crates(ROOT / native.LOCK)
     yield _model(contents)
     yield from (_data(contents, number) for number in range(len(contents.recipe.sources)))
 
@@ -95,6 +99,22 @@ def _licences(metadata: PackageMetadata) -> list[License]:
 def _server(folder: Path) -> Component:
     files = [_file(path, path.relative_to(folder).as_posix(), "model_server") for path in source_files(folder)]
     return Component(name="model_server", type=ComponentType.APPLICATION, components=files, bom_ref="model_server")
+
+
+def _crates(lock: Path) -> Iterator[Component]:
+    """Yield the packages that the native module is compiled from, as its lock pins them."""
+    for found in tomllib.loads(lock.read_text())["package"]:
+        # The module itself has no checksum: its sources are the server's.
+        if "checksum" in found:
+            package = PackageURL("cargo", None, found["name"], found["version"])
+            yield Component(
+                name=found["name"],
+                version=found["version"],
+                type=ComponentType.LIBRARY,
+                purl=package,
+                hashes=_hashes({"sha256": found["checksum"]}),
+                bom_ref=package.to_string(),
+            )
 
 
 def _model(contents: Contents) -> Component:

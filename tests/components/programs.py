@@ -30,6 +30,7 @@ IMAGES = {
     "haproxy": f"127.0.0.1:7401/modelstack/haproxy@sha256:{'d' * 64}",
     "redis": f"127.0.0.1:7401/modelstack/redis@sha256:{'f' * 64}",
     "rollouts": f"127.0.0.1:7401/modelstack/rollouts@sha256:{'e' * 64}",
+    "metrics-server": f"127.0.0.1:7401/modelstack/metrics-server@sha256:{'a' * 64}",
 }
 MANIFESTS = {"rollouts": "/data/test/manifests/rollouts.yaml"}
 CONNECTION = {

@@ -7,8 +7,8 @@ import pytest
 from components import images
 from local import specs
 from model_build.oci.reference import Reference
-from settings import ImageSettings, Settings
-from tests.test_settings import load
+from settings import ImageSettings, Settings, SettingsError
+from tests.test_settings import load, model
 
 LISTED = [info.alias or name for name, info in ImageSettings.model_fields.items()]
 
@@ -19,7 +19,7 @@ def every() -> Settings:
 
 
 def test_the_embedded_platform_makes_every_image_of_the_list_under_its_name() -> None:
-    assert [spec.name for spec in specs.ON_DEMAND] == LISTED
+    assert [spec.name for spec in specs.ON_DEMAND] == [*LISTED, images.METRICS]
 
 
 @pytest.mark.parametrize("name", LISTED)
@@ -33,6 +33,17 @@ def test_what_a_stack_needs_is_on_the_list() -> None:
 
 def test_nothing_is_made_of_what_the_settings_name_themselves() -> None:
     assert images.to_bake(load(images={"prometheus": "registry.example/prometheus:1"})) == ()
+
+
+def test_what_tells_of_cpu_is_made_for_a_stack_that_is_scaled_by_it() -> None:
+    assert images.to_bake(load(models=model(scale={"max": 2, "cpu": 70}))) == ("prometheus", "metrics-server")
+
+
+def test_a_platform_that_cannot_tell_of_cpu_is_refused_with_what_to_run() -> None:
+    scaled, baked = load(models=model(scale={"max": 2, "cpu": 70})), {"prometheus": "registry.example/prometheus:1"}
+    with pytest.raises(SettingsError, match="has no metrics-server yet; run `python -m local bake metrics-server`"):
+        images.references(scaled, baked)
+    assert images.references(scaled, {**baked, "metrics-server": "registry.example/metrics:1"}) == baked
 
 
 def test_nothing_is_made_for_monitoring_that_is_left_out() -> None:

@@ -197,6 +197,15 @@ def test_the_service_of_blue_green_is_there_before_the_rollout_and_waits_for_no_
     assert service["metadata"]["annotations"] == {"pulumi.com/skipAwait": "true"}
 
 
+def test_a_gateway_finds_the_active_pods_alone(program: Program) -> None:
+    run = program({"models": models(BLUE_GREEN), "gateway": {"enabled": True}})
+    service = run.of("Service")["digits"]["spec"]
+    assert (service["clusterIP"], service.get("publishNotReadyAddresses")) == ("None", None)
+    config = run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
+    assert "server-template pod 6 digits.modelstack-dev.svc.cluster.local:8080 " in config
+    assert "server-template pod 4 mnist-pods.modelstack-dev.svc.cluster.local:8080 " in config
+
+
 def test_the_controller_comes_once_for_a_stack_and_before_its_rollouts(program: Program) -> None:
     both = {name: {**one, "rollout": CANARY} for name, one in MODELS.items()}
     run = program({"models": both})

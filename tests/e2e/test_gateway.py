@@ -2,65 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import pytest
 import urllib3
 
 from tests.e2e.checkout import Checkout
 from tests.e2e.cluster import Cluster
+from tests.e2e.load import steady_load
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(1500)]
 
 STACK = "Pulumi.dev.yaml"
-CLIENTS = 4
-TENSOR = {"name": "input", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.0] * 64}
-BODY = json.dumps({"inputs": [TENSOR]}).encode()
-
-
-@dataclass
-class Load:
-    """What came of each request: its status, or what went wrong."""
-
-    url: str
-    ended: threading.Event = field(default_factory=threading.Event)
-    answers: Counter[str] = field(default_factory=Counter)
-
-    def send(self) -> None:
-        """Ask again and again over one connection, and never a second time for the same."""
-        with urllib3.PoolManager(1, retries=False, timeout=30) as pool:
-            while not self.ended.is_set():
-                self.answers[self._once(pool)] += 1
-                time.sleep(0.02)
-
-    def _once(self, pool: urllib3.PoolManager) -> str:
-        try:
-            return str(pool.request("POST", f"{self.url}/v2/models/digits/infer", body=BODY).status)
-        except urllib3.exceptions.HTTPError as error:
-            return repr(error)
-
-
-@contextmanager
-def steady_load(url: str) -> Iterator[Load]:
-    """Keep CLIENTS clients asking for the length of a block."""
-    load = Load(url)
-    clients = [threading.Thread(target=load.send) for _ in range(CLIENTS)]
-    for one in clients:
-        one.start()
-    try:
-        until(lambda: load.answers.total() > CLIENTS, "requests are answered")
-        yield load
-    finally:
-        load.ended.set()
-        for one in clients:
-            one.join()
 
 
 @pytest.fixture

@@ -43,7 +43,9 @@ def canary(checkout: Checkout) -> Iterator[Checkout]:
 def version(checkout: Checkout) -> str:
     """What the stack's endpoint says it serves."""
     url = checkout.outputs(STACK)["endpoint"]["digits"]
-    found: str = urllib3.request("GET", f"{url}/v2/models/digits", timeout=10).json()["versions"][0]
+    # A connection of its own: one that is kept alive stays with the pod it was made to.
+    with urllib3.PoolManager() as pool:
+        found: str = pool.request("GET", f"{url}/v2/models/digits", timeout=10).json()["versions"][0]
     return found
 
 
@@ -83,7 +85,6 @@ def test_a_version_that_holds_to_its_limits_is_promoted(canary: Checkout, cluste
         runs = cluster.items("analysisruns.argoproj.io", NAMESPACE)
         measured = {one["name"]: one["phase"] for run in runs for one in run["status"]["metricResults"]}
         assert measured == dict.fromkeys(("agreement", "error-ratio", "p99"), "Successful")
-    canary.must("up", STACK)
 
 
 def test_a_model_that_passes_its_gates_and_is_wrong_is_refused_by_name(canary: Checkout, cluster: Cluster) -> None:

@@ -21,8 +21,8 @@ TENSORS: dict[str, list[dict[str, Any]]] = {
 BYTES = {"linear": bytes(32), "pair": bytes(16), "identity-int8": b"\x80\x7f", "identity-bool": b"\1\0", "text": TEXTS}
 ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2, 255, 2**31, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, 1e-320, "", "x", "\0",
-    "é" * 300, "\ud7ff\U0010ffff", [], {}, [[]], [{}], [1], [[1], 2], {"a": {"b": []}}, {"name": 1}, "BYTES", "FP16", "-1",
-    "NaN",
+    "é" * 300, "\ud7ff\U0010ffff", [], {}, [[]], [{}], [1], [[1], 2], {"a": {"b": []}}, {"name": 1}, "BYTES", "FP16",
+    "-1", "NaN",
 ]  # fmt: skip
 KEYS = ("name", "shape", "data", "datatype", "inputs", "outputs", "id", "parameters", "binary_data_size", "binary_data")
 

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,6 +6,9 @@ import httpx
 import numpy as np
 import pytest
 
+from model_build import native
+from model_build.cache import StepStore
+from model_build.places import cache_root
 from tests.model_server import running
 from tests.model_server.running import Server
 
@@ -15,15 +19,35 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     running.write_linear(root)
     running.write_pair(root)
     running.write_counting(root)
+    running.write_lookup(root)
     for datatype, samples in SAMPLES.items():
         running.write_identity(root, datatype, samples)
     return root
 
 
 @pytest.fixture(scope="session")
-def server(models: Path) -> Iterator[Server]:
-    with running.running(models, MODELSTACK_MAX_BODY_BYTES="100000") as server:
+def native_settings() -> dict[str, str]:
+    """What a server that must have the native module is started with; skips where that cannot be built."""
+    if shutil.which("cargo") is None:
+        pytest.skip("cargo is not installed, so the native module cannot be built")
+    built = native.build(StepStore(cache_root()), lambda _: None)
+    return {"MODELSTACK_NATIVE": "1", "PYTHONPATH": str(built.parent)}
+
+
+@pytest.fixture(scope="session", params=["python", "native"])
+def server(models: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Run a server both ways: without the native module, and with it."""
+    settings = request.getfixturevalue("native_settings") if request.param == "native" else {}
+    with running.running(models, MODELSTACK_MAX_BODY_BYTES="100000", given=settings) as server:
         yield server
+
+
+@pytest.fixture(params=["python", "native"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test's own servers run both ways, as `server` does."""
+    if request.param == "native":
+        for key, value in request.getfixturevalue("native_settings").items():
+            monkeypatch.setenv(f"TESTED_{key}", value)
 
 
 @pytest.fixture

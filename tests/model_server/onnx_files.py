@@ -92,6 +92,16 @@ def sum_and_reciprocal() -> bytes:
     ).model()
 
 
+def lookup(table: NDArray[np.float32]) -> bytes:
+    """Return a model of `y = table[x]`, which fails where `x` is outside."""
+    return Graph(
+        nodes=(_node("Gather", ["table", "x"], ["y"]),),
+        initializers=(_tensor("table", FLOAT, table),),
+        inputs=(_value("x", INT64, [-1, 1]),),
+        outputs=(_value("y", FLOAT, [-1, 1]),),
+    ).model()
+
+
 def counting() -> bytes:
     """Return a model that adds 1 to `x` `times` times, so that a request can ask for as much work as it likes."""
     body = Graph(

@@ -83,6 +83,14 @@ def write_pair(root: Path) -> Path:
     return write_model(root / "pair", document, onnx_files.sum_and_reciprocal(), **golden)
 
 
+def write_lookup(root: Path) -> Path:
+    """Write a model that looks its inputs up in a table of three, and fails on any other."""
+    table: NDArray[np.float32] = np.array([10, 20, 30], np.float32)
+    document = contract("lookup", [spec("x", "INT64", [-1, 1])], [spec("y", "FP32", [-1, 1])])
+    golden = {"inputs": np.array([[0], [2]]), "outputs": np.array([[10], [30]], np.float32)}
+    return write_model(root / "lookup", document, onnx_files.lookup(table), **golden)
+
+
 def write_counting(root: Path) -> Path:
     """Write a model that takes as long as `times` asks for."""
     document = contract(
@@ -137,8 +145,10 @@ def environment(models: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "MODELSTACK_PORT": "0",
         "MODELSTACK_DRAIN_SECONDS": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "MODELSTACK_NATIVE": "0",
     }
-    return clean | fixed | dict(settings)
+    tested = {key.removeprefix("TESTED_"): value for key, value in os.environ.items() if key.startswith("TESTED_")}
+    return clean | fixed | tested | dict(settings)
 
 
 def start(models: Path, **settings: str) -> Server:
@@ -163,9 +173,11 @@ def _collect(server: Server) -> None:
 
 
 @contextmanager
-def running(models: Path, *, ready: bool = True, **settings: str) -> Iterator[Server]:
-    """Run the server for a block; it is killed at the end where it still runs."""
-    server = start(models, **settings)
+def running(
+    models: Path, *, ready: bool = True, given: Mapping[str, str] | None = None, **settings: str
+) -> Iterator[Server]:
+    """Run the server for a block, with the variables of `given` too; it is killed at the end where it still runs."""
+    server = start(models, **{**settings, **(given or {})})
     try:
         server.url = f"http://127.0.0.1:{server.wait_for('listening')['port']}"
         if ready:

@@ -2,6 +2,9 @@
 
 import contextlib
 import http.client
+import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +18,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from model_build import wheels
 from model_server.contract import ModelContract
 from model_server.errors import RequestError
 from model_server.grpc_bodies import parse_message, response_message
@@ -24,13 +28,15 @@ from model_server.repository import discover
 from model_server.tensors import NUMPY_TYPES, Array
 from tests.model_server.bad_inputs import BYTES, DECODED, TENSORS, bad
 from tests.model_server.conftest import SAMPLES
-from tests.model_server.running import Server, running, write_identity, write_linear, write_pair
+from tests.model_server.running import ROOT, Server, running, write_identity, write_linear, write_pair
 from tests.model_server.test_text import write_text
 
 MESSAGES = Messages()
 MANY = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 SOAKED = 100_000
+GUIDED = 3_000_000
 CLIENTS = 4
+ATHERIS = Path(__file__).with_name("atheris")
 MOST_GROWTH = 64 << 20
 
 
@@ -111,6 +117,38 @@ def _outcome(parse: Callable[[], InferRequest]) -> InferRequest | None:
 def _answers(request: InferRequest) -> list[Array]:
     shapes = [(spec, [max(size, 1) for size in spec.shape]) for spec in request.outputs]
     return [np.zeros(shape, NUMPY_TYPES[spec.datatype]) for spec, shape in shapes]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_no_input_that_reaches_more_of_the_decoders_breaks_them(
+    contracts: dict[str, ModelContract], folder: Path, tmp_path: Path
+) -> None:
+    packages, corpus = tmp_path / "atheris", tmp_path / "corpus"
+    fault = wheels.lay_out(ATHERIS / "requirements.txt", packages)
+    assert not fault, fault
+    corpus.mkdir()
+    for seed in range(500):
+        (corpus / str(seed)).write_bytes(_corpus(sorted(contracts), Random(seed)))  # noqa: S311
+    done = subprocess.run(
+        [sys.executable, ATHERIS / "decoders.py", folder, f"-atheris_runs={GUIDED}", "-max_len=600", corpus],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (packages, ROOT)))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stderr.splitlines()
+    assert done.returncode == 0, "\n".join(said[-40:])
+    assert f"Done {GUIDED}" in done.stderr
+    print("\n", next(line for line in reversed(said) if " cov: " in line))
+
+
+def _corpus(names: list[str], random: Random) -> bytes:
+    """Return a bad request as atheris' own inputs are read."""
+    made = random.choice(DECODED)(random, random.choice(names))
+    length = 0xFFFF if made.header_length is None else made.header_length
+    return bytes([2 * names.index(made.model) + 1]) + length.to_bytes(2, "little") + made.body
 
 
 @pytest.fixture

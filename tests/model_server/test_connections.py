@@ -1,6 +1,7 @@
 """Connections: requests sent ahead, cut short, trickling or odd; each answered in its order or not at all."""
 
 import json
+import re
 import socket
 import time
 from pathlib import Path
@@ -32,7 +33,7 @@ def exchange(server: Server, sent: bytes, *, close: bool = True) -> list[bytes]:
     with connect(server) as connection:
         connection.sendall(sent + last)
         read = connection.makefile("rb").read()
-    answers = read.split(b"HTTP/1.1 ")[1:]
+    answers = re.split(rb"HTTP/1\.[01] (?=\d{3} )", read)[1:]
     return answers[:-1] if close else answers
 
 
@@ -106,12 +107,14 @@ def test_what_is_no_http_is_refused_and_the_server_goes_on(server: Server, sent:
         assert client.get("/v2/health/ready").status_code == 200
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_request_whose_headers_do_not_end_is_given_up(models: Path) -> None:
     with running(models, MODELSTACK_DEADLINE_SECONDS="0.3") as server, connect(server) as connection:
         connection.sendall(b"POST /v2 HTTP/1.1\r\nHost: ho")
         assert connection.makefile("rb").read().startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_connection_without_a_request_is_not_given_up_for_that(models: Path) -> None:
     with running(models, MODELSTACK_DEADLINE_SECONDS="0.2") as server, connect(server) as connection:
         time.sleep(0.5)
@@ -122,6 +125,7 @@ def test_a_connection_without_a_request_is_not_given_up_for_that(models: Path) -
         assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_clients_that_leave_give_their_places_back(models: Path) -> None:
     body = json.dumps(
         {

@@ -3,14 +3,19 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.model_server.running import Server, running, start
+from tests.model_server.running import ROOT, Server, environment, running, start, write_linear
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 COUNTING = "/v2/models/counting/infer"
 FOREVER = 10**12
@@ -98,6 +103,34 @@ def test_a_server_without_requests_ends_with_0_on_an_interrupt(models: Path) -> 
 def test_sigterm_before_the_models_are_loaded_ends_with_0(models: Path) -> None:
     with running(models, ready=False) as server:
         assert server.stop() == 0
+
+
+STRUCK = """
+import os, signal, uvicorn
+
+made = uvicorn.Config.get_loop_factory
+
+def struck(config):
+    def loop():
+        found = made(config)()
+        found.call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        return found
+    return loop
+
+uvicorn.Config.get_loop_factory = struck
+from model_server.__main__ import main
+raise SystemExit(main())
+"""
+
+
+def test_sigterm_in_the_first_turn_of_the_event_loop_ends_with_0(tmp_path: Path) -> None:
+    write_linear(tmp_path)
+    command = [sys.executable, "-W", "error", "-c", STRUCK]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"stopped"' in done.stdout
 
 
 def test_sigterm_before_the_server_listens_ends_with_0(tmp_path: Path) -> None:

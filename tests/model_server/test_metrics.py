@@ -9,6 +9,8 @@ import pytest
 
 from tests.model_server.running import running, write_linear
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 SAMPLE = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
 INPUTS = "ab" * 32
 

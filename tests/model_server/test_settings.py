@@ -4,13 +4,16 @@ import ast
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model_server import cpu
 from model_server.config import from_environment
+from model_server.contract import load
 from model_server.errors import ConfigError
-from tests.model_server.running import ROOT
+from model_server.metrics import Metrics
+from tests.model_server.running import ROOT, write_linear
 
 
 def test_without_settings_the_defaults_of_the_image_hold() -> None:
@@ -48,6 +51,7 @@ def test_settings_are_read() -> None:
         ("MODELSTACK_ARENA", "yes"),
         ("MODELSTACK_THREADS", "1.5"),
         ("MODELSTACK_DEVICE", "tpu"),
+        ("MODELSTACK_NATIVE", "yes"),
         ("MODELSTACK_LOG_LEVEL", "LOUD"),
     ],
 )
@@ -149,3 +153,33 @@ def test_the_server_imports_only_what_the_images_requirements_name() -> None:
                 imported.add(node.module.split(".")[0])
     assert "starlette" in imported
     assert imported <= allowed
+
+
+def _rows(heading: str) -> list[list[str]]:
+    """Return the cells of a table of docs/server.md, without its head."""
+    part = (ROOT / "docs" / "server.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in part.splitlines() if line.startswith("| `")]
+    return [[cell.replace("`", "").strip() for cell in row] for row in rows]
+
+
+def test_the_documented_settings_are_those_that_are_read_with_their_defaults() -> None:
+    read: dict[str, str | None] = {}
+
+    class Recording(dict[str, str]):
+        def get(self, key: str, default: Any = None) -> Any:
+            read[key] = None
+            return default
+
+    nothing = from_environment(Recording())
+    told = {row[0]: row[1] for row in _rows("Settings")}
+    assert told.keys() == read.keys()
+    assert from_environment({key: value for key, value in told.items() if value}) == nothing
+
+
+def test_the_documented_series_are_those_on_the_page(tmp_path: Path) -> None:
+    contract = load(write_linear(tmp_path))
+    found = {
+        (one.name + ("_total" if one.type == "counter" else ""), frozenset(one.samples[0].labels) - {"le"})
+        for one in Metrics([contract], lambda: 0).families()
+    }
+    assert {(name, frozenset(re.findall(r"\w+", labels))) for name, labels in _rows("Series")} == found

@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.model_server.running import Server, running, write_linear
 from tests.model_server.test_infer import request
 from tests.model_server.test_repository import write_version
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 MODEL = "/v2/models/linear"
 

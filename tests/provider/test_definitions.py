@@ -14,7 +14,6 @@ from pulumi.runtime.proto import provider_pb2
 
 from tests.provider.clusters import Kubectl, Object
 from tests.provider.conftest import Provider
-from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -86,7 +85,7 @@ def test_kinds_that_another_stack_uses_outlive_this_one(provider: Provider, kube
     assert is_there(kubectl, source)
     kubectl.run("delete", source.plural, "one", "--namespace", kubectl.namespace)
     definitions.delete(other, state)
-    until(lambda: not is_there(kubectl, source), "the last stack's kinds are gone")
+    assert not is_there(kubectl, source)
 
 
 def test_kinds_that_someone_else_made_are_left_as_they_are(
@@ -98,6 +97,14 @@ def test_kinds_that_someone_else_made_are_left_as_they_are(
     assert state["names"] == [source.name]
     definitions.delete(identifier, state)
     assert kubectl.run("get", "crd", source.name, "-o=jsonpath={.metadata.deletionTimestamp}") == ""
+
+
+def test_kinds_that_are_being_deleted_are_made_anew(provider: Provider, kubectl: Kubectl, source: Source) -> None:
+    definitions = provider.of("Definitions")
+    definitions.create(source.inputs)
+    kubectl.run("delete", "crd", source.name, "--wait=false")
+    definitions.create(source.inputs)
+    kubectl.apply(a_thing(source))
 
 
 def test_a_refresh_notices_kinds_that_are_gone(provider: Provider, kubectl: Kubectl, source: Source) -> None:
