@@ -34,7 +34,7 @@ def container_security() -> k8s.core.v1.SecurityContextArgsDict:
 
 
 def spread(labels: Labels, replicas: int) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict] | None:
-    """Return what keeps the replicas of one version apart where there is room for it; None for a single one."""
+    """Return what keeps the replicas of one version apart where there is room for it; None for at most one."""
     if replicas < 2:
         return None
     return [

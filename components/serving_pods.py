@@ -109,7 +109,7 @@ class ServingPods:
             "enable_service_links": False,
             "priority_class_name": self.args.model.priority,
             "security_context": pod_security(),
-            "topology_spread_constraints": spread(self.labels, self.args.model.replicas),
+            "topology_spread_constraints": spread(self.labels, self.args.model.most),
             "termination_grace_period_seconds": GRACE_SECONDS,
             "containers": [self._container()],
             "volumes": self.volumes,

@@ -9,6 +9,7 @@ import pytest
 from tests.components.conftest import MODELS
 from tests.components.flows import Pod, flows, pods_of, policies_of
 from tests.components.programs import Object, Run, stack_of
+from tests.components.test_scaling import BAKED
 from tests.components.test_serving import BASE, NAMED, written
 
 TOKEN = {"argo-rollouts"}  # the one that asks the API server
@@ -37,7 +38,7 @@ def everything(folder: Path) -> Object:
         "models": {
             "digits": {**MODELS["digits"], "cached": True, "rollout": canary, "priority": "serving"},
             "mnist": {**MODELS["mnist"], "rollout": switch},
-            "text": {"recipe": str(recipe), "base": BASE, "replicas": 3},
+            "text": {"recipe": str(recipe), "base": BASE, "scale": {"max": 3, "cpu": 80}},
         },
         "gateway": {"enabled": True},
         "exposure": ROUTE,
@@ -48,7 +49,7 @@ def everything(folder: Path) -> Object:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("everything")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, folder, everything(folder))
+        return stack_of(monkeypatch, folder, everything(folder), baked=BAKED)
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +91,9 @@ def test_every_container_that_stays_has_its_three_probes(pods: list[Pod]) -> Non
 
 
 def test_pods_of_several_replicas_are_spread_and_leave_one_by_one(whole: Run, pods: list[Pod]) -> None:
-    spread = {pod.name: pod.spec["topologySpreadConstraints"] for pod in pods if pod.replicas > 1}
+    spread = {pod.name: found for pod in pods if (found := pod.spec.get("topologySpreadConstraints"))}
     assert set(spread) == {"digits", "text", "gateway"}
+    assert {pod.name for pod in pods if pod.replicas > 1} <= {*spread}
     for name, constraints in spread.items():
         keys = [one["topologyKey"] for one in constraints]
         assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
@@ -100,10 +102,6 @@ def test_pods_of_several_replicas_are_spread_and_leave_one_by_one(whole: Run, po
         for selector in (budget["selector"], *(one["labelSelector"] for one in constraints)):
             (chosen,) = [pod.name for pod in pods if selector["matchLabels"].items() <= pod.labels.items()]
             assert chosen == name
-
-
-def test_a_single_replica_has_nothing_to_be_spread_from(pods: list[Pod]) -> None:
-    assert not [pod.name for pod in pods if pod.replicas == 1 and pod.spec.get("topologySpreadConstraints")]
 
 
 def test_a_models_priority_is_its_pods_alone(pods: list[Pod]) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from tests.components.flows import Pod, pods_of
 from tests.components.programs import Object, Run, stack_of
+from tests.components.test_scaling import BAKED
 from tests.components.test_serving import BASE, written
 from tests.components.test_workloads import everything
 from tests.model_build.served import CASES, Case
@@ -96,7 +97,7 @@ def test_every_object_and_pod_of_a_stack_with_everything_in_it_is_admitted(
 ) -> None:
     config = everything(tmp_path)
     config["models"]["digits"]["priority"] = namespace
-    run = stack_of(monkeypatch, tmp_path, {**config, "namespace": namespace})
+    run = stack_of(monkeypatch, tmp_path, {**config, "namespace": namespace}, baked=BAKED)
     found, pods = objects(run), pods_of(run)
     known = [one for one in found if one["kind"] == "ServiceAccount"]
     priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": namespace}}
@@ -107,7 +108,7 @@ def test_every_object_and_pod_of_a_stack_with_everything_in_it_is_admitted(
     finally:
         kubectl.run("delete", "priorityclass", namespace)
     assert refused == ""
-    assert taken >= {"ingress.networking.k8s.io/entry", *told_of(pods)}
+    assert taken >= {"ingress.networking.k8s.io/entry", "horizontalpodautoscaler.autoscaling/text", *told_of(pods)}
     assert len(taken) == len(found) + len(told_of(pods))
 
 
