@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -86,7 +87,7 @@ class Entry(pulumi.ComponentResource):
     def _create_routes(self) -> None:
         exposure = self._args.site.exposure
         for name, told in self._told().items():
-            rules = told.apply(lambda one, name=name: [_rule(way) for way in ways({name: one})])
+            rules = told.apply(partial(_rules, name))
             k8s.apiextensions.CustomResource(
                 name,
                 api_version="gateway.networking.k8s.io/v1",
@@ -100,7 +101,7 @@ class Entry(pulumi.ComponentResource):
         """Return Service → what is told of the server that it leads to; nothing of the gateway."""
         if self._args.gateway:
             return {gateway.NAME: pulumi.Output.from_input(None)}
-        return dict(sorted(self._args.models.items()))  # type: ignore[arg-type]  # an Output of less is one of more
+        return dict(sorted(self._args.models.items()))
 
     def _parent(self) -> dict[str, str]:
         parent = self._args.site.exposure.parent
@@ -141,6 +142,10 @@ def _paths(found: Sequence[Way]) -> list[k8s.networking.v1.HTTPIngressPathArgsDi
         for way in found
         for path in way.paths
     ]
+
+
+def _rules(name: str, told: Told | None) -> list[dict[str, Any]]:
+    return [_rule(way) for way in ways({name: told})]
 
 
 def _rule(way: Way) -> dict[str, Any]:

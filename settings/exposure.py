@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -70,7 +70,7 @@ class ExposureSettings(Frozen):
     @property
     def service(self) -> ServiceType:
         """The type of the Services that clients come through."""
-        return "ClusterIP" if self.type in {"Ingress", "HTTPRoute"} else self.type
+        return "ClusterIP" if self.routed else cast("ServiceType", self.type)
 
     @property
     def unrouted(self) -> ExposureSettings:
