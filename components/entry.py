@@ -64,7 +64,8 @@ class Entry(pulumi.ComponentResource):
         if args.site.exposure.type == "Ingress":
             self._create_ingress()
         else:
-            self._create_routes()
+            for service, told in self._told().items():
+                self._create_route(service, told)
         self.register_outputs({})
 
     def _create_ingress(self) -> None:
@@ -83,24 +84,25 @@ class Entry(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _create_routes(self) -> None:
-        exposure = self._args.site.exposure
-        for name, told in self._told().items():
-            rules = told.apply(lambda one, name=name: [_rule(way) for way in ways({name: one})])
-            k8s.apiextensions.CustomResource(
-                name,
-                api_version="gateway.networking.k8s.io/v1",
-                kind="HTTPRoute",
-                metadata={**self._metadata(name), "annotations": ACCEPTED},
-                spec={"parentRefs": [self._parent()], "hostnames": [exposure.host], "rules": rules},
-                opts=self._own,
-            )
+    def _create_route(self, service: str, told: pulumi.Output[Told | None]) -> None:
+        k8s.apiextensions.CustomResource(
+            service,
+            api_version="gateway.networking.k8s.io/v1",
+            kind="HTTPRoute",
+            metadata={**self._metadata(service), "annotations": ACCEPTED},
+            spec={
+                "parentRefs": [self._parent()],
+                "hostnames": [self._args.site.exposure.host],
+                "rules": told.apply(lambda one: [_rule(way) for way in ways({service: one})]),
+            },
+            opts=self._own,
+        )
 
     def _told(self) -> dict[str, pulumi.Output[Told | None]]:
         """Return Service → what is told of the server that it leads to; nothing of the gateway."""
         if self._args.gateway:
             return {gateway.NAME: pulumi.Output.from_input(None)}
-        return dict(sorted(self._args.models.items()))  # type: ignore[arg-type]  # an Output of less is one of more
+        return dict(sorted(self._args.models.items()))
 
     def _parent(self) -> dict[str, str]:
         parent = self._args.site.exposure.parent

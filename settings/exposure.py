@@ -14,7 +14,6 @@ from settings.base import Frozen, Label
 NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 HOST = re.compile(rf"({NAME}\.)*(?=[^.]*[a-z]){NAME}")  # an address is no name
 ObjectName = Annotated[str, Field(pattern=rf"^{NAME}(\.{NAME})*$", max_length=253)]
-ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer"]
 OWN_HOST = ("NodePort", "Ingress", "HTTPRoute")
 ROUTED = ("Ingress", "HTTPRoute")
 
@@ -68,7 +67,7 @@ class ExposureSettings(Frozen):
         return self.type in ROUTED
 
     @property
-    def service(self) -> ServiceType:
+    def service(self) -> str:
         """The type of the Services that clients come through."""
         return "ClusterIP" if self.type in {"Ingress", "HTTPRoute"} else self.type
 
