@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -64,8 +65,7 @@ class Entry(pulumi.ComponentResource):
         if args.site.exposure.type == "Ingress":
             self._create_ingress()
         else:
-            for service, told in self._told().items():
-                self._create_route(service, told)
+            self._create_routes()
         self.register_outputs({})
 
     def _create_ingress(self) -> None:
@@ -84,19 +84,18 @@ class Entry(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _create_route(self, service: str, told: pulumi.Output[Told | None]) -> None:
-        k8s.apiextensions.CustomResource(
-            service,
-            api_version="gateway.networking.k8s.io/v1",
-            kind="HTTPRoute",
-            metadata={**self._metadata(service), "annotations": ACCEPTED},
-            spec={
-                "parentRefs": [self._parent()],
-                "hostnames": [self._args.site.exposure.host],
-                "rules": told.apply(lambda one: [_rule(way) for way in ways({service: one})]),
-            },
-            opts=self._own,
-        )
+    def _create_routes(self) -> None:
+        exposure = self._args.site.exposure
+        for name, told in self._told().items():
+            rules = told.apply(partial(_rules, name))
+            k8s.apiextensions.CustomResource(
+                name,
+                api_version="gateway.networking.k8s.io/v1",
+                kind="HTTPRoute",
+                metadata={**self._metadata(name), "annotations": ACCEPTED},
+                spec={"parentRefs": [self._parent()], "hostnames": [exposure.host], "rules": rules},
+                opts=self._own,
+            )
 
     def _told(self) -> dict[str, pulumi.Output[Told | None]]:
         """Return Service → what is told of the server that it leads to; nothing of the gateway."""
@@ -143,6 +142,10 @@ def _paths(found: Sequence[Way]) -> list[k8s.networking.v1.HTTPIngressPathArgsDi
         for way in found
         for path in way.paths
     ]
+
+
+def _rules(name: str, told: Told | None) -> list[dict[str, Any]]:
+    return [_rule(way) for way in ways({name: told})]
 
 
 def _rule(way: Way) -> dict[str, Any]:

@@ -103,10 +103,11 @@ class InferenceService(pulumi.ComponentResource):
         args, labels = self._pods.args, self._pods.labels
         stack = labels.stack
         asking = network.pods(Labels(gateway.NAME, stack)) if args.inside else network.clients(args.site.exposure)
-        checks: network.Ingress = {"from_": network.pods(labels_of(self._pods)), "ports": network.tcp("http")}
+        checks = network.pods(labels_of(self._pods)) if args.own_server else []
+        checked: network.Ingress = {"from_": checks, "ports": network.tcp("http")}
         rules: list[network.Ingress] = [
             {"from_": asking, "ports": self._pods.told(_asked)},
-            *([checks] if args.own_server else []),
+            *([checked] if checks else []),
             {
                 "from_": network.pods(Labels(monitoring.NAME, stack)),
                 "ports": self._pods.told(lambda told: network.tcp(str(told["metrics"]["port"]))),

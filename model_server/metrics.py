@@ -220,8 +220,7 @@ def _natively(counted: list[Counted]) -> Metric:
     about = "Those of the inference requests that the native front answered by itself."
     family = CounterMetricFamily("modelstack_native_requests", about, labels=LABELS)
     for one in counted:
-        if one.native is not None:
-            family.add_metric([one.model, one.version], one.natively)
+        family.add_metric([one.model, one.version], one.natively)
     return family
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -14,6 +14,7 @@ from settings.base import Frozen, Label
 NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 HOST = re.compile(rf"({NAME}\.)*(?=[^.]*[a-z]){NAME}")  # an address is no name
 ObjectName = Annotated[str, Field(pattern=rf"^{NAME}(\.{NAME})*$", max_length=253)]
+ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer"]
 OWN_HOST = ("NodePort", "Ingress", "HTTPRoute")
 ROUTED = ("Ingress", "HTTPRoute")
 
@@ -67,9 +68,9 @@ class ExposureSettings(Frozen):
         return self.type in ROUTED
 
     @property
-    def service(self) -> str:
+    def service(self) -> ServiceType:
         """The type of the Services that clients come through."""
-        return "ClusterIP" if self.type in {"Ingress", "HTTPRoute"} else self.type
+        return "ClusterIP" if self.routed else cast("ServiceType", self.type)
 
     @property
     def unrouted(self) -> ExposureSettings:
