@@ -156,6 +156,8 @@ impl Front {
         };
         let (shared, patience) = (self.shared.clone(), Duration::from_secs_f64(patience));
         let work = move || runtime.block_on(accept(shared, listener, patience));
+        // Attached once for the thread's life: Python would make and drop a thread's state, stack included, every run.
+        let work = move || Python::attach(|py| py.detach(work));
         let thread = std::thread::Builder::new().name("front".into()).spawn(work).map_err(failed)?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
