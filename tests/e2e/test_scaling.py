@@ -76,6 +76,7 @@ def test_pods_come_under_load_and_go_after_it_and_no_request_is_lost(scaled: Che
         goes_up_and_stays_through_an_update(scaled, cluster)
         goes_down(load, cluster)
     assert set(load.answers) == {"200"}, load.answers
+    scaled.must("up", STACK)
     scaled.must("preview", STACK, ARGS="--expect-no-changes")
 
 
