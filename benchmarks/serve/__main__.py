@@ -17,7 +17,7 @@ from typing import TypeVar
 from benchmarks.quiet import MOST, Others
 from benchmarks.serve import asking, contenders, stacks
 from benchmarks.serve import model as models
-from benchmarks.serve.contenders import OURS_BYTES, Contender
+from benchmarks.serve.contenders import NATIVE, NATIVE_BYTES, OURS_BYTES, Contender
 from benchmarks.serve.model import Floor, Model
 from benchmarks.serve.rows import Found, Row, Turn
 from benchmarks.serve.serving import FailedError, serving
@@ -50,8 +50,9 @@ def main() -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     told = {"host": instruction_sets(), "rounds": options.rounds, "seconds": options.seconds, **found.values()}
     options.out.write_text(json.dumps(told, indent=1) + "\n")
-    if found.row(OURS_BYTES) is not None:
-        print(f"binary: {found.last_line(OURS_BYTES)}")
+    for name in (OURS_BYTES, NATIVE_BYTES, NATIVE):
+        if found.row(name) is not None:
+            print(f"{name.removeprefix('modelstack, ')}: {found.last_line(name)}")
     print(found.last_line())
     return 0
 
@@ -80,6 +81,8 @@ def _servers(model: Model, place: Path) -> dict[str, Make]:
     return {
         contenders.OURS: lambda: contenders.ours(model.models),
         OURS_BYTES: lambda: contenders.ours(model.models, OURS_BYTES, asking.V2_BYTES),
+        NATIVE: lambda: contenders.native(model.models),
+        NATIVE_BYTES: lambda: contenders.native(model.models, NATIVE_BYTES, asking.V2_BYTES),
         contenders.FASTAPI: lambda: contenders.by_hand(model.file),
         "LitServe": lambda: contenders.litserve(model.file),
         "BentoML": lambda: contenders.bentoml(model.file),

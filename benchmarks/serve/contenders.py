@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,14 @@ from benchmarks.environments import peer_python, python_of
 from benchmarks.serve import asking
 from benchmarks.serve.asking import Way
 from local.alone import free_port
-from model_build.places import ROOT
+from model_build import native as native_module
+from model_build.cache import StepStore
+from model_build.places import ROOT, cache_root
 
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 OURS, OURS_BYTES, FASTAPI = "modelstack", "modelstack, binary", "FastAPI"
+NATIVE, NATIVE_BYTES = "modelstack, native", "modelstack, native, binary"
 PACKAGED = ("LitServe", "BentoML", "MLServer", "KServe")
 NEEDED_BYTES = 1_000_000_000
 
@@ -43,16 +47,24 @@ def image_python() -> Path:
     return python_of("the image's environment", ".venv-image", lock, NEEDED_BYTES)
 
 
-def ours(models: Path, name: str = OURS, way: Way = asking.V2) -> Contender:
-    """Return this project's server on the models in a folder, as the image starts it."""
+def ours(models: Path, name: str = OURS, way: Way = asking.V2, module: Path | None = None) -> Contender:
+    """Return this project's server on the models in a folder, as the image starts it; `module` holds a native one."""
     python = image_python()
 
     def start(port: int) -> Start:
         settings = {"MODELS": str(models), "HOST": "127.0.0.1", "PORT": str(port), "THREADS": "1"}
+        settings["NATIVE"] = "0" if module is None else "1"
         environment = {f"MODELSTACK_{key}": value for key, value in settings.items()}
-        return Start((python, "-m", "model_server"), environment, ROOT)
+        found = {} if module is None else {"PYTHONPATH": str(module)}
+        return Start((python, "-m", "model_server"), environment | found, ROOT)
 
     return Contender(name, start, way)
+
+
+def native(models: Path, name: str = NATIVE, way: Way = asking.V2) -> Contender:
+    """Return this project's server with its native front; raises EnvironmentFault where that cannot be built."""
+    module = native_module.build(StepStore(cache_root()), lambda line: print(line, file=sys.stderr, flush=True))
+    return ours(models, name, way, module.parent)
 
 
 def by_hand(model: Path) -> Contender:

@@ -71,9 +71,9 @@ class Found:
         floor = f"{1e6 / self.floor.one:.0f} us a call, {shown(self.floor.one)} calls/s, {shown(self.floor.many)} at 64"
         return [
             f"serve digits, a core each for server and wrk; floor: {floor}",
-            f"{'':<22}{'start s':>8}{'MB':>6}{heads}",
+            f"{'':<27}{'start s':>8}{'MB':>6}{heads}",
             *(self._line(row) for row in self.rows),
-            *(f"{name:<22}skipped: {reason}" for name, reason in self.skipped.items()),
+            *(f"{name:<27}skipped: {reason}" for name, reason in self.skipped.items()),
             *self._warning(),
         ]
 
@@ -111,7 +111,7 @@ class Found:
             f"{load.rate:>15.0f}{load.rate / self.floor.one:>7.2f}{load.p50:>8.2f}{load.p99:>8.2f}{load.cpu:>8.0f}"
             for load in row.loads.values()
         )
-        return f"{row.name:<22}{row.seconds:>8.2f}{row.memory / 1e6:>6.0f}{cells}"
+        return f"{row.name:<27}{row.seconds:>8.2f}{row.memory / 1e6:>6.0f}{cells}"
 
 
 def shown(rate: float) -> str:
