@@ -84,12 +84,14 @@ class Gateway(pulumi.ComponentResource):
         return render(routes, self._args.settings, at)
 
     def _target(self, served: Served, namespace: str, told: Told) -> Target:
+        below = f"{namespace}.svc.{self._args.settings.domain}"
         return Target(
-            host=f"{served.service}.{namespace}.svc.{self._args.settings.domain}",
+            host=f"{served.service}.{below}",
             port=runtime.port(told),
             ready=str(told["ready"]["path"]),
             pods=served.pods,
             weight=served.weight,
+            otherwise=f"{served.otherwise}.{below}" if served.otherwise else None,
         )
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:

@@ -39,6 +39,8 @@ LOG = {
     "ended": '"%tsc"',
 }
 
+RESOLVED = "resolvers names resolve-prefer ipv4"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -51,6 +53,8 @@ class Target:
     pods: int
     """The most there are at once, those that come and go included."""
     weight: int = 100
+    otherwise: str | None = None
+    """The name of a Service of one address, which knows of pods before the names of pods do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +242,9 @@ def _backend(name: str, target: Target) -> list[str]:
         "option httpchk",
         f"http-check send meth GET uri {target.ready} ver HTTP/1.1 hdr host gateway",
         "http-check expect status 200",
-        f"server-template pod {target.pods} {target.host}:{target.port} resolvers names resolve-prefer ipv4",
+        f"server-template pod {target.pods} {target.host}:{target.port} {RESOLVED}",
+        # A cluster's DNS may tell of a pod half a minute late; the Service leads to it as soon as it is ready.
+        *([f"server service {target.otherwise}:{target.port} {RESOLVED} backup"] if target.otherwise else []),
     ]
 
 

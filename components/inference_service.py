@@ -46,9 +46,14 @@ class InferenceService(pulumi.ComponentResource):
         self._create_disruption_budget()
         self.scraped = self._create_headless_service()
         # Of the pods that the headless Service names, some wait to be promoted: only the own Service knows which.
-        found = self._pods.name if args.model.rollout.strategy == "blueGreen" else self.scraped.service
+        own, blue_green = self._pods.name, args.model.rollout.strategy == "blueGreen"
         # A rollout has old pods and new ones, and those that end are named until they are gone.
-        self.served = Served(found, self._pods.server, 2 * args.model.most + 2)
+        self.served = Served(
+            own if blue_green else self.scraped.service,
+            self._pods.server,
+            2 * args.model.most + 2,
+            otherwise=None if blue_green else own,
+        )
         self.register_outputs({"url": self.url})
 
     def _roll_out(self, rollout: RolloutSettings) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:

@@ -36,6 +36,8 @@ class Served:
     pods: int
     """The most there are at once, those that come and go included."""
     weight: int = 100
+    otherwise: str | None = None
+    """A Service of one address for the same pods; it knows of a new one before its name does."""
 
 
 def is_volume(told: Told) -> bool:

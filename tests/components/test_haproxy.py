@@ -6,13 +6,15 @@ import json
 import signal
 import socket
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import urllib3
 
+from components.haproxy import Route
 from settings import GatewaySettings
 from tests.components import gateways
-from tests.components.gateways import INFER, Start, answered_by, error_of, pods, port, route, start
+from tests.components.gateways import INFER, Start, answered_by, error_of, pods, pods_up, port, route, start
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -155,6 +157,20 @@ def test_pods_that_come_and_go_are_found_by_the_models_name(start: Start) -> Non
     names["digits-stable.test"] = ["127.0.0.2"]
     until(lambda: answered_by(gateway.ask(INFER, b"{}")) == "127.0.0.2", "the other pod answers")
     assert {answered_by(gateway.ask(INFER, b"{}")) for _ in range(4)} == {"127.0.0.2"}
+
+
+def test_while_no_pod_is_known_by_name_the_models_service_is_asked(start: Start, port: int) -> None:
+    (pod,) = pods("127.0.0.1")
+    found = route("digits", port).targets["stable"]
+    target = replace(found, otherwise="digits.test")
+    behind = Route(model="digits", protocol="open-inference-v2", targets={"stable": target})
+    names = {"digits.test": ["127.0.0.1"]}
+    gateway = start({"digits.test": [pod]}, routes=[behind], names=names, awaited=1)
+    assert gateway.ask(INFER, b"{}").status == 200
+    names["digits-stable.test"] = ["127.0.0.1"]
+    until(lambda: pods_up(gateway) == 2, "the pod is known by its own name too")
+    assert gateway.ask(INFER, b"{}").status == 200
+    assert {line["pod"] for line in gateway.lines() if line["status"] == 200} >= {"service", "pod1"}
 
 
 def test_a_gateway_that_ends_answers_what_it_is_asked_and_asks_clients_to_come_back(start: Start) -> None:

@@ -28,15 +28,23 @@ CASES = {
 }
 
 
-def target(host: str, weight: int) -> Target:
-    return Target(host=f"{host}.shop.svc.cluster.local", port=8080, ready="/v2/health/ready", pods=6, weight=weight)
+def target(host: str, weight: int, otherwise: str | None = None) -> Target:
+    named = otherwise and f"{otherwise}.shop.svc.cluster.local"
+    return Target(
+        host=f"{host}.shop.svc.cluster.local",
+        port=8080,
+        ready="/v2/health/ready",
+        pods=6,
+        weight=weight,
+        otherwise=named,
+    )
 
 
 ROUTES = [
     Route(
         model="digits",
         protocol="open-inference-v2",
-        targets={"stable": target("digits-pods", 90), "canary": target("digits-canary-pods", 10)},
+        targets={"stable": target("digits-pods", 90, "digits"), "canary": target("digits-canary-pods", 10)},
     ),
     Route(model="mnist", protocol="tensorflow-v1", targets={"stable": target("mnist-pods", 100)}),
     Route(model="chat", protocol="openai-v1", targets={"stable": target("chat-pods", 100)}),
