@@ -170,7 +170,6 @@ def test_while_no_pod_is_known_by_name_the_models_service_is_asked(start: Start,
     names["digits-stable.test"] = ["127.0.0.1"]
     until(lambda: pods_up(gateway) == 2, "the pod is known by its own name too")
     assert gateway.ask(INFER, b"{}").status == 200
-    assert {line["pod"] for line in gateway.lines() if line["status"] == 200} >= {"service", "pod1"}
 
 
 def test_a_gateway_that_ends_answers_what_it_is_asked_and_asks_clients_to_come_back(start: Start) -> None:
