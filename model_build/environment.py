@@ -1,26 +1,23 @@
 """Environments of the checkout: made on first use from hashed requirements, made again when they change."""
 
-import contextlib
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_build import telling
 from model_build.errors import EnvironmentFault, one_line
 from model_build.hashing import hash_file, hash_value
 from model_build.locks import exclusive
 from model_build.places import ROOT, cache_root
+from model_build.telling import Program, Tell
 
-Tell = Callable[[str], None]
 UV_FOLDER = ".venv-uv"
 UV_REQUIREMENTS = "requirements-uv.txt"
 STAMP = ".requirements"
-TELL_SECONDS = 1.0
 # What another environment left in the variables must not reach the new one.
 WITHHELD = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
@@ -137,46 +134,15 @@ def _version(uv: str) -> str | None:
 
 def _run(command: Sequence[str], what: str, held: int, tell: Tell) -> None:
     """Run `command` and tell of it; it holds the lock too, so that it is waited for where this process is killed."""
-    began = time.monotonic()
-    tell(what)
-    with tempfile.TemporaryFile() as said, _started(command, said.fileno(), held) as process:
-        while (code := _ended(process)) is None:
-            last = _lines(said.fileno())[-1:]
-            tell(f"{what}: {time.monotonic() - began:.0f} s{''.join(f', {line}' for line in last)}")
-        if code != 0:
-            end = one_line(" ".join(_lines(said.fileno())[-5:]), 600)
-            raise EnvironmentFault(
-                f"{what} failed with exit code {code}: {end}; check the package index's settings, the network and "
-                "that python3-venv is installed, then run again"
-            )
-
-
-@contextlib.contextmanager
-def _started(command: Sequence[str], said: int, held: int) -> Iterator[subprocess.Popen[bytes]]:
     environment = {key: value for key, value in os.environ.items() if key not in WITHHELD}
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, pass_fds=(held,)
+    tell(what)
+    ended = telling.run(Program(command, what, environment, held=(held,)), tell)
+    if ended.code:
+        end = one_line(" ".join(ended.lines[-5:]), 600)
+        raise EnvironmentFault(
+            f"{what} failed with exit code {ended.code}: {end}; check the package index's settings, the network and "
+            "that python3-venv is installed, then run again"
         )
-    except OSError as error:
-        raise EnvironmentFault(f"{command[0]}: cannot be started ({error.strerror}); install it") from error
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _ended(process: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return process.wait(TELL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _lines(said: int) -> list[str]:
-    text = os.pread(said, 1_000_000, 0).decode(errors="replace")
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def main() -> int:

@@ -1,23 +1,22 @@
 """The server's native module, built by cargo into the cache: same sources, lock and compiler, same bytes."""
 
-import contextlib
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from model_build import telling
 from model_build.cache import StepStore
 from model_build.errors import EnvironmentFault, RecipeError, one_line
 from model_build.hashing import hash_file, hash_folder, hash_value
 from model_build.places import ROOT, cache_root
+from model_build.telling import Program, Tell
 
-Tell = Callable[[str], None]
+WHAT = "the native module"
 FOLDER = "model_server/native"
 LOCK = f"{FOLDER}/Cargo.lock"
 FILE = "modelstack_native.abi3.so"
@@ -52,7 +51,7 @@ def require_platform(wanted: str) -> None:
 def build(store: StepStore, tell: Tell, root: Path = ROOT) -> Path:
     """Return the module's file, built where it is not in the store; raises EnvironmentFault."""
     key = hash_value(["native", made_from(root)])
-    with store.locked(key, lambda: tell("the native module: waiting for another build")):
+    with store.locked(key, lambda: tell(f"{WHAT}: waiting for another build")):
         found = store.get(key)
         if found is None:
             with store.scratch() as scratch:
@@ -70,7 +69,7 @@ def _compiler() -> str:
         done = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         raise EnvironmentFault(
-            f"the native module: rustc cannot be run ({error}); install Rust 1.88 or newer, or write native: false"
+            f"{WHAT}: rustc cannot be run ({error}); install Rust 1.88 or newer, or write native: false"
         ) from error
     return done.stdout
 
@@ -84,55 +83,22 @@ def _compiled(sources: Path, target: Path, tell: Tell) -> Path:
     environment |= {"PYO3_NO_PYTHON": "1", "PYO3_BUILD_EXTENSION_MODULE": "1"}
     environment |= {"CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags), "CARGO_TERM_COLOR": "never"}
     command = ["cargo", "build", "--release", "--locked", "--target-dir", str(target)]
-    with tempfile.TemporaryFile() as said, _started(command, sources, environment, said.fileno()) as process:
-        began = time.monotonic()
-        while (code := _ended(process)) is None:
-            tell(f"the native module: {time.monotonic() - began:.0f} s, {_last(said.fileno())}")
-        if code:
-            end = re.sub(r"https?://\S+", "the registry", _last(said.fileno(), lines=8))
-            raise EnvironmentFault(
-                f"the native module: cargo ended with {code}: {one_line(end, 400)}; check the network, a C linker "
-                "and Rust 1.88 or newer, or write native: false"
-            )
-    return target / BUILT
-
-
-@contextlib.contextmanager
-def _started(
-    command: list[str], folder: Path, environment: dict[str, str], said: int
-) -> Iterator[subprocess.Popen[bytes]]:
-    try:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
-        )
-    except OSError as error:
+    program = Program(command, WHAT, environment, TELL_SECONDS, "install Rust 1.88 or newer", sources)
+    ended = telling.run(program, tell)
+    if ended.code:
+        end = re.sub(r"https?://\S+", "the registry", " ".join(ended.lines[-8:]))
         raise EnvironmentFault(
-            f"the native module: cargo cannot be run ({error.strerror}); install Rust 1.88 or newer"
-        ) from error
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _ended(process: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return process.wait(TELL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _last(said: int, lines: int = 1) -> str:
-    text = os.pread(said, 1_000_000, 0).decode(errors="replace")
-    return " ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
+            f"{WHAT}: cargo ended with {ended.code}: {one_line(end, 400)}; check the network, a C linker "
+            "and Rust 1.88 or newer, or write native: false"
+        )
+    return target / BUILT
 
 
 def _require_old_libraries(file: Path) -> None:
     wanted = max((int(one) for one in re.findall(rb"GLIBC_2\.(\d+)", file.read_bytes())), default=0)
     if wanted > GLIBC:
         raise EnvironmentFault(
-            f"the native module: linked to glibc 2.{wanted}, the limit is 2.{GLIBC}, which images have; build it on "
+            f"{WHAT}: linked to glibc 2.{wanted}, the limit is 2.{GLIBC}, which images have; build it on "
             "Debian 12 or older, or write native: false"
         )
 
