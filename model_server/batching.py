@@ -85,10 +85,6 @@ class Batcher:
         """Return the jobs not yet run."""
         return len(self._waiting)
 
-    def now(self) -> float:
-        """Return the clock that deadlines are read on."""
-        return self._loop.time()
-
     def add(self, job: Job) -> None:
         """Run `job` with others like it."""
         job.count = job.inputs[self._contract.inputs[0].name].shape[0]

@@ -175,13 +175,13 @@ class Loader:
         inputs, wanted = read_golden(contract)
         try:
             mismatch = check(session, inputs, wanted)
+            if mismatch is not None:
+                fault = mismatch.reason()
+                write(logging.ERROR, "model not ready", model=contract.name, version=contract.version, error=fault)
+                return Loaded(None, None, fault)
             found = plan(session, inputs, settings.max_batch)
         except RunError as error:
             raise ConfigError(f"{contract.file}: fails on the golden set ({error}); bake the image again") from error
-        if mismatch is not None:
-            fault = mismatch.reason()
-            write(logging.ERROR, "model not ready", model=contract.name, version=contract.version, error=fault)
-            return Loaded(None, None, fault)
         told = {"seconds": round(time.perf_counter() - begun, 3), "inline": found.inline, "max_batch": found.most}
         write(logging.INFO, "model ready", model=contract.name, version=contract.version, **told)
         return Loaded(session, found)

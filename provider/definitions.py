@@ -29,7 +29,7 @@ from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
 from provider.inputs import checked
-from provider.kubernetes import DEFINITION, POLL_SECONDS, Cluster, Kind, Object, patiently
+from provider.kubernetes import DEFINITION, POLL_SECONDS, Cluster, Kind, Object, holds, patiently
 from provider.values import Fields, Properties, wrap
 
 TEXTS = ("kubeconfig", "source", "sha256")
@@ -129,8 +129,7 @@ async def _until_established(cluster: Cluster, name: str) -> None:
     until = time.monotonic() + SECONDS
     while True:
         live = await patiently(lambda: cluster.get(DEFINITION, None, name)) or {}
-        conditions = (live.get("status") or {}).get("conditions") or []
-        if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
+        if holds(live, "Established"):
             return
         if time.monotonic() >= until:
             raise ProviderError(f"{name}: not served by the cluster after {SECONDS:.0f} s; run `up` again")

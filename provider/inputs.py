@@ -1,4 +1,4 @@
-"""Validation that the resources which wait on a cluster share."""
+"""Validation that resources share: keys that are known, and values of their kind."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ def checked(
     mappings: Iterable[str] = (),
 ) -> CheckResponse:
     """Return the inputs, or what is wrong: an unknown key, or one that is missing or of another kind."""
-    found = [
-        CheckFailure(key, f"{key}: is no input of {type_name}; it takes {', '.join(known)}")
-        for key in inputs
-        if key not in known
-    ]
+    found = unknown_keys(type_name, inputs, known)
     for keys, kind, said in ((texts, str, "text"), (numbers, (int, float), "a number"), (mappings, dict, "a mapping")):
         found += [CheckFailure(key, reason) for key in keys for reason in _wrong(key, inputs, kind, said)]
     return CheckResponse(failures=found) if found else CheckResponse(inputs=inputs)
+
+
+def unknown_keys(type_name: str, inputs: Properties, known: Sequence[str]) -> list[CheckFailure]:
+    """Return a failure for each input that a type does not know."""
+    told = ", ".join(known) or "none"
+    return [
+        CheckFailure(key, f"{key}: is no input of {type_name}; it takes {told}") for key in inputs if key not in known
+    ]
 
 
 def _wrong(key: str, inputs: Properties, kind: type | tuple[type, ...], said: str) -> Iterator[str]:

@@ -138,6 +138,12 @@ async def patiently(asked: Callable[[], Answer], attempts: int = 5) -> Answer:
     return await asyncio.to_thread(asked)
 
 
+def holds(live: Object, condition: str) -> bool:
+    """Return whether an object's status says that a condition is true."""
+    found = (live.get("status") or {}).get("conditions") or []
+    return any(one.get("type") == condition and one.get("status") == "True" for one in found)
+
+
 def _class(kind: Kind) -> Any:
     from lightkube import generic_resource as generic  # noqa: PLC0415
 

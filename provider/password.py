@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass
 
 from pulumi.provider.experimental.provider import (
-    CheckFailure,
     CheckRequest,
     CheckResponse,
     CreateRequest,
@@ -21,6 +20,7 @@ from pulumi.provider.experimental.provider import (
 )
 
 from provider.errors import ProviderError
+from provider.inputs import checked
 from provider.values import unknown, wrap
 
 BYTES = 32
@@ -32,8 +32,7 @@ class PasswordType:
 
     async def check(self, request: CheckRequest) -> CheckResponse:
         """Refuse inputs: there are none."""
-        found = [CheckFailure(key, f"{key}: is no input of Password; remove it") for key in request.new_inputs]
-        return CheckResponse(failures=found) if found else CheckResponse(inputs={})
+        return checked("Password", request.new_inputs, ())
 
     async def diff(self, request: DiffRequest) -> DiffResponse:  # noqa: ARG002 (nothing can change)
         """Tell that nothing changes; `pulumi up --replace` makes another."""

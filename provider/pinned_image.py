@@ -29,6 +29,7 @@ from model_build.oci.reference import Reference
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
+from provider.inputs import unknown_keys
 from provider.registry import Repository
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
@@ -46,11 +47,7 @@ class PinnedImageType:
     async def check(self, request: CheckRequest) -> CheckResponse:
         """Validate the inputs."""
         inputs = request.new_inputs
-        found = [
-            CheckFailure(key, f"{key}: is no input of PinnedImage; it takes {', '.join(INPUTS)}")
-            for key in inputs
-            if key not in INPUTS
-        ]
+        found = unknown_keys("PinnedImage", inputs, INPUTS)
         found += [CheckFailure(key, reason) for key in INPUTS if (reason := _wrong(key, inputs))]
         return CheckResponse(failures=found) if found else CheckResponse(inputs=inputs)
 

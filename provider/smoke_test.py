@@ -26,7 +26,7 @@ from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
 from provider.inputs import checked
-from provider.kubernetes import ACCESS, JOB, POD, POLL_SECONDS, Cluster, Object, patiently
+from provider.kubernetes import ACCESS, JOB, POD, POLL_SECONDS, Cluster, Object, holds, patiently
 from provider.rollout_reasons import JOB_NAME, ended, kept_back
 from provider.values import Fields, Properties, plain
 
@@ -96,12 +96,12 @@ async def _until_complete(cluster: Cluster, namespace: str, name: str, seconds: 
         live = await patiently(lambda: cluster.get(JOB, namespace, name))
         if live is None:
             raise ProviderError(f"smoke test: job {name!r} was deleted while it ran; run `up` again")
-        if _is(live, "Complete"):
+        if holds(live, "Complete"):
             return
         pods = await patiently(lambda: cluster.list(POD, namespace, {JOB_NAME: name}))
         said = _each(pods, lambda pod: tuple(ended(pod)))
         pending = _each(pods, kept_back) or pending
-        if said or _is(live, "Failed"):
+        if said or holds(live, "Failed"):
             raise ProviderError(f"smoke test: {'; '.join(said or pending) or 'its pod did not end in time'}")
         if time.monotonic() >= until:
             raise ProviderError(
@@ -127,8 +127,3 @@ def _job(name: str, labels: Object, pod: Object, seconds: int) -> Object:
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
-
-
-def _is(live: Object, condition: str) -> bool:
-    found = (live.get("status") or {}).get("conditions") or []
-    return any(one.get("type") == condition and one.get("status") == "True" for one in found)

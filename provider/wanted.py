@@ -12,6 +12,7 @@ from model_build import inputs as build_inputs
 from model_build import runtimes
 from model_build.errors import BuildError, SignatureError
 from model_build.oci.reference import HOST, REPOSITORY
+from provider.inputs import unknown_keys
 from provider.trust import Trust
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
@@ -92,11 +93,7 @@ class Wanted:
 def failures(properties: Properties) -> list[CheckFailure]:
     """Return what is wrong with the form of the inputs, in words; what is unknown yet passes."""
     known = (*REQUIRED, *OPTIONAL)
-    found = [
-        CheckFailure(key, f"{key}: is no input of ModelImage; it takes {', '.join(known)}")
-        for key in properties
-        if key not in known
-    ]
+    found = unknown_keys("ModelImage", properties, known)
     found += [
         CheckFailure(key, f"{key}: is missing; give it")
         for key in REQUIRED

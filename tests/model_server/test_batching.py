@@ -47,7 +47,7 @@ class Bench:
                 future.set_result(outcome)
 
         outputs = self.session.contract.outputs
-        self.batcher.add(Job(dict(inputs), outputs, self.batcher.now() + self.deadline, done))
+        self.batcher.add(Job(dict(inputs), outputs, asyncio.get_running_loop().time() + self.deadline, done))
         return future
 
 

@@ -1,18 +1,18 @@
 """Answers kept in a real Redis: shared by servers, and missed by nobody when it goes away."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import redis
 
-from local.alone import free_port
-from local.roots import RootSpec, root
+from local import specs
+from local.alone import free_port, serving
+from local.roots import libraries, root
 from local.steps import Steps
 from model_build.places import cache_root
 from model_server.redis_cache import RedisCache, packed, unpacked
@@ -21,39 +21,17 @@ from tests.model_server.running import Server, running, write_linear
 from tests.model_server.test_infer import LINEAR, request
 
 WORD = "a word of the test"
-REDIS = RootSpec("redis-server", packages=("redis-server",))
 
 
 @contextmanager
 def redis_server(folder: Path, port: int) -> Iterator[str]:
-    """Yield the URL of a Redis on loopback that asks for a password."""
-    tree = root(REDIS, cache_root(), Steps())
-    libraries = f"{tree / 'usr/lib/x86_64-linux-gnu'}:{tree / 'lib/x86_64-linux-gnu'}"
-    command: list[str | Path] = [
-        tree / "usr/bin/redis-server",
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--requirepass",
-        WORD,
-    ]
-    with (folder / "redis.log").open("ab") as log:
-        process = subprocess.Popen(command, env={"LD_LIBRARY_PATH": libraries}, stdout=log, cwd=folder)
-    try:
-        url = f"redis://:{WORD.replace(' ', '%20')}@127.0.0.1:{port}/0"
-        with redis.Redis.from_url(url) as client:
-            end = time.monotonic() + 30
-            while True:
-                with suppress(redis.ConnectionError):
-                    client.ping()
-                    break
-                assert time.monotonic() < end, (folder / "redis.log").read_text()
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
+    """Yield the URL of a Redis on loopback that asks for a password; of the packages that its image is made of."""
+    assert specs.REDIS.root
+    tree = root(specs.REDIS.root, cache_root(), Steps())
+    command: list[str | Path] = [tree / "usr/bin/redis-server", "--bind", "127.0.0.1", "--port", str(port)]
+    command += ["--requirepass", WORD, "--save", "", "--dir", folder]
+    with serving(command, libraries(tree), f"127.0.0.1:{port}", folder / "redis.log"):
+        yield f"redis://:{WORD.replace(' ', '%20')}@127.0.0.1:{port}/0"
 
 
 def cached(folder: Path, url: str, seconds: str) -> AbstractContextManager[Server]:
