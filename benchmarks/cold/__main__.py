@@ -48,13 +48,13 @@ def main() -> int:
     try:
         with connected(instance) as cluster:
             truth = _golden()
-            found = _measured(cluster, running, truth, options.rounds)
+            found, entry = _measured(cluster, running, truth, options.rounds)
     except (FailedError, PlatformError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
-    print("\n".join(_lines(found)))
+    print("\n".join(_lines(found, entry)))
     return 0
 
 
@@ -78,7 +78,7 @@ def _golden() -> Truth:
         return Truth([one[None] for one in golden["inputs"]], list(golden["outputs"]))
 
 
-def _measured(cluster: Cluster, running: Node, truth: Truth, rounds: int) -> list[Timeline]:
+def _measured(cluster: Cluster, running: Node, truth: Truth, rounds: int) -> tuple[list[Timeline], str]:
     deployed = cluster.deployed()
     own = next((one for one in deployed if one.name == "digits"), None)
     if own is None:
@@ -91,7 +91,7 @@ def _measured(cluster: Cluster, running: Node, truth: Truth, rounds: int) -> lis
     finally:
         for one in deployed:
             cluster.scale(one, one.replicas)
-    return found
+    return found, own.entry
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,13 @@ class _Cold:
         raise FailedError(f"no answer within {ANSWER_SECONDS:.0f} s")
 
 
-def _lines(found: Sequence[Timeline]) -> list[str]:
+def _lines(found: Sequence[Timeline], entry: str) -> list[str]:
     one = Timeline(*(statistics.median(getattr(turn, field.name) for turn in found) for field in fields(Timeline)))
     steps = {
         f"pod to process (pull of {one.size / 1e6:.0f} MB {one.pull:.2f} s)": one.container,
         "process to listening": one.listening - one.container,
         "listening to model ready": one.ready - one.listening,
-        "model ready to first answer through the Service": one.answer - one.ready,
+        f"model ready to first answer through {entry}": one.answer - one.ready,
     }
     told = [f"{name:<60}{seconds:>6.2f} s" for name, seconds in steps.items()]
     return [*told, f"cold digits: {one.answer:.2f} s from pod to first right answer, pull {one.pull:.2f} s"]

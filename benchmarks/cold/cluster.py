@@ -17,6 +17,7 @@ from local.instance import Instance
 from local.kubectl import Kubectl
 
 MODEL = "modelstack.dev/model"
+GATEWAY = "gateway"
 POLL_SECONDS = 0.1
 GONE_SECONDS = 120.0
 PATCH = "application/strategic-merge-patch+json"
@@ -66,20 +67,26 @@ class Cluster:
 
     def _deployed(self, deployment: dict[str, Any]) -> Deployed:
         name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
-        ports = self.get(f"/api/v1/namespaces/{namespace}/services/{name}")["spec"]["ports"]
+        services = self.get(f"/api/v1/namespaces/{namespace}/services")["items"]
+        ports = {one["metadata"]["name"]: one["spec"]["ports"][0].get("nodePort") for one in services}
+        # Behind a gateway a model's own Service is inside the cluster alone.
+        entry = next((one for one in (GATEWAY, name) if ports.get(one)), None)
+        if entry is None:
+            raise FailedError(f"{namespace}/{name}: no port of this machine leads to it; see its stack's exposure")
         spec = deployment["spec"]
         image = spec["template"]["spec"]["containers"][0]["image"]
-        return Deployed(namespace, name, image, spec["replicas"], next(one["nodePort"] for one in ports))
+        return Deployed(namespace, name, image, spec["replicas"], entry, ports[entry])
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """A model's Deployment, and the port of this machine at which its Service answers."""
+    """A model's Deployment, and the Service (the gateway's, where there is one) with the port that leads to it."""
 
     namespace: str
     name: str
     image: str
     replicas: int
+    entry: str
     port: int
 
 
