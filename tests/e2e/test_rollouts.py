@@ -109,6 +109,8 @@ def test_without_prometheus_nothing_is_promoted_and_with_it_another_try_is(canar
         done = canary.make("up", STACK)
         assert done.code != 0
         assert re.search(r'Metric "(error-ratio|p99)" assessed Error due to consecutiveErrors', done.said), done.said
+        # Until its pods are gone the canary answers its share.
+        until(lambda: versions(cluster) == {before}, "the canary is gone")
         assert version(canary) == before
         cluster.must("scale", "statefulset", "prometheus", "--replicas=1", "--namespace", NAMESPACE)
         said = canary.must("up", STACK)
