@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import monitoring, network, runtime
+from components.fingerprint import fingerprint
 from components.haproxy import DRAIN_SECONDS, FOLDER, Listening, Route, Target, render
 from components.labels import OWN, Labels
 from components.pods import container_security, http_probe, pod_security, quantities, spread
@@ -126,7 +125,10 @@ class Gateway(pulumi.ComponentResource):
         )
 
     def _create_deployment(self, config: pulumi.Output[str], made: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        read = config.apply(lambda text: fingerprint(text, self._args.settings))
+        settings = self._args.settings
+        # All that HAProxy reads when it starts, but for the certificate.
+        others = [key_maps(settings), settings.jwt.public_key if settings.jwt else None]
+        read = config.apply(lambda text: fingerprint([text, *others]))
         return k8s.apps.v1.Deployment(
             NAME,
             metadata=self._metadata(),
@@ -211,12 +213,6 @@ def key_maps(settings: GatewaySettings) -> dict[str, str]:
         "names.map": "".join(f"{key.sha256} {name}\n" for name, key in keys),
         "limits.map": "".join(f"{name} {key.requests}\n" for name, key in keys if key.requests),
     }
-
-
-def fingerprint(config: str, settings: GatewaySettings) -> str:
-    """Return 16 hex digits of all that HAProxy reads when it starts, but for the certificate."""
-    read = json.dumps([config, key_maps(settings), settings.jwt.public_key if settings.jwt else None])
-    return hashlib.sha256(read.encode()).hexdigest()[:16]
 
 
 def threads(cpu: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ import pulumi_kubernetes as k8s
 import yaml
 
 from components import network, rollouts
+from components.fingerprint import fingerprint
 from components.labels import Labels
 from components.pods import container_security, http_probe, pod_security, quantities
 from components.runtime import Scraped, Told
@@ -85,7 +85,7 @@ class Monitoring(pulumi.ComponentResource):
                 "template": {
                     "metadata": {
                         "labels": self._labels.metadata,
-                        "annotations": {"modelstack.dev/config": config.apply(_fingerprint)},
+                        "annotations": {"modelstack.dev/config": config.apply(fingerprint)},
                     },
                     "spec": self._pod(),
                 },
@@ -148,10 +148,6 @@ def scrape_config(
         ],
     }
     return yaml.safe_dump(document, sort_keys=False)
-
-
-def _fingerprint(config: str) -> str:
-    return hashlib.sha256(config.encode()).hexdigest()[:16]
 
 
 def _scrapes(stack: str, metrics: Mapping[str, Told]) -> list[network.Egress]:

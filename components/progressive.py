@@ -5,14 +5,13 @@ Fields: https://argo-rollouts.readthedocs.io/en/stable/features/specification/.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components import analysis, runtime
+from components.fingerprint import fingerprint
 from components.scaling import left_to_scaling, taken_back
 from components.service import MANAGED, SELECTOR
 from components.serving_pods import ServingPods
@@ -61,7 +60,7 @@ def _wait(
         access=pods.args.site.access,
         namespace=pods.args.site.namespace,
         rollout=pods.name,
-        wanted=made_of.apply(_fingerprint),
+        wanted=made_of.apply(fingerprint),
         seconds=(len(stages) + 1) * model.rollout_seconds + sum(one.seconds + STAGE_SECONDS for one in stages),
     )
     after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[rollout]))
@@ -125,7 +124,3 @@ def _service(pods: ServingPods, name: str, opts: pulumi.ResourceOptions) -> pulu
         },
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR])),
     )
-
-
-def _fingerprint(made_of: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
