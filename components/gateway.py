@@ -63,7 +63,7 @@ class Gateway(pulumi.ComponentResource):
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
         scheme = "https" if args.settings.tls else "http"
         self.url, _ = expose(
-            self._labels, args.site.namespace, LISTENING.port, args.site.exposure, after, scheme=scheme
+            self._labels, args.site.namespace, {"http": LISTENING.port}, args.site.exposure, after, scheme=scheme
         )
         self.scraped = self._create_headless_service()
         self.register_outputs({"url": self.url})

@@ -13,7 +13,7 @@ from components.progressive import promotion
 from components.rolling import deployment
 from components.runtime import Scraped, Served
 from components.scaling import autoscaler
-from components.service import expose
+from components.service import expose, service_ports
 from components.serving_pods import InferenceServiceArgs, ServingPods
 from settings import ExposureSettings, RolloutSettings
 
@@ -70,12 +70,12 @@ class InferenceService(pulumi.ComponentResource):
         return url, [service]
 
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
-        args, port, to_zero = self._pods.args, self._pods.told(runtime.port), self._pods.args.model.to_zero
+        args, ports, to_zero = self._pods.args, self._pods.told(runtime.asked), self._pods.args.model.to_zero
         exposure = ExposureSettings() if args.inside else args.site.exposure
         # A gateway asks for each pod; for itself a Service of one address is enough.
         headless = managed and args.inside
         return expose(
-            *(self._pods.labels, args.site.namespace, port, exposure, opts),
+            *(self._pods.labels, args.site.namespace, ports, exposure, opts),
             managed=managed,
             headless=headless,
             to_zero=to_zero,
@@ -90,7 +90,7 @@ class InferenceService(pulumi.ComponentResource):
                 "cluster_ip": "None",
                 "publish_not_ready_addresses": True,
                 "selector": self._pods.labels.selector,
-                "ports": self._pods.told(_each_port),
+                "ports": self._pods.told(lambda told: service_ports(told["ports"])),
             },
             opts=self._own,
         )
@@ -111,7 +111,7 @@ class InferenceService(pulumi.ComponentResource):
         checks = network.pods(labels_of(self._pods)) if args.own_server else []
         checked: network.Ingress = {"from_": checks, "ports": network.tcp("http")}
         rules: list[network.Ingress] = [
-            {"from_": asking, "ports": self._pods.told(_asked)},
+            {"from_": asking, "ports": self._pods.told(lambda told: network.tcp(*runtime.asked(told)))},
             *([checked] if checks else []),
             {
                 "from_": network.pods(Labels(monitoring.NAME, stack)),
@@ -120,12 +120,3 @@ class InferenceService(pulumi.ComponentResource):
         ]
         reached = egress(stack) if args.cache else ()
         network.allow(labels, args.site, self._own, ingress=rules, egress=reached)
-
-
-def _asked(told: runtime.Told) -> list[network.Port]:
-    """Return the ports that clients ask; series are nobody's but Prometheus'."""
-    return network.tcp(*(name for name in sorted(told["ports"]) if name != "metrics"))
-
-
-def _each_port(told: runtime.Told) -> list[k8s.core.v1.ServicePortArgsDict]:
-    return [{"name": name, "port": runtime.port(told, name), "target_port": name} for name in sorted(told["ports"])]

@@ -59,7 +59,7 @@ class Monitoring(pulumi.ComponentResource):
         self._create_network_policy()
         running = self._create_stateful_set(config, configured)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
-        self.url, _ = expose(self._labels, args.site.namespace, PORT, args.site.exposure.unrouted, after)
+        self.url, _ = expose(self._labels, args.site.namespace, {"http": PORT}, args.site.exposure.unrouted, after)
         self.register_outputs({"url": self.url})
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:

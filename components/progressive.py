@@ -13,7 +13,7 @@ import pulumi_kubernetes as k8s
 from components import analysis, runtime
 from components.fingerprint import fingerprint
 from components.scaling import left_to_scaling, taken_back
-from components.service import MANAGED, SELECTOR
+from components.service import MANAGED, SELECTOR, service_ports
 from components.serving_pods import ServingPods
 from components.wire import wire
 from provider.cluster_resources import Promotion, PromotionArgs
@@ -114,13 +114,12 @@ def _analysis(stage: StepSettings, *templates: str) -> Spec:
 
 def _service(pods: ServingPods, name: str, opts: pulumi.ResourceOptions) -> pulumi.Resource:
     """Make a Service whose pods the controller chooses."""
-    port = pods.told(runtime.port)
     return k8s.core.v1.Service(
         name,
         metadata={**pods.metadata, "name": name, "annotations": MANAGED},
         spec={
             "selector": pods.labels.selector,
-            "ports": [{"name": "http", "port": port, "target_port": "http"}],
+            "ports": pods.told(lambda told: service_ports(runtime.asked(told))),
         },
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR])),
     )

@@ -50,6 +50,11 @@ def port(told: Told, name: str = "http") -> int:
     return int(told["ports"][name])
 
 
+def asked(told: Told) -> dict[str, int]:
+    """Return the ports that clients ask by their names; series are nobody's but Prometheus'."""
+    return {name: port(told, name) for name in sorted(told["ports"]) if name != "metrics"}
+
+
 def container_ports(told: Told) -> list[k8s.core.v1.ContainerPortArgsDict]:
     """Return the ports of the container."""
     return [{"name": name, "container_port": port(told, name)} for name in sorted(told["ports"])]

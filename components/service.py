@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -19,7 +20,7 @@ SELECTOR = "spec.selector"
 def expose(
     labels: Labels,
     namespace: pulumi.Input[str],
-    port: pulumi.Input[int],
+    ports: pulumi.Input[Mapping[str, int]],
     exposure: ExposureSettings,
     opts: pulumi.ResourceOptions,
     *,
@@ -28,7 +29,9 @@ def expose(
     headless: bool = False,
     to_zero: bool = False,
 ) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
-    """Make the Service of `labels.name` on `port`; returns its URL, known once the cluster has given it an address.
+    """Make the Service of `labels.name`; returns the URL of its port `http`, once the cluster has given it an address.
+
+    `ports` has the numbers by the names that the pods' ports have too.
 
     Where a route leads to it (components/entry.py) the URL is the route's.
     Of a `managed` one the controller of rollouts chooses the pods. One that was managed before is taken back.
@@ -45,21 +48,27 @@ def expose(
             "type": exposure.service,
             **({"cluster_ip": "None"} if headless else {}),
             "selector": labels.selector,
-            "ports": [{"name": "http", "port": port, "target_port": "http"}],
+            "ports": pulumi.Output.from_input(ports).apply(service_ports),
         },
         opts=opts,
     )
     if exposure.routed:
         return pulumi.Output.from_input(f"{exposure.scheme}://{exposure.host}"), service
+    port = pulumi.Output.from_input(ports).apply(lambda found: found["http"])
     address = _address(service, labels.name, namespace, port, exposure)
     return pulumi.Output.concat(scheme, "://", address), service
+
+
+def service_ports(ports: Mapping[str, int]) -> list[k8s.core.v1.ServicePortArgsDict]:
+    """Return a Service's ports, which lead to the pods' of the same names."""
+    return [{"name": name, "port": number, "target_port": name} for name, number in sorted(ports.items())]
 
 
 def _address(
     service: k8s.core.v1.Service,
     name: str,
     namespace: pulumi.Input[str],
-    port: pulumi.Input[int],
+    port: pulumi.Output[int],
     exposure: ExposureSettings,
 ) -> pulumi.Output[str]:
     if exposure.type == "NodePort":
@@ -69,13 +78,12 @@ def _address(
     if exposure.type == "LoadBalancer":
         made = pulumi.Output.all(service.status, service.id, port)
         return made.apply(lambda all_of: f"{_given(all_of[0])}:{all_of[2]}")
-    number = pulumi.Output.from_input(port).apply(str)
-    return pulumi.Output.concat(name, ".", namespace, ".svc:", number)
+    return pulumi.Output.concat(name, ".", namespace, ".svc:", port.apply(str))
 
 
 # Output.all gives mappings in place of the kinds' classes.
 def _node_port(spec: Any) -> int:
-    return int(spec["ports"][0]["node_port"])
+    return int(next(port["node_port"] for port in spec["ports"] if port["name"] == "http"))
 
 
 def _given(status: Any) -> str:

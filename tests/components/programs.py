@@ -102,7 +102,8 @@ class Engine(pulumi.runtime.Mocks):
             return {"value": hexadecimal(args.name)}
         if args.typ == "kubernetes:core/v1:Service":
             spec = deepcopy(args.inputs["spec"])
-            spec["ports"][0]["nodePort"] = NODE_PORT
+            for number, port in enumerate(spec["ports"], NODE_PORT):
+                port["nodePort"] = NODE_PORT if port["name"] == "http" else number + 1
             return {"spec": spec, "status": {"loadBalancer": {"ingress": self._ingress}}}
         return {}
 

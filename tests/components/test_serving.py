@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.components.conftest import Program
-from tests.components.programs import Object, Run, hexadecimal
+from tests.components.programs import NODE_PORT, Object, Run, hexadecimal
 from tests.model_build.served import CASES, Case
 
 NAMED = {case.name: case for case in CASES}
@@ -131,9 +131,11 @@ def test_prometheus_scrapes_the_port_and_path_of_the_server(serving: Program, na
     assert [one["port"] for one in servers["ports"]] == [port]
 
 
-def test_the_service_is_reached_on_the_servers_port(serving: Program) -> None:
-    (port,) = serving("triton").of("Service")["digits"]["spec"]["ports"]
-    assert (port["port"], port["targetPort"]) == (8000, "http")
+def test_the_service_is_reached_on_the_servers_ports_and_its_series_are_not(serving: Program) -> None:
+    run = serving("triton")
+    ports = {port["name"]: (port["port"], port["targetPort"]) for port in run.of("Service")["digits"]["spec"]["ports"]}
+    assert ports == {"http": (8000, "http"), "grpc": (8001, "grpc")}
+    assert run.outputs["endpoint"]["digits"] == f"http://127.0.0.1:{NODE_PORT}"
 
 
 def test_a_servers_own_image_by_tag_is_pinned(serving: Program) -> None:
