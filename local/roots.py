@@ -13,6 +13,8 @@ from pathlib import Path
 from local.errors import PlatformError
 from local.lock import locked
 from local.steps import Steps
+from model_build.bytecode import compile_below
+from model_build.errors import EnvironmentFault
 
 SUITE = "bookworm"
 # What mmdebstrap and apt leave behind: this machine's names and mirrors, caches, empty databases, mount points.
@@ -30,11 +32,13 @@ class RootSpec:
     name: str
     packages: tuple[str, ...]
     only: tuple[str, ...] = ()
+    compiled: str = ""
+    """Folder of Python's own modules that lie there as bytecode too."""
 
     @property
     def fingerprint(self) -> str:
         """12 hex digits of what a root depends on, but for the versions that the Debian mirror holds."""
-        asked = [SUITE, os.uname().machine, *sorted(self.packages), "", *sorted(self.only)]
+        asked = [SUITE, os.uname().machine, *sorted(self.packages), "", *sorted(self.only), self.compiled]
         return hashlib.sha256("\0".join(asked).encode() + Path(__file__).read_bytes()).hexdigest()[:12]
 
 
@@ -177,6 +181,8 @@ def _make(spec: RootSpec, tool: Tool, target: Path, log: Path) -> None:
     (part / "packages").write_text("".join(f"{line}\n" for line in sorted(package.line for package in kept)))
     _strip(tree)
     _describe(kept, tree)
+    if spec.compiled:
+        _compile(spec, tree)
     part.rename(target)
 
 
@@ -246,6 +252,15 @@ def _keep_licence(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def _compile(spec: RootSpec, tree: Path) -> None:
+    # By the root's own Python, as its package does it where it is installed.
+    python = tree / "usr/bin" / Path(spec.compiled).name
+    try:
+        compile_below(tree / spec.compiled, spec.compiled, python, {**libraries(tree), "PYTHONHOME": str(tree / "usr")})
+    except EnvironmentFault as error:
+        raise PlatformError(f"Debian root {spec.name}: {error}") from error
 
 
 def _describe(packages: Iterable[Package], tree: Path) -> None:

@@ -42,6 +42,7 @@ BASE = ImageSpec(
             *("libc6", "libgcc-s1", "gcc-12-base", "libstdc++6", "libgomp1", "libcrypt1", "libssl3", "libuuid1"),
             *("libbz2-1.0", "libexpat1", "libffi8", "liblzma5", "libsqlite3-0", "zlib1g"),
         ),
+        compiled="usr/lib/python3.11",
     ),
     links={"usr/bin/python3": "python3.11"},
 )

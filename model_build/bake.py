@@ -4,21 +4,23 @@
 alone, which a pod mounts.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_build import native
+from model_build import bytecode, native
 from model_build.cache import StepStore
+from model_build.code_version import code_version
 from model_build.dependencies import lay_out
 from model_build.events import Reporter
-from model_build.hashing import source_files
+from model_build.hashing import hash_file, hash_value, source_files
 from model_build.inputs import Inputs
 from model_build.oci.image import Base, Draft, ImageConfig
 from model_build.oci.layer import Contents, folder_contents, packed
 from model_build.oci.tar import NOBODY, Entry
 from model_build.places import ROOT
-from model_build.runtimes.onnxruntime import HOME
+from model_build.runtimes.onnxruntime import HOME, PYTHON
 from model_build.runtimes.runtime import Runtime
 
 USER = f"{NOBODY}:{NOBODY}"
@@ -84,7 +86,7 @@ def server_contents(runtime: Runtime, platform: str, store: StepStore, reporter:
         lay_out(lock, platform, store, lambda: reporter.tell("running", 0.0, waiting)) for lock in runtime.wheels
     ]
     layers = [one for folder in folders for one in folder_contents(folder, f"{HOME}/deps")]
-    on_base = (*layers, server(ROOT / "model_server"))
+    on_base = (*layers, *server(ROOT / "model_server", store))
     if not runtime.native:
         return on_base
     native.require_platform(platform)
@@ -97,15 +99,21 @@ def weights_contents(parts: Parts) -> tuple[Contents, ...]:
     return packed(parts.runtime.layout(parts.artifact))
 
 
-def server(sources: Path) -> Contents:
-    """Return the server's sources; what the checkout holds beside them (caches, editors' files) stays out."""
-    at = f"{HOME}/server/{sources.name}"
+def server(sources: Path, store: StepStore) -> tuple[Contents, ...]:
+    """Return the server's modules, compiled; what the checkout holds beside them (caches, editors' files) stays out."""
     # The native module is compiled from its own; its sources are nothing that runs.
-    files = [path for path in source_files(sources) if path.relative_to(sources).parts[0] != "native"]
-    folders = {path.parent.relative_to(sources).as_posix() for path in files} | {"."}
-    return Contents.of(
-        [
-            *(Entry.folder(f"{at}/{folder}") for folder in folders),
-            *(Entry(f"{at}/{path.relative_to(sources).as_posix()}", content=path) for path in files),
-        ]
-    )
+    found = {path.relative_to(sources): path for path in source_files(sources)}
+    files = {name: path for name, path in found.items() if name.parts[0] != "native"}
+    at = f"{HOME}/server/{sources.name}"
+
+    def make(scratch: Path) -> Path:
+        out = scratch / "server"
+        for name, path in files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, out / name)
+        bytecode.compile_below(out, at, bytecode.interpreter(PYTHON))
+        return out
+
+    hashes = {name.as_posix(): hash_file(path) for name, path in files.items()}
+    key = hash_value([at, hashes, PYTHON, code_version("model_build.bytecode")])
+    return folder_contents(store.once(key, make), at)

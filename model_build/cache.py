@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -64,6 +65,19 @@ class StepStore:
             target.rename(made.parent / f"{made.name}.damaged")
         whole.rename(target)
         return Stored(target / "out", hash_value(record["files"]), round(seconds, 3), facts)
+
+    def once(self, key: str, make: Callable[[Path], Path], waiting: Callable[[], None] = lambda: None) -> Path:
+        """Return the folder under `key`; where it is missing `make` makes it below the scratch folder it is given."""
+        found = self.get(key)
+        if found is not None:
+            return found.path
+        with self.locked(key, waiting):
+            found = self.get(key)
+            if found is None:
+                began = time.monotonic()
+                with self.scratch() as scratch:
+                    found = self.put(key, make(scratch), seconds=time.monotonic() - began, facts={})
+        return found.path
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

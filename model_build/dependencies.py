@@ -4,13 +4,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from model_build import wheels
+from model_build import bytecode, wheels
 from model_build.cache import StepStore
 from model_build.code_version import code_version
 from model_build.errors import EnvironmentFault
 from model_build.hashing import hash_file, hash_value
 from model_build.places import ROOT
-from model_build.runtimes.onnxruntime import PYTHON
+from model_build.runtimes.onnxruntime import HOME, PYTHON
 
 # Debian 12 has glibc 2.36; wheels for an older one run on it too. 2.34 is what onnxruntime for GPUs on arm64 needs.
 TARGETS = {"linux/amd64": "x86_64-manylinux_2_34", "linux/arm64": "aarch64-manylinux_2_34"}
@@ -38,22 +38,19 @@ UNUSED = (
 
 
 def lay_out(lock: str, platform: str, store: StepStore, waiting: Callable[[], None]) -> Path:
-    """Return the folder of what `lock` names, for `platform`; raises EnvironmentFault."""
+    """Return the folder of what `lock` names, compiled, for `platform`; raises EnvironmentFault."""
     requirements = ROOT / lock
     key = hash_value([hash_file(requirements), platform, PYTHON, code_version("model_build.dependencies")])
-    found = store.get(key)
-    if found is not None:
-        return found.path
-    with store.locked(key, waiting):
-        found = store.get(key)
-        if found is not None:
-            return found.path
-        with store.scratch() as scratch:
-            out = scratch / "deps"
-            _install(requirements, platform, out)
-            prune(out)
-            drop_unused(out)
-            return store.put(key, out, seconds=0.0, facts={"platform": platform}).path
+
+    def make(scratch: Path) -> Path:
+        out = scratch / "deps"
+        _install(requirements, platform, out)
+        prune(out)
+        drop_unused(out)
+        bytecode.compile_below(out, f"{HOME}/deps", bytecode.interpreter(PYTHON))
+        return out
+
+    return store.once(key, make, waiting)
 
 
 def prune(folder: Path) -> None:

