@@ -116,6 +116,20 @@ async def test_what_waited_past_its_deadline_is_told_so_and_not_run(models: Path
     assert bench.sizes == []
 
 
+async def test_what_would_wait_too_long_is_refused_at_once_and_not_when_it_is_too_late(
+    models: Path, pool: ThreadPoolExecutor
+) -> None:
+    bench = Bench(models / "counting", ELSEWHERE, pool, deadline=2)
+    work = {"times": np.array([100_000]), "x": np.zeros((1, 1), np.float32)}
+    await bench.ask(**work)
+    found = await asyncio.gather(*[bench.ask(**work) for _ in range(100)], return_exceptions=True)
+    refused = [one.status for one in found if isinstance(one, RequestError)]
+    assert refused
+    assert set(refused) == {429}
+    assert isinstance(found[0], list)
+    assert isinstance(await bench.ask(**work), list)
+
+
 async def test_a_run_that_nobody_waits_for_is_stopped(models: Path, pool: ThreadPoolExecutor) -> None:
     bench = Bench(models / "counting", ELSEWHERE, pool, deadline=0.3)
     endless = bench.ask(times=np.array([10**12]), x=np.zeros((1, 1), np.float32))
