@@ -156,7 +156,8 @@ def _defaults(settings: GatewaySettings) -> list[str]:
         f"timeout http-request {settings.request_seconds}s",
         f"timeout client {settings.answer_seconds}s",
         f"timeout http-keep-alive {IDLE_SECONDS}s",
-        "timeout connect 1s",
+        # So long HAProxy also waits before it asks another pod than one that refuses connections.
+        "timeout connect 250ms",
         f"timeout queue {settings.queue_seconds}s",
         f"timeout server {settings.answer_seconds}s",
         "timeout check 2s",
