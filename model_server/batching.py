@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model_server.contract import ModelContract, TensorSpec
-from model_server.errors import RunError, too_late, too_much
+from model_server.errors import RequestError, RunError, too_late, too_much
 from model_server.tensors import Array
 
 if TYPE_CHECKING:  # onnxruntime is imported while the server already answers probes
@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # onnxruntime is imported while the server already answers pr
 # A model measured as fast that holds the event loop up for so long, this often, moves to a thread for good.
 MOST_INLINE_SECONDS = 0.05
 SLOW_RUNS = 5
-# What waits is at most so much of a deadline's work: a measured pace may be off by two, and nobody shall wait in vain.
-MOST_WAITING = 0.5
+# What waits is at most so much of a deadline's work: under load the pace falls, and nobody shall wait in vain.
+MOST_WAITING = 0.25
 # How much the last run counts in the pace.
 NEWEST = 0.25
 
@@ -96,8 +96,8 @@ class Batcher:
         job.count = job.inputs[self._contract.inputs[0].name].shape[0]
         job.key = self._key(job)
         if not self._inline:
-            if self._ahead() > MOST_WAITING * self._deadline:
-                job.finish(too_much(MOST_WAITING * self._deadline))
+            if self._full():
+                job.finish(self._too_much())
                 return
             job.timer = self._loop.call_at(job.deadline, self._expire, job)
         self._waiting.append(job)
@@ -118,15 +118,24 @@ class Batcher:
         if self._run is not None:
             self._run.stop()
 
-    def _ahead(self) -> float:
-        """Return about how many seconds what waits will take."""
-        return self._pace * sum(job.count for job in self._waiting if not job.answered)
+    def require_room(self) -> None:
+        """Raise RequestError (429) where more waits already than can be run in good time."""
+        if self._full():
+            raise self._too_much()
+
+    def _full(self) -> bool:
+        waiting = sum(job.count for job in self._waiting if not job.answered)
+        return self._pace * waiting > MOST_WAITING * self._deadline
+
+    def _too_much(self) -> RequestError:
+        return too_much(MOST_WAITING * self._deadline)
 
     def _measured(self, pace: float) -> None:
         self._pace = NEWEST * pace + (1 - NEWEST) * self._pace if self._pace else pace
 
     def _expire(self, job: Job) -> None:
-        job.finish(too_late(self._deadline))
+        # Fewer samples would not have helped one whose turn never came.
+        job.finish(too_late(self._deadline) if job in self._running else self._too_much())
         self.give_up(job)
 
     def _key(self, job: Job) -> Key:
@@ -190,7 +199,7 @@ class Batcher:
         while waiting and samples < self._most:
             job = waiting.popleft()
             if job.answered or job.deadline < now:
-                job.finish(too_late(self._deadline))
+                job.finish(self._too_much())
             elif not batch or (job.key == batch[0].key and samples + job.count <= self._most):
                 batch.append(job)
                 samples += job.count

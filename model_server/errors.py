@@ -30,10 +30,10 @@ def too_late(seconds: float) -> RequestError:
 
 
 def too_much(seconds: float) -> RequestError:
-    """Return the error of a request before which more waits than runs in `seconds`."""
+    """Return the error of a request before which more waits than is run in `seconds`."""
     return RequestError(
         429,
-        f"what waits takes {seconds:g} s already (half of MODELSTACK_DEADLINE_SECONDS); try again later",
+        f"more waits than is run in {seconds:g} s (a quarter of MODELSTACK_DEADLINE_SECONDS); try again later",
         retry_after=1,
     )
 
