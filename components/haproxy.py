@@ -39,6 +39,8 @@ LOG = {
     "ended": '"%tsc"',
 }
 
+# Of requests that are sent on while they still arrive: their clients decide how long they keep a pod's places.
+LARGE = "large"
 RESOLVED = "resolvers names resolve-prefer ipv4"
 
 
@@ -95,13 +97,17 @@ class Listening:
 
 def render(routes: list[Route], settings: GatewaySettings, at: Listening) -> str:
     """Return haproxy.cfg; the same values give the same text."""
+    backends = {name: target for route in routes for name, target in route.backends.items()}
+    backends |= {f"{name}.{LARGE}": target for name, target in backends.items()}
+    # As many wait as leave half of the connections to those that are served, refused or idle.
+    waiting = max(1, settings.connections // 2 // len(backends))
     sections = [
         _global(settings, at),
         _resolvers(at),
         _defaults(settings),
         _frontend(routes, settings, at),
         _admin(routes, at),
-        *(_backend(name, target) for route in routes for name, target in route.backends.items()),
+        *(_backend(name, target, waiting) for name, target in backends.items()),
     ]
     if settings.limit:
         sections.append(_counts(settings.limit))
@@ -150,7 +156,8 @@ def _defaults(settings: GatewaySettings) -> list[str]:
         f"timeout http-request {settings.request_seconds}s",
         f"timeout client {settings.answer_seconds}s",
         f"timeout http-keep-alive {IDLE_SECONDS}s",
-        "timeout connect 1s",
+        # So long HAProxy also waits before it asks another pod than one that refuses connections.
+        "timeout connect 250ms",
         f"timeout queue {settings.queue_seconds}s",
         f"timeout server {settings.answer_seconds}s",
         "timeout check 2s",
@@ -181,6 +188,8 @@ def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> 
         refuse(411, "content-length: is missing; send it", "if { method POST } !{ req.hdr(content-length) -m found }"),
         refuse(413, _too_large(settings), f"if {{ req.body_size gt {settings.body_bytes} }}"),
         f"http-request wait-for-body time {settings.request_seconds}s if {{ method POST }}",
+        "http-request set-var(txn.arrived) req.body_len if { method POST }",
+        f"acl {LARGE} req.body_size,sub(txn.arrived) gt 0",
         "http-request set-var(txn.asked) req.body,json_query('$.model') if { path_beg /v1/ }",
         *(f"acl known {route.condition}" for route in routes),
         refuse(404, "path: is of no model that is served here", "unless known"),
@@ -213,10 +222,16 @@ def _chosen(route: Route) -> Iterator[str]:
     upto = 0
     for name, target in list(route.backends.items())[1:]:
         upto += target.weight
-        yield f"use_backend {name} if {acl} {{ var(txn.roll) -m int lt {upto} }} {{ nbsrv({name}) gt 0 }}"
+        yield from _use(name, f"{acl} {{ var(txn.roll) -m int lt {upto} }} {{ nbsrv({name}) gt 0 }}")
     first, *others = route.backends
-    yield from (f"use_backend {name} if {acl} {{ nbsrv({first}) eq 0 }} {{ nbsrv({name}) gt 0 }}" for name in others)
-    yield f"use_backend {first} if {acl}"
+    for name in others:
+        yield from _use(name, f"{acl} {{ nbsrv({first}) eq 0 }} {{ nbsrv({name}) gt 0 }}")
+    yield from _use(first, acl)
+
+
+def _use(name: str, condition: str) -> Iterator[str]:
+    yield f"use_backend {name}.{LARGE} if {condition} {LARGE}"
+    yield f"use_backend {name} if {condition}"
 
 
 def _admin(routes: list[Route], at: Listening) -> list[str]:
@@ -236,9 +251,10 @@ def _admin(routes: list[Route], at: Listening) -> list[str]:
     ]
 
 
-def _backend(name: str, target: Target) -> list[str]:
+def _backend(name: str, target: Target, waiting: int) -> list[str]:
     return [
         f"backend {name}",
+        refuse(503, "too many requests wait for a pod of the model; try again", f"if {{ queue ge {waiting} }}", 1),
         "option httpchk",
         f"http-check send meth GET uri {target.ready} ver HTTP/1.1 hdr host gateway",
         "http-check expect status 200",

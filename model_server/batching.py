@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model_server.contract import ModelContract, TensorSpec
-from model_server.errors import RunError, too_late
+from model_server.errors import RequestError, RunError, too_late, too_much
 from model_server.tensors import Array
 
 if TYPE_CHECKING:  # onnxruntime is imported while the server already answers probes
@@ -25,6 +25,10 @@ if TYPE_CHECKING:  # onnxruntime is imported while the server already answers pr
 # A model measured as fast that holds the event loop up for so long, this often, moves to a thread for good.
 MOST_INLINE_SECONDS = 0.05
 SLOW_RUNS = 5
+# What waits is at most so much of a deadline's work: under load the pace falls, and nobody shall wait in vain.
+MOST_WAITING = 0.25
+# How much the last run counts in the pace.
+NEWEST = 0.25
 
 Outcome = list[Array] | Exception
 Key = tuple[object, ...]
@@ -79,6 +83,8 @@ class Batcher:
         self._running: list[Job] = []
         self._run: Run | None = None
         self._busy = False
+        self._pace = 0.0  # seconds that a sample takes
+        self._begun = 0.0
         self._loop = asyncio.get_running_loop()
 
     def waiting(self) -> int:
@@ -90,6 +96,9 @@ class Batcher:
         job.count = job.inputs[self._contract.inputs[0].name].shape[0]
         job.key = self._key(job)
         if not self._inline:
+            if self._full():
+                job.finish(self._too_much())
+                return
             job.timer = self._loop.call_at(job.deadline, self._expire, job)
         self._waiting.append(job)
         if not self._busy:
@@ -109,8 +118,24 @@ class Batcher:
         if self._run is not None:
             self._run.stop()
 
+    def require_room(self) -> None:
+        """Raise RequestError (429) where more waits already than can be run in good time."""
+        if self._full():
+            raise self._too_much()
+
+    def _full(self) -> bool:
+        waiting = sum(job.count for job in self._waiting if not job.answered)
+        return self._pace * waiting > MOST_WAITING * self._deadline
+
+    def _too_much(self) -> RequestError:
+        return too_much(MOST_WAITING * self._deadline)
+
+    def _measured(self, pace: float) -> None:
+        self._pace = NEWEST * pace + (1 - NEWEST) * self._pace if self._pace else pace
+
     def _expire(self, job: Job) -> None:
-        job.finish(too_late(self._deadline))
+        # Fewer samples would not have helped one whose turn never came.
+        job.finish(too_late(self._deadline) if job in self._running else self._too_much())
         self.give_up(job)
 
     def _key(self, job: Job) -> Key:
@@ -131,7 +156,7 @@ class Batcher:
         if self._inline:
             self._run_here(batch)
             return
-        self._running, self._run = batch, self._session.new_run()
+        self._running, self._run, self._begun = batch, self._session.new_run(), self._loop.time()
         future = self._pool.submit(outcomes, self._session, batch, self._run)
         future.add_done_callback(self._ended_elsewhere)
 
@@ -152,6 +177,7 @@ class Batcher:
 
     def _ended(self, future: Future[list[Outcome]]) -> None:
         batch, self._running, self._run = self._running, [], None
+        self._measured((self._loop.time() - self._begun) / max(1, sum(job.count for job in batch)))
         error = None if future.cancelled() else future.exception()
         if future.cancelled() or error is not None:
             failed = RunError(f"{type(error).__name__}: {error}")
@@ -173,7 +199,7 @@ class Batcher:
         while waiting and samples < self._most:
             job = waiting.popleft()
             if job.answered or job.deadline < now:
-                job.finish(too_late(self._deadline))
+                job.finish(self._too_much())
             elif not batch or (job.key == batch[0].key and samples + job.count <= self._most):
                 batch.append(job)
                 samples += job.count

@@ -29,6 +29,15 @@ def too_late(seconds: float) -> RequestError:
     return RequestError(504, f"no answer within {seconds:g} s (MODELSTACK_DEADLINE_SECONDS); send fewer samples")
 
 
+def too_much(seconds: float) -> RequestError:
+    """Return the error of a request before which more waits than is run in `seconds`."""
+    return RequestError(
+        429,
+        f"more waits than is run in {seconds:g} s (a quarter of MODELSTACK_DEADLINE_SECONDS); try again later",
+        retry_after=1,
+    )
+
+
 def shown(value: object, limit: int = 80) -> str:
     """Return `value` as an error may show it: one line, at most `limit` characters."""
     text = repr(value[:limit] if isinstance(value, str | list) else value)

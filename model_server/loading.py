@@ -151,7 +151,9 @@ class Loader:
             salt = f"{contract.name}/{contract.version}/{contract.inputs_hash}"
             caches = self._caches
             served.add = CachedBatcher(salt, caches.memory, batcher.add, counted, caches.shared).add
-        elif self._front is not None:
+        else:
+            served.room = batcher.require_room
+        if self._caches is None and self._front is not None:
             self._front.add(served, loaded.session, loaded.plan)
             counted.native = served.native
             self._serve_natively()

@@ -14,12 +14,14 @@ from model_server.metrics import Native
 class Served:
     """A version of a model; `add` takes its jobs once it may answer, `fault` says why it never will.
 
-    `native` is what the native front answers it by, None where Python does.
+    `room` raises RequestError (429) where too much waits, before a request is even parsed; with a cache it may need no
+    run, and `add` decides. `native` is what the native front answers it by, None where Python does.
     """
 
     contract: ModelContract
     batcher: Batcher | None = None
     add: Callable[[Job], None] | None = None
+    room: Callable[[], None] | None = None
     fault: str = ""
     native: Native | None = None
 
@@ -29,10 +31,12 @@ class Served:
         return self.add is not None
 
     def require(self) -> Callable[[Job], None]:
-        """Return what takes a job; raises RequestError (503) where the model is not ready."""
+        """Return what takes a job; raises RequestError: 503 where the model is not ready, 429 where too much waits."""
         if self.add is None:
             reason = self.fault or "it is being loaded"
             raise RequestError(503, f"model {self.contract.name!r} is not ready: {reason}", retry_after=1)
+        if self.room is not None:
+            self.room()
         return self.add
 
 

@@ -53,7 +53,7 @@ class GatewaySettings(Frozen):
     queue_seconds: int = Field(default=5, ge=1, le=600, description="it waits no longer for a free pod")
     answer_seconds: int = Field(default=60, ge=1, le=3600, description="a pod must answer by then")
     per_pod: int = Field(default=64, ge=1, le=10_000, description="requests a pod is sent at once by each replica")
-    connections: int = Field(default=1000, ge=10, le=100_000, description="of clients, at each replica")
+    connections: int = Field(default=4000, ge=10, le=100_000, description="of clients, at each replica")
     resources: Resources = Resources(cpu_request="100m", cpu_limit="1", memory_request="64Mi", memory_limit="512Mi")
     domain: str = Field(
         default="cluster.local", pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", description="the cluster's"

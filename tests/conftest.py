@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,17 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc] # xdist ships no types
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     """Hand files to workers in the order they lie in, so that the long ones at the start begin first."""
     return ByFile(config, log)
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print a line of figures at once, though the test passes."""
+
+    def line(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", flush=True)
+
+    return line
 
 
 @pytest.fixture(scope="session")

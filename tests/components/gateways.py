@@ -22,6 +22,7 @@ from local.steps import Steps
 from model_build.places import cache_root
 from settings import GatewaySettings
 from tests.components.backends import READY, Pod, naming, serving
+from tests.model_server.running import Server
 from tests.registry import free_port
 from tests.waiting import until
 
@@ -90,14 +91,27 @@ def running(
         process.wait(30)
 
 
+@contextmanager
+def before(model: str, server: Server, folder: Path) -> Iterator[Gateway]:
+    """Yield a gateway as a stack has it by default, before a real server of one model."""
+    routes = [route(model, int(server.url.rpartition(":")[2]))]
+    with (
+        naming({f"{model}-stable.test": ["127.0.0.1"]}) as names,
+        running(routes, GatewaySettings(), folder, names, awaited=1) as gateway,
+    ):
+        yield gateway
+
+
 def pods_up(gateway: Gateway) -> int:
-    """Return how many servers the gateway takes for up; -1 where it does not answer."""
+    """Return how many servers the gateway takes for up; -1 while it does not answer, or not for large requests too."""
     try:
         page = urllib3.request("GET", f"{gateway.metrics}/metrics?scope=server", retries=False).data.decode()
     except urllib3.exceptions.HTTPError:
         return -1
     told = [line for line in page.splitlines() if line.startswith("haproxy_server_status{")]
-    return sum('state="UP"' in line and line.endswith(" 1") for line in told)
+    up = [line for line in told if 'state="UP"' in line and line.endswith(" 1")]
+    large = sum('.large"' in line for line in up)
+    return large if len(up) == 2 * large else -1
 
 
 def answered_by(response: urllib3.BaseHTTPResponse) -> str:

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -186,3 +187,28 @@ def test_a_gateway_that_ends_answers_what_it_is_asked_and_asks_clients_to_come_b
     assert said.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in said
     assert gateway.process.wait(60) == 0
+
+
+def test_large_requests_that_trickle_take_no_place_of_small_ones(start: Start) -> None:
+    (pod,) = pods("127.0.0.1")
+    gateway = start({"digits-stable.test": [pod]}, GatewaySettings(per_pod=1, queue_seconds=1, retry_bytes=16 << 10))
+    host, port = gateway.url.rpartition("/")[2].split(":")
+    head = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n".encode()
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(head + b" " * (32 << 10))
+        until(lambda: bool(pod.asked), "a pod is busy with a large request")
+        assert gateway.ask(INFER, b" " * 50_000).status == 503
+        assert answered_by(gateway.ask(INFER, b"{}")) == "127.0.0.1"
+
+
+def test_a_queue_that_would_take_all_connections_is_refused_at_once(start: Start) -> None:
+    (pod,) = pods("127.0.0.1")
+    # Of ten connections five may wait, as many small requests as large ones: two.
+    gateway = start({"digits-stable.test": [pod]}, GatewaySettings(per_pod=1, queue_seconds=60, connections=10))
+    pod.seconds = 3
+    with ThreadPoolExecutor(6) as clients:
+        answers = list(clients.map(lambda _: gateway.ask(INFER, b"{}"), range(6)))
+    refused = [one for one in answers if one.status == 503]
+    assert {error_of(one) for one in refused} == {"too many requests wait for a pod of the model; try again"}
+    assert {one.headers["retry-after"] for one in refused} == {"1"}
+    assert (len(answers) - len(refused), len(refused)) == (3, 3)

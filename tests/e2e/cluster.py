@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,16 @@ class Cluster:
         command = [*self.program, *arguments, "--kubeconfig", self.kubeconfig]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command of kubectl that takes a while; it is ended with the block where it still runs."""
+        command = [*self.program, *arguments, "--kubeconfig", self.kubeconfig]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def refusal(self, *arguments: str) -> str:
         """Return what kubectl says of a command that the API server refuses."""

@@ -52,7 +52,7 @@ def test_a_pod_deleted_by_force_loses_no_request(dev: Checkout, cluster: Cluster
             "delete", "pod", min(before), "--force", "--grace-period=0", "--namespace", dev.outputs()["namespace"]
         )
         until(lambda: len(pods(dev, cluster, "digits") - before) == 1, "another pod is ready")
-    assert set(load.answers) == {"200"}, load.answers
+    assert not load.failed, load.failed
 
 
 def test_a_changed_setting_rolls_the_gateway_and_loses_no_request(dev: Checkout, cluster: Cluster, url: str) -> None:
@@ -63,6 +63,6 @@ def test_a_changed_setting_rolls_the_gateway_and_loses_no_request(dev: Checkout,
             until(lambda: not pods(dev, cluster, "gateway") & before, "the old pods end")
             # They still have connections until their clients have come back to the new ones.
             time.sleep(10)
-        assert set(load.answers) == {"200"}, load.answers
+        assert not load.failed, load.failed
     assert len(pods(dev, cluster, "gateway")) == 2
     dev.must("up")

@@ -30,6 +30,7 @@ from tests.model_server.bad_inputs import BYTES, DECODED, TENSORS, bad
 from tests.model_server.conftest import SAMPLES
 from tests.model_server.running import ROOT, Server, running, write_identity, write_linear, write_pair
 from tests.model_server.test_text import write_text
+from tests.processes import resident
 
 MESSAGES = Messages()
 MANY = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
@@ -190,11 +191,6 @@ def send(server: Server, count: int, seed: int) -> Counter[int]:
     return sum((one.statuses for one in clients), Counter())
 
 
-def resident(server: Server) -> int:
-    status = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-    return int(next(line for line in status if line.startswith("VmRSS:")).split()[1]) << 10
-
-
 def still_well(server: Server) -> bool:
     with server.client() as client:
         sent = {"inputs": TENSORS["linear"]}
@@ -213,9 +209,9 @@ def test_a_server_that_was_sent_bad_requests_is_well(server: Server) -> None:
 @pytest.mark.timeout(3600)
 def test_a_server_that_was_sent_a_hundred_thousand_bad_requests_is_well(server: Server) -> None:
     send(server, SOAKED // 10, seed=2)
-    before = resident(server)
+    before = resident(server.process.pid)
     found = send(server, SOAKED, seed=3)
-    grown = resident(server) - before
+    grown = resident(server.process.pid) - before
     print(f"\n{SOAKED} bad requests to one process: {dict(sorted(found.items()))}, {grown / 2**20:+.1f} MiB")
     assert set(found) <= {200, 400, 422}, found
     assert found.total() - found[200] >= SOAKED

@@ -110,10 +110,28 @@ async def test_a_model_of_a_fixed_shape_runs_one_request_at_a_time(models: Path,
 
 async def test_what_waited_past_its_deadline_is_told_so_and_not_run(models: Path, pool: ThreadPoolExecutor) -> None:
     bench = Bench(models / "linear", INLINE, pool, deadline=-1)
-    with pytest.raises(RequestError, match="no answer within") as caught:
+    with pytest.raises(RequestError, match="more waits than is run in") as caught:
         await bench.ask(x=rows(1))
-    assert caught.value.status == 504
+    assert caught.value.status == 429
     assert bench.sizes == []
+
+
+async def test_what_would_wait_too_long_is_refused_at_once_and_not_when_it_is_too_late(
+    models: Path, pool: ThreadPoolExecutor
+) -> None:
+    bench = Bench(models / "counting", ELSEWHERE, pool, deadline=2)
+    work = {"times": np.array([100_000]), "x": np.zeros((1, 1), np.float32)}
+    await bench.ask(**work)
+    asked = [bench.ask(**work) for _ in range(100)]
+    with pytest.raises(RequestError, match="more waits than is run in 0.5 s"):
+        bench.batcher.require_room()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    bench.batcher.require_room()
+    refused = [one.status for one in found if isinstance(one, RequestError)]
+    assert refused
+    assert set(refused) == {429}
+    assert isinstance(found[0], list)
+    assert isinstance(await bench.ask(**work), list)
 
 
 async def test_a_run_that_nobody_waits_for_is_stopped(models: Path, pool: ThreadPoolExecutor) -> None:
