@@ -25,6 +25,8 @@ DEPLOYMENT = ("apps/v1", "Deployment")
 WINDOW = "1m"
 UP_SECONDS = 15
 DOWN_SECONDS = 60
+# It goes as soon as a ScaledObject has taken its place, whose admission it must not stand in the way of.
+NOT_IN_THE_WAY = {"validations.keda.sh/hpa-ownership": "false"}
 # What only wakes a model must not ask for more pods than one.
 NEVER = 10**9
 
@@ -55,7 +57,8 @@ def _by_cpu(pods: ServingPods, scale: ScaleSettings, opts: pulumi.ResourceOption
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         "behavior": _behavior(scale),
     }
-    return v2.HorizontalPodAutoscaler(pods.name, metadata=pods.metadata, spec=spec, opts=opts)
+    metadata: k8s.meta.v1.ObjectMetaArgsDict = {**pods.metadata, "annotations": NOT_IN_THE_WAY}
+    return v2.HorizontalPodAutoscaler(pods.name, metadata=metadata, spec=spec, opts=opts)
 
 
 def _by_series(pods: ServingPods, scale: ScaleSettings, opts: pulumi.ResourceOptions) -> pulumi.Resource:

@@ -37,6 +37,12 @@ def test_cpu_alone_is_read_by_kubernetes_itself(by_cpu: Run) -> None:
     assert custom(by_cpu, "ScaledObject") == {}
 
 
+def test_an_autoscaler_is_not_in_the_way_of_a_scaled_object_that_takes_its_place(by_cpu: Run) -> None:
+    annotations = by_cpu.of("HorizontalPodAutoscaler")["digits"]["metadata"]["annotations"]
+    # What KEDA's admission asks for: https://keda.sh/docs/2.21/reference/scaledobject-spec/.
+    assert annotations == {"validations.keda.sh/hpa-ownership": "false"}
+
+
 def test_pods_come_at_once_and_go_slowly(by_cpu: Run) -> None:
     found = by_cpu.of("HorizontalPodAutoscaler")["digits"]["spec"]["behavior"]
     assert (found["scaleUp"]["stabilizationWindowSeconds"], found["scaleDown"]["stabilizationWindowSeconds"]) == (
