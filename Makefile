@@ -61,7 +61,7 @@ test: built ## Every test but the long ones; starts an embedded platform of its 
 	@$(PY) -m $(PYTEST) -m "not soak" $(ARGS)
 
 soak: built ## The long tests: rollouts and scaling on real pods, bad requests by the hundred thousand
-	@$(PY) -m local build rollouts metrics-server
+	@$(PY) -m local build rollouts metrics-server keda
 	@$(PY) -m pytest -m soak $(ARGS)
 
 test-unit: $(READY) ## The tests that need neither root nor a cluster

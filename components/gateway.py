@@ -91,6 +91,7 @@ class Gateway(pulumi.ComponentResource):
             pods=served.pods,
             weight=served.weight,
             otherwise=f"{served.otherwise}.{below}" if served.otherwise else None,
+            to_zero=served.to_zero,
         )
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
@@ -168,7 +169,7 @@ class Gateway(pulumi.ComponentResource):
             "resources": quantities(self._args.settings.resources),
             "security_context": container_security(),
             "volume_mounts": [{"name": "config", "mount_path": FOLDER, "read_only": True}],
-            # It has started when it knows a pod that it can pass a request to; what comes later it answers for itself.
+            # It has started when it knows where to pass a request to; what comes later it answers for itself.
             "startup_probe": http_probe("/ready", period=1, failures=600, port="metrics"),
             "readiness_probe": http_probe("/live", period=5, failures=3, port="metrics"),
             "liveness_probe": http_probe("/live", period=10, failures=3, port="metrics"),

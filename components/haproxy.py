@@ -57,6 +57,8 @@ class Target:
     weight: int = 100
     otherwise: str | None = None
     """The name of a Service of one address, which knows of pods before the names of pods do."""
+    to_zero: bool = False
+    """Whether there may be no pod at all; a request then waits for the first one, at `otherwise`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,11 @@ class Route:
     def backends(self) -> dict[str, Target]:
         """Backend name → target."""
         return {f"{self.model}.{version}": target for version, target in self.targets.items()}
+
+    @property
+    def waking(self) -> dict[str, Target]:
+        """Where requests wait for the first pod: backend name → target of one that may have none."""
+        return {f"{self.model}.waking": target for target in self.targets.values() if target.to_zero}
 
     @property
     def condition(self) -> str:
@@ -104,10 +111,11 @@ def render(routes: list[Route], settings: GatewaySettings, at: Listening) -> str
     sections = [
         _global(settings, at),
         _resolvers(at),
-        _defaults(settings),
+        _defaults(settings, waking=any(route.waking for route in routes)),
         _frontend(routes, settings, at),
         _admin(routes, at),
         *(_backend(name, target, waiting) for name, target in backends.items()),
+        *(_waking(name, target, settings) for route in routes for name, target in route.waking.items()),
     ]
     if settings.limit:
         sections.append(_counts(settings.limit))
@@ -142,13 +150,15 @@ def _resolvers(at: Listening) -> list[str]:
     ]
 
 
-def _defaults(settings: GatewaySettings) -> list[str]:
+def _defaults(settings: GatewaySettings, *, waking: bool) -> list[str]:
     return [
         "defaults",
         "mode http",
         "log global",
         "option dontlognull",
         "option redispatch 1",
+        # Nobody waits a minute for a client that is gone. HAProxy 2.6 heeds it here alone (haproxy#2344).
+        *(["option abortonclose"] if waking else []),
         "retries 3",
         # To infer twice does no harm: what a pod did not begin to answer, another one is asked.
         "retry-on conn-failure empty-response 503",
@@ -198,9 +208,9 @@ def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> 
 
 
 def _health(routes: list[Route]) -> Iterator[str]:
-    """Return what answers for the gateway itself: it is ready when every model has a pod that is."""
+    """Return what answers for the gateway itself: it is ready when every model has a pod that is, or needs none."""
     yield answer(200, {"live": True}, "if { path /v2/health/live }")
-    for route in routes:
+    for route in (one for one in routes if not one.waking):
         yield from (f"acl up.{route.model} nbsrv({name}) gt 0" for name in route.backends)
         yield refuse(
             503, f"model {route.model} has no pod that is ready", f"if {{ path /v2/health/ready }} !up.{route.model}"
@@ -226,6 +236,7 @@ def _chosen(route: Route) -> Iterator[str]:
     first, *others = route.backends
     for name in others:
         yield from _use(name, f"{acl} {{ nbsrv({first}) eq 0 }} {{ nbsrv({name}) gt 0 }}")
+    yield from (f"use_backend {name} if {acl} {{ nbsrv({first}) eq 0 }}" for name in route.waking)
     yield from _use(first, acl)
 
 
@@ -235,8 +246,12 @@ def _use(name: str, condition: str) -> Iterator[str]:
 
 
 def _admin(routes: list[Route], at: Listening) -> list[str]:
-    """Return what the cluster asks: a pod is ready when it can pass a request to any model at all."""
-    names = [name for route in routes for name in route.backends]
+    """Return what the cluster asks: a pod is ready when it can pass a request to any model at all.
+
+    Models that may have no pod do not count beside others; alone, they do as soon as a request can wait for them.
+    """
+    served = [name for route in routes if not route.waking for name in route.backends]
+    names = served or [name for route in routes for name in route.waking]
     return [
         "frontend admin",
         f"bind :{at.metrics}",
@@ -261,6 +276,17 @@ def _backend(name: str, target: Target, waiting: int) -> list[str]:
         f"server-template pod {target.pods} {target.host}:{target.port} {RESOLVED}",
         # A cluster's DNS may tell of a pod half a minute late; the Service leads to it as soon as it is ready.
         *([f"server service {target.otherwise}:{target.port} {RESOLVED} backup"] if target.otherwise else []),
+    ]
+
+
+def _waking(name: str, target: Target, settings: GatewaySettings) -> list[str]:
+    """Return where requests wait while there is no pod: a Service without one refuses, and is asked once a second."""
+    return [
+        f"backend {name}",
+        f"retries {settings.wake_seconds}",
+        "no option redispatch",
+        f"timeout queue {settings.wake_seconds}s",
+        f"server service {target.otherwise}:{target.port} {RESOLVED} no-check",
     ]
 
 

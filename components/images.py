@@ -8,6 +8,7 @@ from settings import Settings, SettingsError
 
 # Of the cluster, not of a stack: another cluster has its own.
 METRICS = "metrics-server"
+KEDA = "keda"
 
 
 def needed(settings: Settings) -> tuple[str, ...]:
@@ -24,7 +25,7 @@ def needed(settings: Settings) -> tuple[str, ...]:
 def to_bake(settings: Settings) -> tuple[str, ...]:
     """Return what the embedded platform has to make: those that the settings do not name, and the cluster's own."""
     lacking = tuple(name for name in needed(settings) if name not in settings.images.named)
-    return (*lacking, METRICS) if settings.needs_metrics else lacking
+    return (*lacking, *_of_the_cluster(settings))
 
 
 def references(settings: Settings, baked: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -34,12 +35,19 @@ def references(settings: Settings, baked: Mapping[str, str] | None = None) -> di
     """
     if baked is None:
         return {name: settings.images.reference(name) for name in needed(settings)}
-    if settings.needs_metrics and METRICS not in baked:
-        raise SettingsError(
-            f"modelstack:models: one is scaled by cpu, and the embedded platform has no {METRICS} yet; run "
-            f"`python -m local bake {METRICS}`"
-        )
+    for name, measures in _of_the_cluster(settings).items():
+        if name not in baked:
+            raise SettingsError(
+                f"modelstack:models: one is scaled by {measures}, and the embedded platform has no {name} yet; run "
+                f"`python -m local bake {name}`"
+            )
     return {name: _baked(settings, name, baked) for name in needed(settings)}
+
+
+def _of_the_cluster(settings: Settings) -> dict[str, str]:
+    """Return name → the measures that it is read for, of what a cluster runs for all stacks."""
+    read = {METRICS: ("cpu", settings.needs_metrics), KEDA: ("waiting or requests", settings.needs_keda)}
+    return {name: measures for name, (measures, needed) in read.items() if needed}
 
 
 def _baked(settings: Settings, name: str, baked: Mapping[str, str]) -> str:

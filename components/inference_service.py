@@ -53,6 +53,7 @@ class InferenceService(pulumi.ComponentResource):
             self._pods.server,
             2 * args.model.most + 2,
             otherwise=None if blue_green else own,
+            to_zero=args.model.to_zero,
         )
         self.register_outputs({"url": self.url})
 

@@ -38,6 +38,8 @@ class Served:
     weight: int = 100
     otherwise: str | None = None
     """A Service of one address for the same pods; it knows of a new one before its name does."""
+    to_zero: bool = False
+    """Whether there may be no pod at all."""
 
 
 def is_volume(told: Told) -> bool:

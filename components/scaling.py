@@ -2,7 +2,7 @@
 
 CPU alone is Kubernetes' own HorizontalPodAutoscaler. Series are KEDA's ScaledObject, which makes a
 HorizontalPodAutoscaler itself: CPU beside them is one more trigger of it, since two would undo each other's work.
-Fields: https://keda.sh/docs/2.20/reference/scaledobject-spec/.
+Fields: https://keda.sh/docs/2.21/reference/scaledobject-spec/.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ DEPLOYMENT = ("apps/v1", "Deployment")
 WINDOW = "1m"
 UP_SECONDS = 15
 DOWN_SECONDS = 60
+# It goes as soon as a ScaledObject has taken its place, whose admission it must not stand in the way of.
+NOT_IN_THE_WAY = {"validations.keda.sh/hpa-ownership": "false"}
 # What only wakes a model must not ask for more pods than one.
 NEVER = 10**9
 
@@ -55,7 +57,8 @@ def _by_cpu(pods: ServingPods, scale: ScaleSettings, opts: pulumi.ResourceOption
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         "behavior": _behavior(scale),
     }
-    return v2.HorizontalPodAutoscaler(pods.name, metadata=pods.metadata, spec=spec, opts=opts)
+    metadata: k8s.meta.v1.ObjectMetaArgsDict = {**pods.metadata, "annotations": NOT_IN_THE_WAY}
+    return v2.HorizontalPodAutoscaler(pods.name, metadata=metadata, spec=spec, opts=opts)
 
 
 def _by_series(pods: ServingPods, scale: ScaleSettings, opts: pulumi.ResourceOptions) -> pulumi.Resource:
@@ -66,6 +69,7 @@ def _by_series(pods: ServingPods, scale: ScaleSettings, opts: pulumi.ResourceOpt
         "polling_interval": monitoring.SCRAPE_SECONDS,
         # The way from one pod to none, which no HorizontalPodAutoscaler goes.
         "cooldown_period": scale.down_seconds,
+        "initial_cooldown_period": scale.down_seconds,
         "advanced": {"horizontal_pod_autoscaler_config": {"behavior": _behavior(scale)}},
         "triggers": _triggers(pods, scale),
     }
@@ -108,10 +112,18 @@ def _triggers(pods: ServingPods, scale: ScaleSettings) -> list[Spec]:
     if scale.cpu is not None:
         found.append({"type": "cpu", "metric_type": "Utilization", "metadata": {"value": str(scale.cpu)}})
     if scale.to_zero:
-        # Without a pod there are no series of the model's own; the gateway counts what it could send nowhere, too.
-        asked = f'sum(rate(haproxy_backend_sessions_total{{proxy=~"{pods.name}[.].+"}}[{WINDOW}]))'
-        found.append(_series(pods, asked, NEVER))
+        found.append(_series(pods, _asked(pods.name), NEVER))
     return found
+
+
+def _asked(name: str) -> str:
+    """Return what the gateway tells of a model: requests that came, and those that it holds or that are being answered.
+
+    Without a pod there are no series of the model's own. An answer that takes longer than the window keeps its pod.
+    """
+    proxies = f'{{proxy=~"{name}[.].+"}}'
+    came = f"sum(rate(haproxy_backend_sessions_total{proxies}[{WINDOW}]))"
+    return f"{came} + sum(haproxy_backend_current_sessions{proxies})"
 
 
 def _series(pods: ServingPods, query: str, threshold: int) -> Spec:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from local import addons, build, checks, connection, images, node, specs
 from local.config import private
@@ -60,9 +59,16 @@ def _run_addons(instance: Instance, wanted: Sequence[specs.ImageSpec], made: Map
     for spec in wanted:
         if spec.addon:
             kubectl = Kubectl.of(instance)
-            manifest = Path(specs.__file__).with_name(spec.addon)
-            addons.apply(kubectl, manifest, spec.name, {"image": made[spec.name]}, steps)
-            addons.wait(kubectl, spec.name, steps)
+            text = spec.addon.text({"image": made[spec.name]})
+            addons.apply(kubectl, spec.addon, _kinds(kubectl, spec) + text, steps)
+            addons.wait(kubectl, spec.addon, steps)
+
+
+def _kinds(kubectl: Kubectl, spec: specs.ImageSpec) -> str:
+    """Return the custom kinds of an addon as its Go module has them, which ends in a line of its own."""
+    if not (spec.addon and spec.addon.kinds and spec.program):
+        return ""
+    return kubectl.run("kustomize", str(build.source(spec.program) / spec.addon.kinds)) + "---\n"
 
 
 def _tell(instance: Instance, made: Mapping[str, str]) -> None:

@@ -129,6 +129,13 @@ METRICS_SERVER = Module(
     "sigs.k8s.io/metrics-server",
     version_variables=("k8s.io/client-go/pkg/version.gitVersion",),
 )
+# What a HorizontalPodAutoscaler reads besides, and what brings the first pod up: the operator, and its part of the API.
+KEDA = Module(
+    "keda",
+    ("github.com/kedacore/keda/v2/cmd/operator", "github.com/kedacore/keda/v2/cmd/adapter"),
+    "github.com/kedacore/keda/v2",
+    version_variables=("github.com/kedacore/keda/v2/version.Version",),
+)
 NODE_MODULES = (CONTAINERD, REGISTRY, KUBERNETES)
 IMAGE_MODULES = (COREDNS, PAUSE)
 

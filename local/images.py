@@ -36,14 +36,14 @@ class Sources:
     cache: Path
     go: str
 
-    def program(self, module: Module) -> Path:
-        """The one program of a Go module."""
-        return binaries(module, self.cache, self.go) / module.name
+    def programs(self, module: Module) -> list[Path]:
+        """The programs of a Go module, which has been built."""
+        return sorted(binaries(module, self.cache, self.go).iterdir())
 
     def fingerprint(self, spec: ImageSpec) -> str:
         """12 hex digits of what an image is made of: packages by hash, the program by its build, and the code."""
         packages = [(place(spec.root, self.cache) / "packages").read_text()] if spec.root else []
-        programs = [self.program(spec.program).parent.name] if spec.program else []
+        programs = [binaries(spec.program, self.cache, self.go).name] if spec.program else []
         packers = (__file__, oci_image.__file__, oci_layer.__file__, oci_tar.__file__)
         code = [Path(str(path)).read_text() for path in packers]
         return hashlib.sha256("\0".join([repr(spec), *packages, *programs, *code]).encode()).hexdigest()[:12]
@@ -129,8 +129,8 @@ def _layers(spec: ImageSpec, sources: Sources) -> list[Layer]:
         tree = place(spec.root, sources.cache) / "root"
         layers += [tree_layer(tree), _system_layer(tree, spec)]
     if spec.program:
-        program = Entry(spec.program.name, sources.program(spec.program), mode=0o755)
-        layers.append(entries_layer([program.owned(0)]))
+        programs = (Entry(path.name, path, mode=0o755) for path in sources.programs(spec.program))
+        layers += [entries_layer([one.owned(0)]) for one in programs]
     if spec.folders:
         layers.append(entries_layer([Entry.folder(name) for name in spec.folders]))
     return layers

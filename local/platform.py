@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import addons, build, checks, config, connection, environment, health, images, node, specs
+from local.addons import Addon
 from local.errors import RefusedError
 from local.instance import CLUSTER_DOMAIN, DNS_ADDRESS, NODE_NAME, Instance
 from local.kubectl import Kubectl
@@ -25,7 +26,7 @@ NODE = RootSpec(
         *("dash", "coreutils", "mount", "util-linux"),
     ),
 )
-ADDONS = Path(__file__).with_name("addons.yaml")
+COREDNS = Addon("addons.yaml", ("coredns",))
 NODE_SECONDS = 120.0
 DNS_SECONDS = 120.0
 
@@ -142,7 +143,7 @@ def _run(instance: Instance, made: Made, steps: Steps) -> None:
     images.publish(specs.ALWAYS, instance.registry, images.Sources(instance.cache, made.go), steps)
     _wait_for_node(instance, kubectl, running, steps)
     dns = {"image": made.images["coredns"], "address": DNS_ADDRESS, "domain": CLUSTER_DOMAIN}
-    addons.apply(kubectl, ADDONS, "coredns", dns, steps)
+    addons.apply(kubectl, COREDNS, COREDNS.text(dns), steps)
     if any(health.probe(running, {health.DNS: health.DNS_TARGET}).values()):
         with steps.step("wait for coredns"):
             health.wait(instance, running, {health.DNS: health.DNS_TARGET}, DNS_SECONDS)

@@ -1,10 +1,11 @@
-"""What the images are made of that the embedded platform makes: Debian packages, or the program of a Go module."""
+"""What the images are made of that the embedded platform makes: Debian packages, or the programs of a Go module."""
 
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from local.build import COREDNS, METRICS_SERVER, PAUSE, ROLLOUTS, Module
+from local.addons import Addon
+from local.build import COREDNS, KEDA, METRICS_SERVER, PAUSE, ROLLOUTS, Module
 from local.errors import RefusedError
 from local.roots import RootSpec
 from model_build.oci.image import ImageConfig
@@ -16,7 +17,7 @@ PATH = "/usr/local/bin:/usr/bin:/usr/sbin"
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """One image: a Debian root, a Go program or both, folders that its user writes to, and how it starts."""
+    """One image: a Debian root, a Go module's programs or both, folders that its user writes to, and how it starts."""
 
     name: str
     config: ImageConfig
@@ -26,8 +27,8 @@ class ImageSpec:
     links: Mapping[str, str] = field(default_factory=dict)
     manifest: str = ""
     """File of the Go module that a stack applies beside the image: the kinds of a controller."""
-    addon: str = field(default="", repr=False)
-    """File beside this one by which the cluster itself runs the image, for all stacks."""
+    addon: Addon | None = field(default=None, repr=False)
+    """How the cluster itself runs the image, for all stacks."""
 
 
 # What serving needs of Python and no more: no shell, no package manager, nothing that only a terminal uses.
@@ -103,12 +104,18 @@ METRICS_IMAGE = ImageSpec(
     "metrics-server",
     ImageConfig(user=USER, entrypoint=("/metrics-server",), ports=(10250,)),
     program=METRICS_SERVER,
-    addon="metrics.yaml",
+    addon=Addon("metrics.yaml", ("metrics-server",)),
+)
+KEDA_IMAGE = ImageSpec(
+    "keda",
+    ImageConfig(user=USER, entrypoint=("/operator",), ports=(6443, 8080, 8081, 9666)),
+    program=KEDA,
+    addon=Addon("keda.yaml", ("keda-operator", "keda-metrics-apiserver"), namespace="keda", kinds="config/crd"),
 )
 
 ALWAYS = (BASE, PAUSE_IMAGE, COREDNS_IMAGE)
 """What `local up` itself makes."""
-ON_DEMAND = (PROMETHEUS, HAPROXY, REDIS, ROLLOUTS_IMAGE, METRICS_IMAGE)
+ON_DEMAND = (PROMETHEUS, HAPROXY, REDIS, ROLLOUTS_IMAGE, METRICS_IMAGE, KEDA_IMAGE)
 """What stacks may run besides, by the names of `modelstack:images`; `local bake` makes them."""
 
 

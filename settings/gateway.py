@@ -51,6 +51,7 @@ class GatewaySettings(Frozen):
     retry_bytes: int = Field(default=64 << 10, ge=16 << 10, le=1 << 20, description="a larger request is sent once")
     request_seconds: int = Field(default=10, ge=1, le=600, description="a request must have arrived by then")
     queue_seconds: int = Field(default=5, ge=1, le=600, description="it waits no longer for a free pod")
+    wake_seconds: int = Field(default=60, ge=1, le=600, description="it waits no longer for the first pod of a model")
     answer_seconds: int = Field(default=60, ge=1, le=3600, description="a pod must answer by then")
     per_pod: int = Field(default=64, ge=1, le=10_000, description="requests a pod is sent at once by each replica")
     connections: int = Field(default=4000, ge=10, le=100_000, description="of clients, at each replica")

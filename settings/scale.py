@@ -47,6 +47,6 @@ class ScaleSettings(Frozen):
 
 
 class KedaSettings(Frozen):
-    """KEDA, which scales by series of Prometheus; a stack does not bring it along."""
+    """KEDA, which scales by series of Prometheus; a stack does not bring it along, the embedded platform does."""
 
     installed: bool = Field(default=False, description="whether the cluster has KEDA, for all namespaces")

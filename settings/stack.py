@@ -101,6 +101,11 @@ class Settings(Frozen):
         """Whether a model is scaled by what its pods use, which a metrics-server of the cluster tells."""
         return any(one.scale and one.scale.cpu for one in self.models.values())
 
+    @property
+    def needs_keda(self) -> bool:
+        """Whether a model is scaled by series, which KEDA reads."""
+        return any(one.scale and one.scale.by_series for one in self.models.values())
+
     @model_validator(mode="after")
     def _series_need_their_readers(self) -> Self:
         for name, model in self.models.items():
@@ -114,7 +119,7 @@ class Settings(Frozen):
                 f"{key}: waiting and requests are read from Prometheus, which monitoring.enabled: false leaves out; "
                 "enable it, or use cpu"
             )
-        if not self.keda.installed:
+        if self.cluster.kubeconfig and not self.keda.installed:
             raise ValueError(
                 f"{key}: waiting and requests are read by KEDA; install it in the cluster and set {PREFIX}keda: "
                 "{installed: true}, or use cpu"

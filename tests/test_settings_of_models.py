@@ -12,6 +12,11 @@ from tests.test_settings import load, model, refused
 CPU = {"min": 1, "max": 4, "cpu": 70}
 WAITING = {"max": 4, "waiting": 8}
 KEDA = {"installed": True}
+OWN = {
+    "cluster": {"kubeconfig": "~/.kube/config"},
+    "registry": {"push": "registry.example"},
+    "base": "registry.example/base:1",
+}
 
 
 def test_a_scaled_model_begins_with_its_least_pods_and_one_at_least() -> None:
@@ -51,7 +56,7 @@ def test_a_scale_that_cannot_work_is_refused(changes: dict[str, Any], message: s
     ("others", "message"),
     [
         ({"keda": KEDA, "monitoring": {"enabled": False}}, "read from Prometheus, which monitoring.enabled: false"),
-        ({}, "read by KEDA; install it in the cluster and set modelstack:keda: {installed: true}, or use cpu"),
+        (OWN, "read by KEDA; install it in the cluster and set modelstack:keda: {installed: true}, or use cpu"),
         ({"keda": KEDA}, "min: 0 is woken by what the gateway is asked, and gateway.enabled is false"),
     ],
 )
@@ -59,6 +64,11 @@ def test_series_are_refused_where_nobody_reads_them(others: dict[str, Any], mess
     said = refused(models=model(scale={**WAITING, "min": 0}), **others)
     assert "models.digits.scale: " in said
     assert message in said
+
+
+def test_the_embedded_platform_brings_what_reads_series() -> None:
+    assert load(models=model(scale=WAITING)).needs_keda
+    assert not load(models=model(scale=CPU)).needs_keda
 
 
 def test_series_of_another_server_are_refused(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ IMAGES = {
     "redis": f"127.0.0.1:7401/modelstack/redis@sha256:{'f' * 64}",
     "rollouts": f"127.0.0.1:7401/modelstack/rollouts@sha256:{'e' * 64}",
     "metrics-server": f"127.0.0.1:7401/modelstack/metrics-server@sha256:{'a' * 64}",
+    "keda": f"127.0.0.1:7401/modelstack/keda@sha256:{'b' * 64}",
 }
 MANIFESTS = {"rollouts": "/data/test/manifests/rollouts.yaml"}
 CONNECTION = {

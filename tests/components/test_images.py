@@ -19,7 +19,7 @@ def every() -> Settings:
 
 
 def test_the_embedded_platform_makes_every_image_of_the_list_under_its_name() -> None:
-    assert [spec.name for spec in specs.ON_DEMAND] == [*LISTED, images.METRICS]
+    assert [spec.name for spec in specs.ON_DEMAND] == [*LISTED, images.METRICS, images.KEDA]
 
 
 @pytest.mark.parametrize("name", LISTED)
@@ -37,6 +37,13 @@ def test_nothing_is_made_of_what_the_settings_name_themselves() -> None:
 
 def test_what_tells_of_cpu_is_made_for_a_stack_that_is_scaled_by_it() -> None:
     assert images.to_bake(load(models=model(scale={"max": 2, "cpu": 70}))) == ("prometheus", "metrics-server")
+
+
+def test_what_reads_series_is_made_for_a_stack_that_is_scaled_by_them() -> None:
+    by_series = load(models=model(scale={"max": 2, "requests": 8}))
+    assert images.to_bake(by_series) == ("prometheus", "keda")
+    with pytest.raises(SettingsError, match=r"scaled by waiting or requests, .* run `python -m local bake keda`"):
+        images.references(by_series, {"prometheus": "registry.example/prometheus:1"})
 
 
 def test_a_platform_that_cannot_tell_of_cpu_is_refused_with_what_to_run() -> None:

@@ -11,7 +11,7 @@ from tests.components.test_rollouts import custom
 CPU: Object = {"min": 2, "max": 6, "cpu": 70, "downSeconds": 120}
 SERIES: Object = {"max": 6, "waiting": 8, "requests": 200}
 KEDA: Object = {"keda": {"installed": True}, "gateway": {"enabled": True}}
-BAKED = (*IMAGES, "metrics-server")
+BAKED = (*IMAGES, "metrics-server", "keda")
 
 
 def models(scale: Object, **others: object) -> dict[str, Object]:
@@ -35,6 +35,12 @@ def test_cpu_alone_is_read_by_kubernetes_itself(by_cpu: Run) -> None:
     (metric,) = found["metrics"]
     assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
     assert custom(by_cpu, "ScaledObject") == {}
+
+
+def test_an_autoscaler_is_not_in_the_way_of_a_scaled_object_that_takes_its_place(by_cpu: Run) -> None:
+    annotations = by_cpu.of("HorizontalPodAutoscaler")["digits"]["metadata"]["annotations"]
+    # What KEDA's admission asks for: https://keda.sh/docs/2.21/reference/scaledobject-spec/.
+    assert annotations == {"validations.keda.sh/hpa-ownership": "false"}
 
 
 def test_pods_come_at_once_and_go_slowly(by_cpu: Run) -> None:
@@ -85,30 +91,43 @@ def test_series_are_read_by_keda_and_cpu_beside_them_by_nobody_else(program: Pro
 
 
 def test_a_scaled_object_is_in_the_api_servers_own_spelling(program: Program) -> None:
-    found = scaled_object(program({"models": models(SERIES), **KEDA}))
-    assert (found["minReplicaCount"], found["maxReplicaCount"], found["cooldownPeriod"]) == (1, 6, 300)
+    found = scaled_object(program({"models": models(SERIES), **KEDA}, baked=BAKED))
+    assert (found["minReplicaCount"], found["maxReplicaCount"]) == (1, 6)
+    assert (found["cooldownPeriod"], found["initialCooldownPeriod"]) == (300, 300)
     behavior = found["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
 
 
 def test_no_pod_is_woken_by_what_the_gateway_was_asked_and_counts_for_one_pod(program: Program) -> None:
     awake, asleep = (
-        scaled_object(program({"models": models({**SERIES, "min": least}), **KEDA}))["triggers"] for least in (1, 0)
+        scaled_object(program({"models": models({**SERIES, "min": least}), **KEDA}, baked=BAKED))["triggers"]
+        for least in (1, 0)
     )
     assert asleep[:2] == awake
     (wakes,) = asleep[2:]
-    assert wakes["metadata"]["query"] == 'sum(rate(haproxy_backend_sessions_total{proxy=~"digits[.].+"}[1m]))'
+    came, there = wakes["metadata"]["query"].split(" + ")
+    assert came == 'sum(rate(haproxy_backend_sessions_total{proxy=~"digits[.].+"}[1m]))'
+    # What is held, or takes longer than a minute to answer, keeps its pod.
+    assert there == 'sum(haproxy_backend_current_sessions{proxy=~"digits[.].+"})'
     assert int(wakes["metadata"]["threshold"]) > 1_000_000
 
 
 def test_where_there_may_be_no_pod_nothing_waits_for_one(program: Program) -> None:
-    run = program({"models": models({**SERIES, "min": 0}), **KEDA})
+    run = program({"models": models({**SERIES, "min": 0}), **KEDA}, baked=BAKED)
     skipped = {
         name: one["metadata"].get("annotations", {}).get("pulumi.com/skipAwait")
         for name, one in run.of("Service").items()
     }
     assert (skipped["digits"], skipped["mnist"]) == ("true", None)
     assert set(run.of("SmokeTest")) == {"mnist-smoke"}
+
+
+def test_behind_the_gateway_a_request_waits_for_the_pod_that_it_wakes(program: Program) -> None:
+    run = program({"models": models({**SERIES, "min": 0}), **KEDA}, baked=BAKED)
+    config = run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
+    assert "use_backend digits.waking if is.digits { nbsrv(digits.stable) eq 0 }" in config
+    assert "server service digits.modelstack-dev.svc.cluster.local:8080" in config.partition("backend digits.waking")[2]
+    assert "mnist.waking" not in config
 
 
 def test_the_gateway_has_room_for_the_most_pods_there_may_be(program: Program) -> None:

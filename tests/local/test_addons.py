@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-import string
-from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from local import connection, specs
+from local.addons import Addon
 from local.instance import locate
 from local.kubectl import Kubectl
 from tests.conftest import Platform, run_local
 
-METRICS = Path(specs.__file__).with_name(specs.METRICS_IMAGE.addon)
+ADDONS = {spec.name: spec.addon for spec in specs.ON_DEMAND if spec.addon}
 
 
-def test_the_manifest_of_the_metrics_server_runs_the_baked_image_restricted() -> None:
-    objects = list(
-        yaml.safe_load_all(string.Template(METRICS.read_text()).substitute(image="registry/metrics@sha256:0"))
-    )
-    (pod,) = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
-    (container,) = pod["containers"]
-    assert container["image"] == "registry/metrics@sha256:0"
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    assert not [one for one in container["args"] if "insecure" in one]
+def objects(addon: Addon) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(addon.text({"image": "registry/addon@sha256:0"})))
+
+
+@pytest.mark.parametrize("addon", ADDONS.values(), ids=ADDONS)
+def test_an_addons_manifest_runs_the_baked_image_restricted(addon: Addon) -> None:
+    pods = [one["spec"]["template"]["spec"] for one in objects(addon) if one["kind"] == "Deployment"]
+    for container in (one for pod in pods for one in pod["containers"]):
+        assert container["image"] == "registry/addon@sha256:0"
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not [one for one in container["args"] if "insecure" in one]
+
+
+@pytest.mark.parametrize("addon", ADDONS.values(), ids=ADDONS)
+def test_an_addon_names_the_deployments_of_its_manifest_and_where_they_are(addon: Addon) -> None:
+    found = [one["metadata"] for one in objects(addon) if one["kind"] == "Deployment"]
+    assert tuple(one["name"] for one in found) == addon.deployments
+    assert {one["namespace"] for one in found} == {addon.namespace}
+
+
+def test_keda_reads_the_secrets_of_its_own_namespace_alone() -> None:
+    roles = {one["metadata"]["name"]: one for one in objects(ADDONS["keda"]) if one["kind"] == "ClusterRole"}
+    everywhere = roles["keda-operator"]
+    resources = {name for rule in everywhere["rules"] for name in rule["resources"] if "" in rule["apiGroups"]}
+    assert "secrets" not in resources
+    assert not {"*"} & {name for rule in everywhere["rules"] if "*" in rule["apiGroups"] for name in rule["resources"]}
 
 
 @pytest.mark.e2e
@@ -40,3 +57,19 @@ def test_baking_the_metrics_server_deploys_it_once_and_it_tells_of_the_nodes_cpu
     run_local(platform.environment, "bake", "metrics-server")
     assert kubectl.run(*asked) == generation
     assert "cpu" in kubectl.run("get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes")
+
+
+@pytest.mark.e2e
+@pytest.mark.soak
+def test_baking_keda_deploys_it_once_with_its_kinds_and_the_api_asks_it_for_series(platform: Platform) -> None:
+    run_local(platform.environment, "bake", "keda")
+    kubectl = Kubectl.of(locate(None, platform.environment))
+    asked = ("get", "deployments", "--namespace=keda", "-o=jsonpath={.items[*].metadata.generation}")
+    generations = kubectl.run(*asked)
+    assert len(generations.split()) == 2
+    run_local(platform.environment, "bake", "keda")
+    assert kubectl.run(*asked) == generations
+    # As the release has them: the module's own files know no lower limit.
+    window = "{.spec.versions[0].schema..scaleDown.properties.stabilizationWindowSeconds.maximum}"
+    assert kubectl.run("get", "customresourcedefinition", "scaledobjects.keda.sh", f"-o=jsonpath={window}") == "3600"
+    assert "externalmetrics" in kubectl.run("get", "--raw", "/apis/external.metrics.k8s.io/v1beta1")

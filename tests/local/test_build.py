@@ -15,7 +15,8 @@ from tests.conftest import PROJECT
 from tests.waiting import lives, until
 
 GO = "go version go1.26.0 linux/amd64"
-MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, build.ENGINE, build.CRANE, build.CONFORMANCE, build.ROLLOUTS)
+TOOLS = (build.ENGINE, build.CRANE, build.CONFORMANCE)
+MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, *TOOLS, build.ROLLOUTS, build.METRICS_SERVER, build.KEDA)
 
 
 @dataclasses.dataclass(frozen=True)

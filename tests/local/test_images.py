@@ -22,8 +22,9 @@ from tests.registry import running_registry
 pytestmark = pytest.mark.e2e
 
 CACHE = Path(os.environ.get("MODELSTACK_CACHE", "/var/cache/modelstack"))
-# Made as the others of Go programs, of one that takes as long to build as all of them together.
-SPECS = tuple(spec for spec in (*specs.ALWAYS, *specs.ON_DEMAND) if spec is not specs.ROLLOUTS_IMAGE)
+# Made as the others of Go programs, of some that take as long to build as all of them together.
+LONG = (specs.ROLLOUTS_IMAGE, specs.KEDA_IMAGE)
+SPECS = tuple(spec for spec in (*specs.ALWAYS, *specs.ON_DEMAND) if spec not in LONG)
 NAMES = {spec.name for spec in SPECS}
 QUIET = Steps(Console(quiet=True))
 PLATFORM = f"linux/{'amd64' if os.uname().machine == 'x86_64' else 'arm64'}"
