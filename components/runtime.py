@@ -40,6 +40,12 @@ class Served:
     """A Service of one address for the same pods; it knows of a new one before its name does."""
 
 
+def by_kserve(told: Told, nodes: int) -> Told:
+    """Return what a pod that KServe makes is told, one of `nodes` that share the GPUs of a replica."""
+    found = told["kserve"]["several" if nodes > 1 else "one"]
+    return {**told, **found["instead"], "predictor": found, "gpus": int(told["gpus"]) // nodes}
+
+
 def is_volume(told: Told) -> bool:
     """Return whether the image holds weights alone, for a pod that runs the runtime image."""
     return bool(told["packaging"] == "volume")
@@ -69,8 +75,8 @@ def resources(told: Told, given: Resources) -> k8s.core.v1.ResourceRequirementsA
 
 
 def command(told: Told) -> list[str] | None:
-    """Return what is started; None where the image says so itself."""
-    return list(told["command"]) if "command" in told else None
+    """Return what is started; None where the image, or KServe's runtime, says so itself."""
+    return list(told["command"]) if told.get("command") else None
 
 
 def env(told: Told) -> list[k8s.core.v1.EnvVarArgsDict] | None:
@@ -78,12 +84,17 @@ def env(told: Told) -> list[k8s.core.v1.EnvVarArgsDict] | None:
     return [{"name": name, "value": value} for name, value in sorted(told.get("env", {}).items())] or None
 
 
+def mounts_model(told: Told) -> bool:
+    """Return whether the pod itself mounts the model's image; KServe does for the pods that it makes."""
+    return is_volume(told) and "predictor" not in told
+
+
 def mounts(told: Told) -> list[k8s.core.v1.VolumeMountArgsDict]:
     """Return where the volumes lie; of a model's image its folder /models alone, as KServe mounts it."""
     found: list[k8s.core.v1.VolumeMountArgsDict] = [{"name": "tmp", "mount_path": TMP}]
     if "sharedMemory" in told:
         found.append({"name": "shm", "mount_path": SHM})
-    if is_volume(told):
+    if mounts_model(told):
         found.append({"name": "model", "mount_path": str(told["root"]), "sub_path": MODEL, "read_only": True})
     return found
 
@@ -93,6 +104,6 @@ def volumes(told: Told, image: pulumi.Input[str]) -> list[k8s.core.v1.VolumeArgs
     found: list[k8s.core.v1.VolumeArgsDict] = [{"name": "tmp", "empty_dir": {"size_limit": str(told["scratch"])}}]
     if "sharedMemory" in told:
         found.append({"name": "shm", "empty_dir": {"medium": "Memory", "size_limit": str(told["sharedMemory"])}})
-    if is_volume(told):
+    if mounts_model(told):
         found.append({"name": "model", "image": {"reference": image, "pull_policy": "IfNotPresent"}})
     return found
