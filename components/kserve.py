@@ -85,6 +85,7 @@ def _model(pods: ServingPods) -> Spec:
         "protocol_version": pods.told(lambda told: told["predictor"].get("protocol")),
         "storage_uri": pulumi.Output.concat(_scheme(pods), "://", args.image),
         **_container(pods),
+        "args": pods.told(lambda told: told["predictor"]["args"]),
         "ports": pods.told(_ports),
         **(_probes(pods) if not args.model.serve.over_nodes else {}),
     }
@@ -104,9 +105,6 @@ def _container(pods: ServingPods) -> Spec:
         "resources": pods.told(lambda told: _resources(told, pods.args.model.resources)),
         # KServe's runtimes name users of their own.
         "security_context": {**container_security(), "run_as_user": USER, "run_as_group": USER},
-        "command": pods.told(lambda told: (runtime.command(told) or [])[:1] or None),
-        # What is missing here, KServe's runtime adds.
-        "args": pods.told(lambda told: told.get("args") or (runtime.command(told) or [])[1:]),
     }
 
 
@@ -131,10 +129,9 @@ def _workers(pods: ServingPods, pod: Spec) -> Spec | None:
     """Return the pods beside the head; KServe counts them by the GPUs of one."""
     if not pods.args.model.serve.over_nodes:
         return None
-    shared = {key: one for key, one in _container(pods).items() if key not in ("command", "args")}
     return {
         **pod,
         "tensor_parallel_size": pods.told(lambda told: int(told["gpus"]) * pods.args.model.serve.nodes),
         "pipeline_parallel_size": 1,
-        "containers": [{"name": "worker-container", **shared}],
+        "containers": [{"name": "worker-container", **_container(pods)}],
     }

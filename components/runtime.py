@@ -75,8 +75,8 @@ def resources(told: Told, given: Resources) -> k8s.core.v1.ResourceRequirementsA
 
 
 def command(told: Told) -> list[str] | None:
-    """Return what is started; None where the image, or KServe's runtime, says so itself."""
-    return list(told["command"]) if told.get("command") else None
+    """Return what is started; None where the image says so itself."""
+    return list(told["command"]) if "command" in told else None
 
 
 def env(told: Told) -> list[k8s.core.v1.EnvVarArgsDict] | None:

@@ -49,19 +49,21 @@ class Health:
 class Predictor:
     """How KServe runs a server: `format` and `runtime` are its own names for it.
 
-    `instead` holds what its pods are told otherwise than those of a stack: the keys of `Runtime.told`, and `args` for
-    a runtime that says itself what is started (no `command` then).
+    KServe adds `args` to what its runtime starts. `instead` holds what its pods are told otherwise than those of a
+    stack, by the keys of `Runtime.told`.
     """
 
     format: str
     runtime: str
+    args: tuple[str, ...]
     protocol: str | None = None
     instead: Mapping[str, Any] = field(default_factory=dict)
 
     def told(self) -> dict[str, Any]:
         """Return it as plain values."""
-        named = {"format": self.format, "runtime": self.runtime}
-        return {**named, **({"protocol": self.protocol} if self.protocol else {}), "instead": dict(self.instead)}
+        protocol = {"protocol": self.protocol} if self.protocol else {}
+        named = {"format": self.format, "runtime": self.runtime, **protocol}
+        return {**named, "args": list(self.args), "instead": dict(self.instead)}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from model_build.runtimes.runtime import KSERVE_ROOT, OPEN_INFERENCE, ROOT, Heal
 
 CONFIG = "config.pbtxt"
 LABELS = "labels.txt"
-PREDICTOR = Predictor("onnx", "kserve-tritonserver", "v2")
 # A model that changes by another image never changes in a running server: nothing is polled, loaded or completed.
 FIXED = ("--disable-auto-complete-config", "--model-control-mode=none")
 
@@ -46,8 +45,13 @@ def runtime(options: Triton | KServe, name: str) -> Runtime:
         metrics=("metrics", "/metrics"),
         root=root,
         gpus=options.gpus,
-        predictors={"one": PREDICTOR} if kserve else {},
+        predictors={"one": _predictor(metrics)} if kserve else {},
     )
+
+
+def _predictor(metrics: int) -> Predictor:
+    # The repository and the ports KServe's runtime names itself.
+    return Predictor("onnx", "kserve-tritonserver", (f"--metrics-port={metrics}", *FIXED), "v2")
 
 
 def _layout(options: Triton | KServe, name: str, artifact: Path) -> list[Entry]:

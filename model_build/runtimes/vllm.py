@@ -41,7 +41,10 @@ def runtime(options: Vllm, name: str) -> Runtime:
     return Runtime(
         name=options.name,
         protocol=OPENAI,
-        command=_command(options, name, ROOT),
+        command=(
+            *("vllm", "serve", f"{ROOT}/{name}", f"--served-model-name={name}", f"--port={HTTP}"),
+            *(f"--tensor-parallel-size={options.tensor_parallel}", *_loading(options)),
+        ),
         ports={"http": HTTP},
         health=Health.at("/health", "/health", start_seconds=1800),
         layout=layout,
@@ -53,23 +56,17 @@ def runtime(options: Vllm, name: str) -> Runtime:
     )
 
 
-def _command(options: Vllm, name: str, root: str) -> tuple[str, ...]:
-    return (
-        *("vllm", "serve", f"{root}/{name}", f"--served-model-name={name}", f"--port={HTTP}"),
-        *_loading(options, f"--tensor-parallel-size={options.tensor_parallel}"),
-    )
-
-
-def _loading(options: Vllm, *others: str) -> tuple[str, ...]:
+def _loading(options: Vllm) -> tuple[str, ...]:
     length = () if options.max_model_len is None else (f"--max-model-len={options.max_model_len}",)
     # Never a pickle, whatever else a folder may hold.
-    return ("--load-format=safetensors", f"--dtype={options.dtype}", *others, *length)
+    return ("--load-format=safetensors", f"--dtype={options.dtype}", *length)
 
 
 def _one(options: Vllm, name: str) -> Predictor:
     """Return vLLM's own image in a pod of KServe's."""
-    command = list(_command(options, name, KSERVE_ROOT))
-    return Predictor("vLLM", "kserve-vllmserver", instead={"root": KSERVE_ROOT, "command": command})
+    sharing = f"--tensor-parallel-size={options.tensor_parallel}"
+    args = (f"--model={KSERVE_ROOT}/{name}", sharing, *_loading(options))
+    return Predictor("vLLM", "kserve-vllmserver", args, instead={"ports": {"http": KSERVE_HTTP}, "root": KSERVE_ROOT})
 
 
 def _several(options: Vllm, name: str) -> Predictor:
@@ -82,9 +79,8 @@ def _several(options: Vllm, name: str) -> Predictor:
         "live": health.live.told(),
         "root": KSERVE_ROOT,
         "sharedMemory": "3Gi",
-        "command": [],
-        "args": [f"--model_name={name}", "--backend=vllm", *_loading(options)],
         # Clients find vLLM's paths where they are without KServe.
         "env": {**ENV, "MODEL_DIR": f"{KSERVE_ROOT}/{name}", "KSERVE_OPENAI_ROUTE_PREFIX": ""},
     }
-    return Predictor("huggingface", "kserve-huggingfaceserver-multinode", instead=instead)
+    args = ("--backend=vllm", *_loading(options))
+    return Predictor("huggingface", "kserve-huggingfaceserver-multinode", args, instead=instead)

@@ -19,10 +19,11 @@ from tests.components.test_scaling import BAKED
 from tests.components.test_serving import BASE, written
 from tests.components.test_workloads import everything
 from tests.model_build.served import CASES, Case
-from tests.provider.clusters import Kubectl
-from tests.provider.published import GATEWAY_API, KSERVE, known
+from tests.provider.clusters import Kubectl, known
 
 pytestmark = pytest.mark.e2e
+GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.0"
+GATEWAY_API_SUM = "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ="
 SECRET = "4dabf18193072939515e22adb298388d"  # pragma: allowlist secret (the SDK's mark of one)
 ARGO = "argoproj.io/v1alpha1"  # whose kinds this API server need not have
 
@@ -36,18 +37,12 @@ def namespace(kubectl: Kubectl) -> str:
 
 
 @pytest.fixture
-def http_routes(kubectl: Kubectl) -> Iterator[None]:
+def http_routes(kubectl: Kubectl, tmp_path: Path) -> Iterator[None]:
     """Have the API server know HTTPRoute, by the definition that its project publishes."""
-    folder = GATEWAY_API.folder() / "config" / "crd" / "standard"
-    with known(kubectl, folder / "gateway.networking.k8s.io_httproutes.yaml"):
-        yield
-
-
-@pytest.fixture
-def inference_services(kubectl: Kubectl) -> Iterator[None]:
-    """Have the API server know KServe's InferenceService, by the whole definition that its project publishes."""
-    folder = KSERVE.folder() / "config" / "crd" / "full"
-    with known(kubectl, folder / "serving.kserve.io_inferenceservices.yaml"):
+    command = ["go", "mod", "download", "-json", GATEWAY_API]
+    told = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
+    assert told["Sum"] == GATEWAY_API_SUM
+    with known(kubectl, Path(told["Dir"]) / "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"):
         yield
 
 
