@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import gateway, monitoring, network, runtime
+from components import gateway, kserve, monitoring, network, runtime
 from components.cache import egress
 from components.check import allow_checks, labels_of, smoke_test
 from components.labels import Labels
@@ -64,11 +64,16 @@ class InferenceService(pulumi.ComponentResource):
             url, service = self._expose(self._own, managed=True)
             after = pulumi.ResourceOptions(parent=self, depends_on=[service])
             return url, [promotion(self._pods, after)]
-        by_controller = rollout.strategy == "canary"
-        serving = promotion(self._pods, self._own) if by_controller else deployment(self._pods, self._own)
+        serving = self._bring_up(rollout)
         # A Service waits for ready pods: behind them it waits for no build, and fails with nothing to serve.
         url, service = self._expose(pulumi.ResourceOptions(parent=self, depends_on=[serving]), managed=False)
         return url, [service]
+
+    def _bring_up(self, rollout: RolloutSettings) -> pulumi.Resource:
+        if self._pods.args.model.serve.by_kserve:
+            return kserve.predictor(self._pods, self._own)
+        by_controller = rollout.strategy == "canary"
+        return promotion(self._pods, self._own) if by_controller else deployment(self._pods, self._own)
 
     def _expose(self, opts: pulumi.ResourceOptions, *, managed: bool) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
         args, ports, to_zero = self._pods.args, self._pods.told(runtime.asked), self._pods.args.model.to_zero
@@ -80,6 +85,7 @@ class InferenceService(pulumi.ComponentResource):
             managed=managed,
             headless=headless,
             to_zero=to_zero,
+            selector=self._pods.selector,
         )
 
     def _create_headless_service(self) -> Scraped:
@@ -90,7 +96,7 @@ class InferenceService(pulumi.ComponentResource):
             spec={
                 "cluster_ip": "None",
                 "publish_not_ready_addresses": True,
-                "selector": self._pods.labels.selector,
+                "selector": self._pods.selector,
                 "ports": self._pods.told(lambda told: service_ports(told["ports"])),
             },
             opts=self._own,
@@ -119,5 +125,9 @@ class InferenceService(pulumi.ComponentResource):
                 "ports": self._pods.told(lambda told: network.tcp(str(told["metrics"]["port"]))),
             },
         ]
-        reached = egress(stack) if args.cache else ()
+        reached = [*(egress(stack) if args.cache else ())]
+        if args.model.serve.over_nodes:
+            # Ray and NCCL choose ports as they go, and a worker asks for the head by its name.
+            rules.append({"from_": network.pods(labels)})
+            reached += [network.names(), {"to": network.pods(labels)}]
         network.allow(labels, args.site, self._own, ingress=rules, egress=reached)

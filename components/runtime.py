@@ -42,6 +42,12 @@ class Served:
     """Whether there may be no pod at all."""
 
 
+def by_kserve(told: Told, nodes: int) -> Told:
+    """Return what a pod that KServe makes is told, one of `nodes` that share the GPUs of a replica."""
+    found = told["kserve"]["several" if nodes > 1 else "one"]
+    return {**told, **found["instead"], "predictor": found, "gpus": int(told["gpus"]) // nodes}
+
+
 def is_volume(told: Told) -> bool:
     """Return whether the image holds weights alone, for a pod that runs the runtime image."""
     return bool(told["packaging"] == "volume")
@@ -85,12 +91,17 @@ def env(told: Told) -> list[k8s.core.v1.EnvVarArgsDict] | None:
     return [{"name": name, "value": value} for name, value in sorted(told.get("env", {}).items())] or None
 
 
+def mounts_model(told: Told) -> bool:
+    """Return whether the pod itself mounts the model's image; KServe does for the pods that it makes."""
+    return is_volume(told) and "predictor" not in told
+
+
 def mounts(told: Told) -> list[k8s.core.v1.VolumeMountArgsDict]:
     """Return where the volumes lie; of a model's image its folder /models alone, as KServe mounts it."""
     found: list[k8s.core.v1.VolumeMountArgsDict] = [{"name": "tmp", "mount_path": TMP}]
     if "sharedMemory" in told:
         found.append({"name": "shm", "mount_path": SHM})
-    if is_volume(told):
+    if mounts_model(told):
         found.append({"name": "model", "mount_path": str(told["root"]), "sub_path": MODEL, "read_only": True})
     return found
 
@@ -100,6 +111,6 @@ def volumes(told: Told, image: pulumi.Input[str]) -> list[k8s.core.v1.VolumeArgs
     found: list[k8s.core.v1.VolumeArgsDict] = [{"name": "tmp", "empty_dir": {"size_limit": str(told["scratch"])}}]
     if "sharedMemory" in told:
         found.append({"name": "shm", "empty_dir": {"medium": "Memory", "size_limit": str(told["sharedMemory"])}})
-    if is_volume(told):
+    if mounts_model(told):
         found.append({"name": "model", "image": {"reference": image, "pull_policy": "IfNotPresent"}})
     return found

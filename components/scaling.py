@@ -85,7 +85,8 @@ def _by_series(pods: ServingPods, scale: ScaleSettings, opts: pulumi.ResourceOpt
 
 def _workload(pods: ServingPods) -> v2.CrossVersionObjectReferenceArgsDict:
     version, kind = ("argoproj.io/v1alpha1", "Rollout") if pods.args.model.rollout.by_controller else DEPLOYMENT
-    return {"api_version": version, "kind": kind, "name": pods.name}
+    name = f"{pods.name}-predictor" if pods.args.model.serve.by_kserve else pods.name
+    return {"api_version": version, "kind": kind, "name": name}
 
 
 def _behavior(scale: ScaleSettings) -> v2.HorizontalPodAutoscalerBehaviorArgsDict:

@@ -28,6 +28,7 @@ def expose(
     managed: bool = False,
     headless: bool = False,
     to_zero: bool = False,
+    selector: Mapping[str, str] | None = None,
 ) -> tuple[pulumi.Output[str], k8s.core.v1.Service]:
     """Make the Service of `labels.name`; returns the URL of its port `http`, once the cluster has given it an address.
 
@@ -36,7 +37,7 @@ def expose(
     Where a route leads to it (components/entry.py) the URL is the route's.
     Of a `managed` one the controller of rollouts chooses the pods. One that was managed before is taken back.
     The name of a `headless` one resolves to each of its pods that is ready. For pods of one
-    `to_zero` nobody waits.
+    `to_zero` nobody waits. Its pods are those of `labels`, or of a `selector`.
     """
     if managed:
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR]))
@@ -47,7 +48,7 @@ def expose(
         spec={
             "type": exposure.service,
             **({"cluster_ip": "None"} if headless else {}),
-            "selector": labels.selector,
+            "selector": selector or labels.selector,
             "ports": pulumi.Output.from_input(ports).apply(service_ports),
         },
         opts=opts,

@@ -74,11 +74,14 @@ class ServingPods:
         return {"name": self.name, "namespace": self.args.site.namespace, "labels": labels}
 
     @property
+    def told_apart(self) -> dict[str, pulumi.Input[str]]:
+        """The labels that tell the pods of one version from those of another."""
+        return {f"{APP}/version": self.version, f"{OWN}/inputs": self._hashed(16)}
+
+    @property
     def template(self) -> k8s.core.v1.PodTemplateSpecArgsDict:
         """The pods' template."""
-        told = {f"{APP}/version": self.version, f"{OWN}/inputs": self._hashed(16)}
-        labels: dict[str, pulumi.Input[str]] = {**self.labels.metadata, **told}
-        return {"metadata": {"labels": labels}, "spec": self._pod()}
+        return {"metadata": {"labels": {**self.labels.metadata, **self.told_apart}}, "spec": self.pod}
 
     @property
     def image(self) -> pulumi.Output[str]:
@@ -93,8 +96,15 @@ class ServingPods:
 
     @property
     def server(self) -> pulumi.Output[runtime.Told]:
-        """What the ModelImage tells of the server."""
-        return pulumi.Output.from_input(self.args.runtime)
+        """What is told of the server, to whoever makes the pods."""
+        serve, told = self.args.model.serve, pulumi.Output.from_input(self.args.runtime)
+        return told.apply(lambda found: runtime.by_kserve(found, serve.nodes)) if serve.by_kserve else told
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The labels of the pods that are asked: of several that are one replica, those of the head alone."""
+        head = {"app": f"isvc.{self.name}-predictor"} if self.args.model.serve.over_nodes else {}
+        return {**self.labels.selector, **head}
 
     def told(self, part: Callable[[runtime.Told], pulumi.Input[Part]]) -> pulumi.Output[Part]:
         """Return what follows from the server alone, which a preview knows before the image exists."""
@@ -103,7 +113,9 @@ class ServingPods:
     def _hashed(self, digits: int) -> pulumi.Output[str]:
         return pulumi.Output.from_input(self.args.inputs_hash).apply(lambda text: text[:digits])
 
-    def _pod(self) -> k8s.core.v1.PodSpecArgsDict:
+    @property
+    def pod(self) -> k8s.core.v1.PodSpecArgsDict:
+        """The spec of a pod."""
         return {
             "automount_service_account_token": False,
             "enable_service_links": False,
@@ -111,11 +123,13 @@ class ServingPods:
             "security_context": pod_security(),
             "topology_spread_constraints": spread(self.labels, self.args.model.most),
             "termination_grace_period_seconds": GRACE_SECONDS,
-            "containers": [self._container()],
+            "containers": [self.container],
             "volumes": self.volumes,
         }
 
-    def _container(self) -> k8s.core.v1.ContainerArgsDict:
+    @property
+    def container(self) -> k8s.core.v1.ContainerArgsDict:
+        """The server's container."""
         return {
             "name": "server",
             "image": self.image,

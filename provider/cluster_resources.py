@@ -68,6 +68,30 @@ class Promotion(pulumi.CustomResource):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadinessArgs:
+    """An InferenceService of KServe to wait for."""
+
+    access: Access
+    namespace: pulumi.Input[str]
+    service: pulumi.Input[str]
+    wanted: pulumi.Input[str]
+    """The annotation `modelstack.dev/wanted` of the pods that are waited for."""
+    replicas: int
+    """How many there are of them; 0 where something scales them."""
+    seconds: int
+    """A wait that takes longer has failed."""
+
+
+class Readiness(pulumi.CustomResource):
+    """An InferenceService whose pods of the new version serve alone; `up` fails with the reason where they do not."""
+
+    def __init__(self, name: str, args: ReadinessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        asked = {"namespace": args.namespace, "service": args.service, "wanted": args.wanted}
+        counted = {"replicas": args.replicas, "seconds": args.seconds}
+        super().__init__("modelstack:index:Readiness", name, {**args.access.inputs, **asked, **counted}, opts)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SmokeTestArgs:
     """A pod that asks what serves, and ends with exit code 0 where the answers are right."""
 

@@ -36,6 +36,8 @@ class Kind:
 
 ROLLOUT = Kind("argoproj.io", "v1alpha1", "Rollout", "rollouts")
 ANALYSIS_RUN = Kind("argoproj.io", "v1alpha1", "AnalysisRun", "analysisruns")
+INFERENCE_SERVICE = Kind("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 DEFINITION = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 POD = Kind("", "v1", "Pod", "pods")
 JOB = Kind("batch", "v1", "Job", "jobs")

@@ -33,6 +33,7 @@ from provider.model_image import ModelImageType
 from provider.password import PasswordType
 from provider.pinned_image import PinnedImageType
 from provider.promotion import PromotionType
+from provider.readiness import ReadinessType
 from provider.smoke_test import SmokeTestType
 
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -73,6 +74,7 @@ class ModelstackProvider(Provider):
             "modelstack:index:Password": PasswordType(),
             "modelstack:index:Definitions": DefinitionsType(project, log),
             "modelstack:index:Promotion": PromotionType(project, log),
+            "modelstack:index:Readiness": ReadinessType(project, log),
             "modelstack:index:SmokeTest": SmokeTestType(project, log),
         }
 

@@ -7,6 +7,7 @@ from settings.loading import OWN_SERVER, load, server_of
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
+from settings.serve import KServeSettings, ServeSettings
 from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "GatewaySettings",
     "ImageSettings",
     "JwtSettings",
+    "KServeSettings",
     "KedaSettings",
     "KeySettings",
     "LimitSettings",
@@ -30,6 +32,7 @@ __all__ = [
     "Resources",
     "RolloutSettings",
     "ScaleSettings",
+    "ServeSettings",
     "Settings",
     "SettingsError",
     "StepSettings",

@@ -16,6 +16,8 @@ from settings.stack import PREFIX, ModelSettings, Settings
 
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
 NAMED_IN_BODY = "vllm"  # the one whose clients name the model in the body alone, where no path tells it
+SHARED_BY_GPUS = "vllm"  # the one whose layers several GPUs share
+BY_KSERVE = ("kserve", "vllm")  # those that KServe has a runtime for
 
 
 def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
@@ -127,6 +129,28 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         raise SettingsError(
             f"{key}.rollout.strategy: {model.rollout.strategy!r} is judged by the series and the golden set of "
             f"{OWN_SERVER}, {model.recipe} is served by {server}; use rolling"
+        )
+    if model.serve.by_kserve:
+        _require_kserve_fits(f"{key}.serve", path, model)
+
+
+def _require_kserve_fits(key: str, path: Path, model: ModelSettings) -> None:
+    server, nodes = server_of(path), model.serve.nodes
+    if server not in BY_KSERVE:
+        raise SettingsError(
+            f"{key}.by: kserve runs {' and '.join(BY_KSERVE)} alone, {model.recipe} is served by {server}; write "
+            "`runtime: {name: kserve}` in the recipe, or use by: stack"
+        )
+    if not model.serve.over_nodes:
+        return
+    if server != SHARED_BY_GPUS:
+        raise SettingsError(
+            f"{key}.nodes: {nodes} share the GPUs of {SHARED_BY_GPUS}, {model.recipe} is served by {server}; remove it"
+        )
+    gpus = _said_in(path)["runtime"].get("tensor_parallel", 1)
+    if isinstance(gpus, int) and gpus % nodes:
+        raise SettingsError(
+            f"{key}.nodes: {nodes} does not divide tensor_parallel {gpus} of {model.recipe}; change one of the two"
         )
 
 

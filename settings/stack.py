@@ -12,6 +12,7 @@ from settings.gateway import GatewaySettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings
 from settings.scale import KedaSettings, ScaleSettings
+from settings.serve import KServeSettings, ServeSettings
 
 PREFIX = "modelstack:"
 
@@ -24,6 +25,7 @@ class ModelSettings(Frozen):
     replicas: int = Field(default=1, ge=1, le=100)
     rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
     resources: Resources = Resources()
+    serve: ServeSettings = ServeSettings()
     rollout: RolloutSettings = RolloutSettings()
     scale: ScaleSettings | None = None
     cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
@@ -52,6 +54,20 @@ class ModelSettings(Frozen):
             raise ValueError(
                 f"scale.min: 0 leaves rollout.strategy {self.rollout.strategy} no pod to compare with; set min: 1, or "
                 "use rolling"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_kserve(self) -> Self:
+        if self.serve.by_kserve and self.rollout.by_controller:
+            raise ValueError(
+                f"rollout.strategy: {self.rollout.strategy} is of by: stack, KServe's Deployment is a rolling one; use "
+                "rolling, or serve.by: stack"
+            )
+        if self.serve.over_nodes and (self.most > 1 or self.scale):
+            raise ValueError(
+                f"serve.nodes: {self.serve.nodes} is for one replica, for which alone KServe makes workers; remove "
+                "replicas and scale, or nodes"
             )
         return self
 
@@ -85,6 +101,7 @@ class Settings(Frozen):
     monitoring: MonitoringSettings = MonitoringSettings()
     rollouts: ControllerSettings = ControllerSettings()
     keda: KedaSettings = KedaSettings()
+    kserve: KServeSettings = KServeSettings()
 
     @property
     def needs_cache(self) -> bool:
@@ -131,6 +148,22 @@ class Settings(Frozen):
             )
 
     @model_validator(mode="after")
+    def _kserve_is_there(self) -> Self:
+        asked = [name for name, model in self.models.items() if model.serve.by_kserve]
+        numbered = [name for name in asked if name[0].isdigit()]
+        if numbered:
+            raise ValueError(
+                f"models: {numbered[0]!r} begins with a digit, names of KServe with a letter; rename the model, or use "
+                "serve.by: stack"
+            )
+        if asked and not self.kserve.installed:
+            raise ValueError(
+                f"models.{asked[0]}.serve.by: kserve needs KServe's controller; install it in the cluster and set "
+                f"{PREFIX}kserve: {{installed: true}}, or use by: stack"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _analysis_needs_monitoring(self) -> Self:
         asked = [name for name, model in self.models.items() if model.rollout.by_controller]
         if asked and not self.monitoring.enabled:
@@ -158,9 +191,11 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        own = (
+        own = [
             f"{name}-{suffix}" for name in self.models for suffix in ("pods", "stable", "canary", "preview", "check")
-        )
+        ]
+        # KServe's Deployments and Services.
+        own += [f"{name}-predictor" for name, model in self.models.items() if model.serve.by_kserve]
         others = ("prometheus", "cache", "gateway", "gateway-pods", "argo-rollouts", "default-deny")
         taken = {*others, *own} & set(self.models)
         if taken:

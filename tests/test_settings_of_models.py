@@ -131,3 +131,76 @@ def test_a_canary_of_another_server_is_refused(tmp_path: Path) -> None:
     said = refused(models=model(recipe=str(recipe), base="server:1", rollout={"strategy": "canary"}))
     assert said.startswith("modelstack:models.digits.rollout.strategy: 'canary' is judged by the series and the golden")
     assert "is served by triton; use rolling" in said
+
+
+KSERVE: dict[str, Any] = {"serve": {"by": "kserve"}, "base": "registry.example/server:1"}
+INSTALLED = {"installed": True}
+
+
+def recipe_of(folder: Path, runtime: str) -> str:
+    """Write a recipe of digits for this server."""
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(f"name: digits\nruntime: {runtime}\n")
+    return str(recipe)
+
+
+def test_a_models_pods_are_the_stacks_own_unless_it_says_otherwise(tmp_path: Path) -> None:
+    assert not load().models["digits"].serve.by_kserve
+    asked = model(**KSERVE, recipe=recipe_of(tmp_path, "{name: kserve}"))
+    found = load(models=asked, kserve=INSTALLED).models["digits"].serve
+    assert (found.by_kserve, found.over_nodes, found.runtime) == (True, False, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"serve": {"by": "knative"}}, "models.digits.serve.by: 'knative': "),
+        ({"serve": {"nodes": 2}}, "models.digits.serve: nodes: is of by: kserve, not by: stack; remove it"),
+        ({"serve": {"runtime": "own"}}, "models.digits.serve: runtime: is of by: kserve, not by: stack; remove it"),
+        ({"serve": {"by": "kserve", "nodes": 17}}, "models.digits.serve.nodes: 17: "),
+        (
+            {"serve": {"by": "kserve"}, "rollout": {"strategy": "canary"}},
+            "models.digits: rollout.strategy: canary is of by: stack, KServe's Deployment is a rolling one",
+        ),
+        (
+            {"serve": {"by": "kserve", "nodes": 2}, "replicas": 2},
+            "models.digits: serve.nodes: 2 is for one replica",
+        ),
+        (
+            {"serve": {"by": "kserve", "nodes": 2}, "scale": {"max": 1, "cpu": 70}},
+            "models.digits: serve.nodes: 2 is for one replica",
+        ),
+    ],
+)
+def test_what_kserve_does_not_do_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert refused(models=model(**changes), kserve=INSTALLED).startswith(f"modelstack:{message}")
+
+
+def test_kserve_has_to_be_there() -> None:
+    said = refused(models=model(**KSERVE))
+    assert "models.digits.serve.by: kserve needs KServe's controller; install it in the cluster and set" in said
+
+
+@pytest.mark.parametrize(
+    ("runtime", "serve", "message"),
+    [
+        ("{name: onnxruntime}", {}, "serve.by: kserve runs kserve and vllm alone, "),
+        ("{name: triton}", {}, "serve.by: kserve runs kserve and vllm alone, "),
+        ("{name: kserve}", {"nodes": 2}, "serve.nodes: 2 share the GPUs of vllm, "),
+        ("{name: vllm, tensor_parallel: 4}", {"nodes": 3}, "serve.nodes: 3 does not divide tensor_parallel 4 of "),
+        ("{name: vllm}", {"nodes": 2}, "serve.nodes: 2 does not divide tensor_parallel 1 of "),
+    ],
+)
+def test_a_recipe_that_kserve_cannot_serve_is_refused(
+    tmp_path: Path, runtime: str, serve: dict[str, Any], message: str
+) -> None:
+    asked = model(**{**KSERVE, "serve": {"by": "kserve", **serve}}, recipe=recipe_of(tmp_path, runtime))
+    assert refused(models=asked, kserve=INSTALLED).startswith(f"modelstack:models.digits.{message}")
+
+
+def test_names_that_kserve_would_not_take_or_takes_itself_are_refused() -> None:
+    own, digits = model()["digits"], model(**KSERVE)["digits"]
+    said = refused(models={"3d": digits}, kserve=INSTALLED)
+    assert said.startswith("modelstack: models: '3d' begins with a digit, names of KServe with a letter; rename")
+    said = refused(models={"digits": digits, "digits-predictor": own}, kserve=INSTALLED)
+    assert said.startswith("modelstack: models: 'digits-predictor' is the name of another object of the stack")

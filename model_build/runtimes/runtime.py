@@ -9,6 +9,7 @@ from model_build.oci.layer import folder_entries
 from model_build.oci.tar import Entry
 
 ROOT = "/models"
+KSERVE_ROOT = "/mnt/models"  # where KServe mounts the folder `models` of an image
 # Files of an artifact that say what a model is, whichever server reads the weights.
 BESIDE = ("model.json", "golden.npz", "baseline.json", "tokenizer.json")
 OPEN_INFERENCE, TENSORFLOW_REST, OPENAI = "open-inference-v2", "tensorflow-v1", "openai-v1"
@@ -45,13 +46,35 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Predictor:
+    """How KServe runs a server: `format` and `runtime` are its own names for it.
+
+    KServe adds `args` to what its runtime starts. `instead` holds what its pods are told otherwise than those of a
+    stack, by the keys of `Runtime.told`.
+    """
+
+    format: str
+    runtime: str
+    args: tuple[str, ...]
+    protocol: str | None = None
+    instead: Mapping[str, Any] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        protocol = {"protocol": self.protocol} if self.protocol else {}
+        named = {"format": self.format, "runtime": self.runtime, **protocol}
+        return {**named, "args": list(self.args), "instead": dict(self.instead)}
+
+
+@dataclass(frozen=True)
 class Runtime:
     """One server for one model.
 
     `layout` places an artifact's folder in the image; a pod sees `/models` of the image at `root`. `wheels` are the
     locks of what is laid out on a base of Python alone; none where the base is the server's own image. `native` adds
     this project's native module. `scratch` and `shared_memory` are quantities: /tmp is the one folder that the server
-    may write, /dev/shm where processes meet.
+    may write, /dev/shm where processes meet. `predictors` say how KServe runs it: `one` pod a replica, or `several`
+    that share its GPUs.
     """
 
     name: str
@@ -68,10 +91,12 @@ class Runtime:
     gpus: int = 0
     scratch: str = "64Mi"
     shared_memory: str | None = None
+    predictors: Mapping[str, Predictor] = field(default_factory=dict)
 
     def told(self, packaging: str) -> dict[str, Any]:
         """Return what a pod is made from, as plain values; a baked image itself says how it starts."""
         port, path = self.metrics
+        kserve = {name: one.told() for name, one in self.predictors.items()}
         starts = {"command": list(self.command), "env": dict(self.env)} if packaging == "volume" else {}
         return {
             "name": self.name,
@@ -87,6 +112,7 @@ class Runtime:
             "scratch": self.scratch,
             **({"sharedMemory": self.shared_memory} if self.shared_memory else {}),
             **starts,
+            **({"kserve": kserve} if kserve else {}),
         }
 
 

@@ -14,11 +14,10 @@ from typing import Any
 
 from model_build.oci.tar import Entry
 from model_build.recipe_runtimes import KServe, Triton
-from model_build.runtimes.runtime import OPEN_INFERENCE, ROOT, Health, Runtime, beside, text
+from model_build.runtimes.runtime import KSERVE_ROOT, OPEN_INFERENCE, ROOT, Health, Predictor, Runtime, beside, text
 
 CONFIG = "config.pbtxt"
 LABELS = "labels.txt"
-KSERVE_ROOT = "/mnt/models"
 # A model that changes by another image never changes in a running server: nothing is polled, loaded or completed.
 FIXED = ("--disable-auto-complete-config", "--model-control-mode=none")
 
@@ -46,7 +45,13 @@ def runtime(options: Triton | KServe, name: str) -> Runtime:
         metrics=("metrics", "/metrics"),
         root=root,
         gpus=options.gpus,
+        predictors={"one": _predictor(metrics)} if kserve else {},
     )
+
+
+def _predictor(metrics: int) -> Predictor:
+    # The repository and the ports KServe's runtime names itself.
+    return Predictor("onnx", "kserve-tritonserver", (f"--metrics-port={metrics}", *FIXED), "v2")
 
 
 def _layout(options: Triton | KServe, name: str, artifact: Path) -> list[Entry]:

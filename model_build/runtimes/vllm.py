@@ -2,7 +2,8 @@
 
 Sources, in the repository vllm-project/vllm: docs/serving/parallelism_scaling.md (tensor parallel),
 docs/deployment/k8s.md (port, /health, shared memory), docs/deployment/docker.md (users, caches),
-docs/usage/metrics.md.
+docs/usage/metrics.md. In the repository kserve/kserve: config/runtimes/kserve-vllmserver.yaml and
+kserve-huggingfaceserver-multinode.yaml, python/huggingfaceserver (options), python/kserve/kserve/protocol/rest (paths).
 """
 
 from pathlib import Path, PurePosixPath
@@ -10,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from model_build.hashing import source_files
 from model_build.oci.tar import Entry
 from model_build.recipe_runtimes import Vllm
-from model_build.runtimes.runtime import OPENAI, ROOT, Health, Runtime
+from model_build.runtimes.runtime import KSERVE_ROOT, OPENAI, ROOT, Health, Predictor, Runtime
 
-HTTP = 8000
+HTTP, KSERVE_HTTP = 8000, 8080
 # Nothing is downloaded and nothing told; caches go to the scratch volume. A user without a line in /etc/passwd has no
 # name, which torch's compiler asks for.
 ENV = {
@@ -37,15 +38,12 @@ def runtime(options: Vllm, name: str) -> Runtime:
             *(Entry(f"{at}/{file}", content=path) for file, path in files.items()),
         ]
 
-    length = () if options.max_model_len is None else (f"--max-model-len={options.max_model_len}",)
     return Runtime(
         name=options.name,
         protocol=OPENAI,
         command=(
             *("vllm", "serve", f"{ROOT}/{name}", f"--served-model-name={name}", f"--port={HTTP}"),
-            # Never a pickle, whatever else a folder may hold.
-            *("--load-format=safetensors", f"--dtype={options.dtype}"),
-            *(f"--tensor-parallel-size={options.tensor_parallel}", *length),
+            *(f"--tensor-parallel-size={options.tensor_parallel}", *_loading(options)),
         ),
         ports={"http": HTTP},
         health=Health.at("/health", "/health", start_seconds=1800),
@@ -54,4 +52,35 @@ def runtime(options: Vllm, name: str) -> Runtime:
         gpus=options.tensor_parallel,
         scratch="8Gi",
         shared_memory="2Gi",
+        predictors={"one": _one(options, name), "several": _several(options, name)},
     )
+
+
+def _loading(options: Vllm) -> tuple[str, ...]:
+    length = () if options.max_model_len is None else (f"--max-model-len={options.max_model_len}",)
+    # Never a pickle, whatever else a folder may hold.
+    return ("--load-format=safetensors", f"--dtype={options.dtype}", *length)
+
+
+def _one(options: Vllm, name: str) -> Predictor:
+    """Return vLLM's own image in a pod of KServe's."""
+    sharing = f"--tensor-parallel-size={options.tensor_parallel}"
+    args = (f"--model={KSERVE_ROOT}/{name}", sharing, *_loading(options))
+    return Predictor("vLLM", "kserve-vllmserver", args, instead={"ports": {"http": KSERVE_HTTP}, "root": KSERVE_ROOT})
+
+
+def _several(options: Vllm, name: str) -> Predictor:
+    """Return KServe's own server, which starts vLLM and Ray: a head that is asked, and workers."""
+    health = Health.at("/v2/health/ready", "/v2/health/live", start_seconds=1800)
+    instead = {
+        "ports": {"http": KSERVE_HTTP},
+        "startup": health.startup.told(),
+        "ready": health.ready.told(),
+        "live": health.live.told(),
+        "root": KSERVE_ROOT,
+        "sharedMemory": "3Gi",
+        # Clients find vLLM's paths where they are without KServe.
+        "env": {**ENV, "MODEL_DIR": f"{KSERVE_ROOT}/{name}", "KSERVE_OPENAI_ROUTE_PREFIX": ""},
+    }
+    args = ("--backend=vllm", *_loading(options))
+    return Predictor("huggingface", "kserve-huggingfaceserver-multinode", args, instead=instead)

@@ -40,12 +40,29 @@ def _pods(inputs: Object) -> Iterator[Pod]:
         template = spec["template"]
         labels = template["metadata"]["labels"]
         yield Pod(_name(labels), labels, template["spec"], replicas=spec["replicas"])
+    if kind == "InferenceService":
+        yield from _of_kserve(inputs["metadata"]["labels"], spec["predictor"])
     if kind == "AnalysisTemplate":
         for metric in spec["metrics"]:
             if "job" in metric["provider"]:
                 template = metric["provider"]["job"]["spec"]["template"]
                 labels = template["metadata"]["labels"]
                 yield Pod(_name(labels), labels, template["spec"], ends=True)
+
+
+def _of_kserve(labels: Object, predictor: Object) -> Iterator[Pod]:
+    """Yield the pods that KServe makes, without what its runtimes and its webhook add to them."""
+    labels = {**labels, **predictor["labels"]}
+    not_pods = ("model", "workerSpec", "labels", "annotations", "minReplicas", "maxReplicas", "deploymentStrategy")
+    beside = ("modelFormat", "runtime", "protocolVersion", "storageUri")
+    container = {key: one for key, one in predictor["model"].items() if key not in beside}
+    spec = {key: one for key, one in predictor.items() if key not in not_pods}
+    head = {**spec, "containers": [{"name": "kserve-container", **container}]}
+    yield Pod(_name(labels), labels, head, replicas=predictor["minReplicas"])
+    if "workerSpec" in predictor:
+        sizes = ("tensorParallelSize", "pipelineParallelSize")
+        worker = {key: one for key, one in predictor["workerSpec"].items() if key not in sizes}
+        yield Pod(f"{_name(labels)}-worker", labels, worker)
 
 
 def _name(labels: Object) -> str:

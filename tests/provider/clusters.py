@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from tests.waiting import until
 
 Object = dict[str, Any]
 
@@ -30,3 +35,14 @@ class Kubectl:
     def status(self, kind: str, name: str, status: Object) -> None:
         patch = json.dumps({"status": status})
         self.run("patch", kind, name, "-n", self.namespace, "--subresource=status", "--type=merge", f"--patch={patch}")
+
+
+@contextmanager
+def known(kubectl: Kubectl, definition: Path) -> Iterator[None]:
+    """Have the API server know the kind of a definition while this lasts."""
+    kubectl.run("apply", "--server-side", "--force-conflicts", "--filename", str(definition))
+    # `kubectl wait` takes one of a second's age, which has no conditions at all, for an error.
+    asked = ("get", "--filename", str(definition), "-o=jsonpath={.status.conditions[*].type}")
+    until(lambda: "Established" in kubectl.run(*asked), f"{definition.name} is served")
+    yield
+    kubectl.run("delete", "--filename", str(definition))

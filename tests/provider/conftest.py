@@ -10,7 +10,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, prov
 
 from local import build
 from tests.conftest import Platform
-from tests.provider.clusters import Kubectl
+from tests.provider.clusters import Kubectl, known
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "provider" / "pulumi-resource-modelstack"
@@ -176,14 +176,28 @@ def provider(running: provider_pb2_grpc.ResourceProviderStub, engine: tuple[Engi
     return Provider(running, engine[0])
 
 
-@pytest.fixture
-def kubectl(platform: Platform) -> Iterator[Kubectl]:
+@pytest.fixture(scope="session")
+def administrator(platform: Platform) -> Kubectl:
+    """Return kubectl for what belongs to the whole cluster."""
     cache = Path(platform.environment["MODELSTACK_CACHE"])
     program = str(build.binaries(build.KUBERNETES, cache, build.go_version()) / "kube")
-    found = Kubectl(program, platform.connection.kubeconfig, f"provider-{secrets.token_hex(4)}")
+    return Kubectl(program, platform.connection.kubeconfig, "default")
+
+
+@pytest.fixture
+def kubectl(administrator: Kubectl) -> Iterator[Kubectl]:
+    found = replace(administrator, namespace=f"provider-{secrets.token_hex(4)}")
     found.run("create", "namespace", found.namespace)
     yield found
     found.run("delete", "namespace", found.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def inference_services(administrator: Kubectl) -> Iterator[None]:
+    """Have the API server know KServe's InferenceService, by the whole definition that its project publishes."""
+    folder = build.source(build.KSERVE) / "config" / "crd" / "full"
+    with known(administrator, folder / "serving.kserve.io_inferenceservices.yaml"):
+        yield
 
 
 def port_of(process: subprocess.Popen[bytes]) -> int:

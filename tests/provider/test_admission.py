@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ import yaml
 
 from tests.components.flows import Pod, pods_of
 from tests.components.programs import Object, Run, stack_of
+from tests.components.test_kserve import CASES as KSERVED
+from tests.components.test_kserve import by_kserve
 from tests.components.test_scaling import BAKED
 from tests.components.test_serving import BASE, written
 from tests.components.test_workloads import everything
 from tests.model_build.served import CASES, Case
-from tests.provider.clusters import Kubectl
+from tests.provider.clusters import Kubectl, known
 
 pytestmark = pytest.mark.e2e
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.0"
@@ -39,11 +42,8 @@ def http_routes(kubectl: Kubectl, tmp_path: Path) -> Iterator[None]:
     command = ["go", "mod", "download", "-json", GATEWAY_API]
     told = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
     assert told["Sum"] == GATEWAY_API_SUM
-    definition = f"{told['Dir']}/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
-    kubectl.run("apply", "--server-side", "--filename", definition)
-    kubectl.run("wait", "--for=condition=Established", "--timeout=60s", "--filename", definition)
-    yield
-    kubectl.run("delete", "--wait=false", "--filename", definition)
+    with known(kubectl, Path(told["Dir"]) / "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"):
+        yield
 
 
 def plain(value: object) -> object:
@@ -149,3 +149,45 @@ def test_http_routes_are_taken_and_waited_for_as_the_kinds_own_definition_has_th
     ]
     route["spec"]["rules"][0]["backendRefs"][0]["port"] = 0
     assert "port" in tried(kubectl, [route])[1]
+
+
+@pytest.mark.usefixtures("inference_services")
+@pytest.mark.parametrize("case", KSERVED)
+def test_an_inference_service_and_the_pods_that_it_asks_for_are_admitted(
+    kubectl: Kubectl, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: str
+) -> None:
+    run = stack_of(monkeypatch, tmp_path, {**by_kserve(tmp_path, case), "namespace": namespace})
+    found, pods = objects(run), pods_of(run)
+    assert {pod.name for pod in pods} >= {"digits", *(["digits-worker"] if case == "vllm-over-nodes" else [])}
+    taken, refused = tried(kubectl, [*found, *(as_pod(pod, namespace) for pod in pods)])
+    assert refused == ""
+    assert taken >= {"inferenceservice.serving.kserve.io/digits", "service/digits-pods", *told_of(pods)}
+    assert len(taken) == len(found) + len(pods)
+
+
+def strictly(kubectl: Kubectl, service: Object) -> str:
+    """Send an InferenceService past kubectl's own checks in a dry run; returns what the API server says."""
+    path = f"/apis/serving.kserve.io/v1beta1/namespaces/{kubectl.namespace}/inferenceservices"
+    asked = ["create", "--raw", f"{path}?dryRun=All&fieldValidation=Strict", "--filename=-"]
+    command = [kubectl.program, "kubectl", *asked, "--kubeconfig", kubectl.kubeconfig]
+    document = json.dumps(plain(service))
+    done = subprocess.run(command, input=document, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("inference_services")
+def test_a_field_that_no_inference_service_has_is_refused(
+    kubectl: Kubectl, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = stack_of(monkeypatch, tmp_path, {**by_kserve(tmp_path, "vllm-over-nodes"), "namespace": namespace})
+    (service,) = [one for one in objects(run) if one["kind"] == "InferenceService"]
+    assert json.loads(strictly(kubectl, service))["metadata"]["name"] == "digits"
+    for room, key, value, reason in (
+        ("model", "storageURI", "oci://a", 'unknown field "spec.predictor.model.storageURI"'),
+        ("model", "modelFormat", {}, "spec.predictor.model.modelFormat.name: Required value"),
+        ("workerSpec", "tensorParallelSize", "4", "spec.predictor.workerSpec.tensorParallelSize: Invalid value"),
+        ("workerSpec", "gpus", 4, 'unknown field "spec.predictor.workerSpec.gpus"'),
+    ):
+        wrong = deepcopy(service)
+        wrong["spec"]["predictor"][room][key] = value
+        assert reason in strictly(kubectl, wrong)
