@@ -95,7 +95,7 @@ if chosen.gateway.enabled:
     entry = GatewayArgs(
         image=registry.by_digest("haproxy", here.images["haproxy"]),
         site=site,
-        models={name: {"stable": service.served} for name, service in services.items()},
+        models={name: service.served for name, service in services.items()},
         settings=chosen.gateway,
         after=list(services.values()),
     )

@@ -89,7 +89,7 @@ class Gateway(pulumi.ComponentResource):
             port=runtime.port(told),
             ready=str(told["ready"]["path"]),
             pods=served.pods,
-            weight=served.weight,
+            caps=served.caps,
             otherwise=f"{served.otherwise}.{below}" if served.otherwise else None,
             to_zero=served.to_zero,
         )

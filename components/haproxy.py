@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from components.haproxy_rules import answer, authenticated, limited, quoted, refuse, replaced
+from components.haproxy_rules import answer, authenticated, limited, quoted, refuse, replaced, shared
+from components.shares import Caps
 from settings import GatewaySettings, LimitSettings
 
 FOLDER = "/etc/gateway"
@@ -54,7 +55,7 @@ class Target:
     """Path that answers 200 where a pod takes requests."""
     pods: int
     """The most there are at once, those that come and go included."""
-    weight: int = 100
+    caps: Caps = ()
     otherwise: str | None = None
     """The name of a Service of one address, which knows of pods before the names of pods do."""
     to_zero: bool = False
@@ -63,7 +64,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One model: what its clients speak, and its versions (`stable`, `canary`) with the share that each is sent."""
+    """One model: what its clients speak, and its versions (`stable`, `canary`); pods share requests, up to a cap."""
 
     model: str
     protocol: str
@@ -224,20 +225,18 @@ def _counts(limit: LimitSettings) -> list[str]:
 
 
 def _chosen(route: Route) -> Iterator[str]:
-    """Return which version is sent a request: by weight, and none without a pod while another has one."""
-    acl, total = f"is.{route.model}", sum(target.weight for target in route.targets.values())
+    """Return which version is sent a request: none without a pod while another has one."""
+    acl = f"is.{route.model}"
     yield f"acl {acl} {route.condition}"
-    if len(route.backends) > 1:
-        yield f"http-request set-var(txn.roll) rand({total}) if {acl}"
-    upto = 0
-    for name, target in list(route.backends.items())[1:]:
-        upto += target.weight
-        yield from _use(name, f"{acl} {{ var(txn.roll) -m int lt {upto} }} {{ nbsrv({name}) gt 0 }}")
-    first, *others = route.backends
+    stable, *others = route.backends
     for name in others:
-        yield from _use(name, f"{acl} {{ nbsrv({first}) eq 0 }} {{ nbsrv({name}) gt 0 }}")
-    yield from (f"use_backend {name} if {acl} {{ nbsrv({first}) eq 0 }}" for name in route.waking)
-    yield from _use(first, acl)
+        yield from shared(acl, name, stable, route.backends[name].caps)
+        within = "{ var(txn.roll),sub(txn.share) lt 0 } { var(txn.roll),sub(txn.most) lt 0 }"
+        yield from _use(name, f"{acl} {{ nbsrv({name}) gt 0 }} {within}")
+    for name in others:
+        yield from _use(name, f"{acl} {{ nbsrv({stable}) eq 0 }} {{ nbsrv({name}) gt 0 }}")
+    yield from (f"use_backend {name} if {acl} {{ nbsrv({stable}) eq 0 }}" for name in route.waking)
+    yield from _use(stable, acl)
 
 
 def _use(name: str, condition: str) -> Iterator[str]:

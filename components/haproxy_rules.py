@@ -1,10 +1,11 @@
-"""Rules of HAProxy's configuration: who may ask, how often, and what it answers itself."""
+"""Rules of HAProxy's configuration: who may ask, how often, which share a version gets, what it answers itself."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
 
+from components.shares import Caps
 from settings import GatewaySettings, JwtSettings, LimitSettings
 
 MOST_AUDIENCES = 4
@@ -68,6 +69,17 @@ def limited(limit: LimitSettings, folder: str, *, by_key: bool) -> Iterator[str]
     yield refuse(429, f"too many requests of this client in {limit.seconds} s; slow down", too_many, limit.seconds)
     # Only what is let in counts, so that a client that asks too often still gets its share.
     yield "http-request sc-inc-gpc0(0)"
+
+
+def shared(acl: str, name: str, stable: str, caps: Caps) -> Iterator[str]:
+    """Return what sets percentages: the share of the pods of `name` in all that are ready, and the most they get."""
+    yield f"http-request set-var(txn.roll) rand(100) if {acl}"
+    yield f"http-request set-var(txn.pods) nbsrv({name}) if {acl}"
+    yield f"http-request set-var(txn.all) nbsrv({stable}),add(txn.pods) if {acl}"
+    yield f"http-request set-var(txn.share) var(txn.pods),mul(100),div(txn.all) if {acl}"
+    yield f"http-request set-var(txn.most) int(100) if {acl}"
+    for pods, percent in sorted(caps, reverse=True):
+        yield f"http-request set-var(txn.most) int({percent}) if {acl} {{ var(txn.pods) -m int le {pods} }}"
 
 
 def refuse(status: int, said: str, condition: str, later: int | None = None) -> str:

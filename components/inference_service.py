@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -9,12 +12,13 @@ from components import gateway, kserve, monitoring, network, runtime
 from components.cache import egress
 from components.check import allow_checks, labels_of, smoke_test
 from components.labels import Labels
-from components.progressive import promotion
+from components.progressive import ROLES, labelled, promotion
 from components.rolling import deployment
 from components.runtime import Scraped, Served
 from components.scaling import autoscaler
 from components.service import expose, service_ports
 from components.serving_pods import InferenceServiceArgs, ServingPods
+from components.shares import caps
 from settings import ExposureSettings, RolloutSettings
 
 __all__ = ["InferenceService", "InferenceServiceArgs"]
@@ -26,8 +30,8 @@ class InferenceService(pulumi.ComponentResource):
     url: pulumi.Output[str]
     scraped: Scraped
     """The headless Service that names every pod, ready or not, with the port and path of its metrics."""
-    served: Served
-    """The same for a gateway."""
+    served: Mapping[str, Served]
+    """The same for a gateway, of each version (`stable`, `canary`) that it tells apart."""
 
     def __init__(self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:components:InferenceService", name, None, opts)
@@ -45,16 +49,7 @@ class InferenceService(pulumi.ComponentResource):
             autoscaler(self._pods, args.model.scale, served)
         self._create_disruption_budget()
         self.scraped = self._create_headless_service()
-        # Of the pods that the headless Service names, some wait to be promoted: only the own Service knows which.
-        own, blue_green = self._pods.name, args.model.rollout.strategy == "blueGreen"
-        # A rollout has old pods and new ones, and those that end are named until they are gone.
-        self.served = Served(
-            own if blue_green else self.scraped.service,
-            self._pods.server,
-            2 * args.model.most + 2,
-            otherwise=None if blue_green else own,
-            to_zero=args.model.to_zero,
-        )
+        self.served = self._served()
         self.register_outputs({"url": self.url})
 
     def _roll_out(self, rollout: RolloutSettings) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
@@ -89,19 +84,40 @@ class InferenceService(pulumi.ComponentResource):
         )
 
     def _create_headless_service(self) -> Scraped:
-        name = f"{self._pods.name}-pods"
+        name = self._headless(f"{self._pods.name}-pods", self._pods.selector)
+        return Scraped(name, self._pods.told(lambda told: told["metrics"]))
+
+    def _served(self) -> Mapping[str, Served]:
+        args, own = self._pods.args, self._pods.name
+        model, strategy = args.model, args.model.rollout.strategy
+        # A rollout has old pods and new ones, and those that end are named until they are gone.
+        at = partial(Served, runtime=self._pods.server, pods=2 * model.most + 2)
+        if strategy == "blueGreen":
+            # Of the pods that the headless Service names, some wait to be promoted: only the own one knows which.
+            return {"stable": at(own, to_zero=model.to_zero)}
+        if strategy == "canary" and args.inside:
+            stable, canary = (self._headless(f"{own}-{role}-pods", self._in_role(role)) for role in ROLES)
+            capped = () if model.scale else caps(model.replicas, model.rollout.stages)
+            return {"stable": at(stable, otherwise=own, to_zero=model.to_zero), "canary": at(canary, caps=capped)}
+        return {"stable": at(self.scraped.service, otherwise=own, to_zero=model.to_zero)}
+
+    def _in_role(self, role: str) -> Mapping[str, str]:
+        return {**self._pods.selector, **labelled(role)}
+
+    def _headless(self, name: str, selector: Mapping[str, str]) -> str:
+        """Make a Service whose name resolves to each pod, ready or not; returns the name."""
         k8s.core.v1.Service(
             name,
             metadata={**self._pods.metadata, "name": name},
             spec={
                 "cluster_ip": "None",
                 "publish_not_ready_addresses": True,
-                "selector": self._pods.selector,
+                "selector": selector,
                 "ports": self._pods.told(lambda told: service_ports(told["ports"])),
             },
             opts=self._own,
         )
-        return Scraped(name, self._pods.told(lambda told: told["metrics"]))
+        return name
 
     def _create_disruption_budget(self) -> None:
         k8s.policy.v1.PodDisruptionBudget(

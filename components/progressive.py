@@ -12,6 +12,7 @@ import pulumi_kubernetes as k8s
 
 from components import analysis, runtime
 from components.fingerprint import fingerprint
+from components.labels import OWN
 from components.scaling import left_to_scaling, taken_back
 from components.service import MANAGED, SELECTOR, service_ports
 from components.serving_pods import ServingPods
@@ -20,6 +21,7 @@ from provider.cluster_resources import Promotion, PromotionArgs
 from settings import StepSettings
 
 Spec = dict[str, Any]
+ROLES = ("stable", "canary")
 # A stage beyond what is configured: pods that start, the check's pod, the measurements.
 STAGE_SECONDS = 120
 
@@ -86,7 +88,13 @@ def _canary(pods: ServingPods, canary: str, stable: str) -> Spec:
     steps = [step for stage in pods.args.model.rollout.stages for step in _steps(pods.name, stage)]
     # Without a router of traffic the weights are shares of pods; never fewer than asked for serve.
     counts = {"maxUnavailable": 0, "maxSurge": 1}
-    return {"canary": {**counts, "canaryService": canary, "stableService": stable, "steps": steps}}
+    roles = {f"{role}Metadata": {"labels": labelled(role)} for role in ROLES}
+    return {"canary": {**counts, **roles, "canaryService": canary, "stableService": stable, "steps": steps}}
+
+
+def labelled(role: str) -> dict[str, str]:
+    """Return the label that the controller gives to pods of this role, and takes from them with it."""
+    return {f"{OWN}/role": role}
 
 
 def _steps(name: str, stage: StepSettings) -> list[Spec]:

@@ -10,6 +10,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.pods import http_probe, quantities
+from components.shares import Caps
 from settings import Resources
 
 TMP, SHM, MODEL = "/tmp", "/dev/shm", "models"  # noqa: S108 (volumes of the pod's own)
@@ -35,7 +36,7 @@ class Served:
     runtime: pulumi.Output[Told]
     pods: int
     """The most there are at once, those that come and go included."""
-    weight: int = 100
+    caps: Caps = ()
     otherwise: str | None = None
     """A Service of one address for the same pods; it knows of a new one before its name does."""
     to_zero: bool = False

@@ -16,6 +16,7 @@ import pytest
 import urllib3
 
 from components.haproxy import Listening, Route, Target, render
+from components.shares import Caps
 from local import specs
 from local.roots import root
 from local.steps import Steps
@@ -62,11 +63,11 @@ def program() -> list[str]:
     return [str(loader), "--library-path", folders, str(tree / "usr/sbin/haproxy")]
 
 
-def route(model: str, port: int, *, protocol: str = "open-inference-v2", **weights: int) -> Route:
-    """Return a model whose versions are found at `<model>-<version>.test`, with these weights."""
+def route(model: str, port: int, *, protocol: str = "open-inference-v2", **caps: Caps) -> Route:
+    """Return a model whose versions are found at `<model>-<version>.test`, with these caps."""
     targets = {
-        version: Target(host=f"{model}-{version}.test", port=port, ready=READY, pods=4, weight=weight)
-        for version, weight in (weights or {"stable": 100}).items()
+        version: Target(host=f"{model}-{version}.test", port=port, ready=READY, pods=4, caps=most)
+        for version, most in (caps or {"stable": ()}).items()
     }
     return Route(model=model, protocol=protocol, targets=targets)
 

@@ -120,18 +120,30 @@ def test_what_waits_too_long_for_a_free_pod_is_told_to_come_back(start: Start) -
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
-def test_weights_share_requests_out_and_a_version_without_pods_gets_none(start: Start, port: int) -> None:
+def test_one_pod_of_a_canary_gets_no_more_than_its_weight_and_none_where_it_is_not_ready(
+    start: Start, port: int
+) -> None:
     stable, canary = pods("127.0.0.1"), pods("127.0.0.2")
     gateway = start(
         {"digits-stable.test": stable, "digits-canary.test": canary},
-        routes=[route("digits", port, stable=80, canary=20)],
+        routes=[route("digits", port, stable=(), canary=((1, 20),))],
     )
     answered = Counter(answered_by(gateway.ask(INFER, b"{}")) for _ in range(200))
-    # Of 200 at 20 %, outside 10…75 once in ten million runs.
+    # Of 200 at 20 %, outside 10…75 once in ten million runs; it is one pod of two.
     assert 10 <= answered["127.0.0.2"] <= 75
     canary[0].ready = False
     until(lambda: gateways.pods_up(gateway) == 1, "the canary is down")
     assert {answered_by(gateway.ask(INFER, b"{}")) for _ in range(30)} == {"127.0.0.1"}
+
+
+def test_more_pods_than_any_step_has_get_their_share(start: Start, port: int) -> None:
+    gateway = start(
+        {"digits-stable.test": pods("127.0.0.1"), "digits-canary.test": pods("127.0.0.2", "127.0.0.3")},
+        routes=[route("digits", port, stable=(), canary=((1, 20),))],
+    )
+    answered = Counter(answered_by(gateway.ask(INFER, b"{}")) for _ in range(200))
+    # Of 200 at two thirds, outside 95…165 once in a million runs.
+    assert 95 <= 200 - answered["127.0.0.1"] <= 165
 
 
 def test_an_answer_that_takes_too_long_is_a_504(start: Start) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.haproxy import Listening, Route, Target, render
+from components.shares import Caps
 from settings import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from tests.components.gateways import program
 
@@ -28,14 +29,14 @@ CASES = {
 }
 
 
-def target(host: str, weight: int, otherwise: str | None = None) -> Target:
+def target(host: str, caps: Caps = (), otherwise: str | None = None) -> Target:
     named = otherwise and f"{otherwise}.shop.svc.cluster.local"
     return Target(
         host=f"{host}.shop.svc.cluster.local",
         port=8080,
         ready="/v2/health/ready",
         pods=6,
-        weight=weight,
+        caps=caps,
         otherwise=named,
     )
 
@@ -44,10 +45,13 @@ ROUTES = [
     Route(
         model="digits",
         protocol="open-inference-v2",
-        targets={"stable": target("digits-pods", 90, "digits"), "canary": target("digits-canary-pods", 10)},
+        targets={
+            "stable": target("digits-stable-pods", otherwise="digits"),
+            "canary": target("digits-canary-pods", ((1, 20), (2, 50))),
+        },
     ),
-    Route(model="mnist", protocol="tensorflow-v1", targets={"stable": target("mnist-pods", 100)}),
-    Route(model="chat", protocol="openai-v1", targets={"stable": target("chat-pods", 100)}),
+    Route(model="mnist", protocol="tensorflow-v1", targets={"stable": target("mnist-pods")}),
+    Route(model="chat", protocol="openai-v1", targets={"stable": target("chat-pods")}),
 ]
 
 

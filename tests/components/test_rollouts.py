@@ -75,6 +75,23 @@ def test_what_the_api_server_reads_is_in_its_own_spelling(canary: Run) -> None:
     assert [key for spec in [*specs, *smoke] for key in keys(spec) if "_" in key] == []
 
 
+def test_behind_a_gateway_each_version_of_a_canary_has_a_name_and_no_more_than_its_weight(program: Program) -> None:
+    run = program({"models": models(CANARY), "gateway": {"enabled": True}})
+    config = run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
+    for role in ("stable", "canary"):
+        label = rollout(run)["strategy"]["canary"][f"{role}Metadata"]["labels"]["modelstack.dev/role"]
+        assert run.of("Service")[f"digits-{role}-pods"]["spec"]["selector"]["modelstack.dev/role"] == label == role
+        assert f" digits-{role}-pods.modelstack-dev.svc.cluster.local:8080 " in config
+    # Of two pods, both steps have one.
+    assert re.findall(r"set-var\(txn.most\) int\((\d+)\) if is.digits { var\(txn.pods\) -m int le (\d)", config) == [
+        ("20", "1")
+    ]
+
+
+def test_without_a_gateway_nothing_tells_a_canarys_pods_apart_by_name(canary: Run) -> None:
+    assert not {"digits-stable-pods", "digits-canary-pods"} & set(canary.of("Service"))
+
+
 def test_a_canary_never_serves_with_fewer_pods_than_asked_for(canary: Run) -> None:
     found = rollout(canary)["strategy"]["canary"]
     assert (found["maxUnavailable"], found["maxSurge"]) == (0, 1)

@@ -134,3 +134,11 @@ def test_the_gateway_has_room_for_the_most_pods_there_may_be(program: Program) -
     run = program({"models": models(CPU), "gateway": {"enabled": True}}, baked=BAKED)
     config = run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
     assert "server-template pod 14 digits-pods." in config
+
+
+def test_a_canary_whose_pods_are_scaled_shares_requests_by_pods_without_a_cap(program: Program) -> None:
+    scaled = models(CPU, rollout={"strategy": "canary"})
+    run = program({"models": scaled, "gateway": {"enabled": True}}, baked=BAKED)
+    config = run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
+    assert "set-var(txn.share)" in config
+    assert "txn.pods) -m int le" not in config
