@@ -122,7 +122,11 @@ async def test_what_would_wait_too_long_is_refused_at_once_and_not_when_it_is_to
     bench = Bench(models / "counting", ELSEWHERE, pool, deadline=2)
     work = {"times": np.array([100_000]), "x": np.zeros((1, 1), np.float32)}
     await bench.ask(**work)
-    found = await asyncio.gather(*[bench.ask(**work) for _ in range(100)], return_exceptions=True)
+    asked = [bench.ask(**work) for _ in range(100)]
+    with pytest.raises(RequestError, match="more waits than is run in"):
+        bench.batcher.require_room()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    bench.batcher.require_room()
     refused = [one.status for one in found if isinstance(one, RequestError)]
     assert refused
     assert set(refused) == {429}
