@@ -8,6 +8,7 @@ from components.labels import Labels
 from settings import Resources
 
 USER = 65532
+PROBE_SECONDS = 5
 TOPOLOGIES = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 # What tells the pods of one version from those of another: a Deployment's label, and a Rollout's.
 HASHES = ("pod-template-hash", "rollouts-pod-template-hash")
@@ -51,7 +52,13 @@ def spread(labels: Labels, replicas: int) -> list[k8s.core.v1.TopologySpreadCons
 
 def http_probe(path: str, *, period: int, failures: int, port: str = "http") -> k8s.core.v1.ProbeArgsDict:
     """Return a probe of the port of that name; `period` in seconds."""
-    return {"http_get": {"path": path, "port": port}, "period_seconds": period, "failure_threshold": failures}
+    return {
+        "http_get": {"path": path, "port": port},
+        "period_seconds": period,
+        # A process with more to do than its share of CPU answers late: to end it would make that worse.
+        "timeout_seconds": min(period, PROBE_SECONDS),
+        "failure_threshold": failures,
+    }
 
 
 def quantities(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgsDict:

@@ -12,6 +12,7 @@ import aiohttp
 import urllib3
 
 from tests.load import Load, p99, steady_load
+from tests.processes import peak, resident
 from tests.waiting import until
 
 TIMES = 10
@@ -31,6 +32,10 @@ class Overloaded:
     load: Load
     back: float
     """Seconds after it until requests were answered as before."""
+    idle: int
+    """Bytes of memory that the process held before it, at rest."""
+    most: int
+    """Bytes of memory that it held at most."""
 
     @property
     def asked(self) -> float:
@@ -49,21 +54,22 @@ class Overloaded:
         return (
             f"{event}: {self.asked:.1f}x of {self.sustained:.0f} requests/s for {SECONDS} s, of {answers.total():,} "
             f"{answers['200']:,} answered (p99 {p99(load.seconds):.1f} s), {shed or 'none refused'}, "
-            f"{self.other.total():,} otherwise; as before after {self.back:.1f} s"
+            f"{self.other.total():,} otherwise; as before after {self.back:.1f} s; "
+            f"memory {self.idle >> 20} MiB before, {self.most >> 20} MiB at most"
         )
 
 
-def overload(url: str, body: bytes) -> Overloaded:
-    """Measure what a URL's server sustains, ask for ten times as much, and wait until it answers as before."""
+def overload(url: str, body: bytes, process: int) -> Overloaded:
+    """Measure what a process sustains, ask for ten times as much, and wait until it answers as before."""
     asyncio.run(_answered(url, body))  # its first requests are slower
-    usual, rate = _median(url, body), asyncio.run(_answered(url, body))
+    usual, rate, idle = _median(url, body), asyncio.run(_answered(url, body)), resident(process)
     with steady_load(url, body, TIMES * rate) as load:
         time.sleep(SECONDS)
         load.ended.set()
         ended = time.monotonic()
         until(lambda: _median(url, body) <= 2 * usual, "requests are answered as before", AS_BEFORE_SECONDS)
         back = time.monotonic() - ended
-    return Overloaded(rate, load, back)
+    return Overloaded(rate, load, back, idle, peak(process))
 
 
 async def _answered(url: str, body: bytes) -> float:

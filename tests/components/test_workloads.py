@@ -90,6 +90,11 @@ def test_every_container_that_stays_has_its_three_probes(pods: list[Pod]) -> Non
             assert len(probes) == (0 if pod.ends else 3), pod.name
 
 
+def test_a_process_that_answers_its_probe_late_is_not_ended_for_it(pods: list[Pod]) -> None:
+    probes = [container["livenessProbe"] for pod in pods if not pod.ends for container in pod.spec["containers"]]
+    assert {one["timeoutSeconds"] for one in probes if "httpGet" in one} == {5}
+
+
 def test_pods_of_several_replicas_are_spread_and_leave_one_by_one(whole: Run, pods: list[Pod]) -> None:
     spread = {pod.name: found for pod in pods if (found := pod.spec.get("topologySpreadConstraints"))}
     assert set(spread) == {"digits", "text", "gateway"}

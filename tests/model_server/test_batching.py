@@ -123,7 +123,7 @@ async def test_what_would_wait_too_long_is_refused_at_once_and_not_when_it_is_to
     work = {"times": np.array([100_000]), "x": np.zeros((1, 1), np.float32)}
     await bench.ask(**work)
     asked = [bench.ask(**work) for _ in range(100)]
-    with pytest.raises(RequestError, match=r"more waits than is run in 0\.5 s"):
+    with pytest.raises(RequestError, match="more waits than is run in"):
         bench.batcher.require_room()
     found = await asyncio.gather(*asked, return_exceptions=True)
     bench.batcher.require_room()

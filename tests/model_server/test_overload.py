@@ -10,7 +10,6 @@ import pytest
 from tests.components.gateways import before
 from tests.model_server.running import Server, running
 from tests.overload import overload
-from tests.processes import peak, resident
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
@@ -24,18 +23,16 @@ def work(times: int) -> bytes:
     return json.dumps({"inputs": tensors}).encode()
 
 
-def is_as_before_and_shed_the_rest(server: Server, url: str, body: bytes, tell: Callable[[str], None]) -> None:
+def sheds_the_rest(how: str, server: Server, url: str, body: bytes, tell: Callable[[str], None]) -> None:
     process = server.process.pid
     subprocess.run(["taskset", "--all-tasks", "--pid", "--cpu-list", "0", str(process)], check=True)
-    idle = resident(process)
-    found = overload(f"{url}/v2/models/counting/infer", body)
-    most = peak(process)
-    tell(f"{found.told('overload')}; memory {idle >> 20} MiB idle, {most >> 20} MiB at most")
+    found = overload(f"{url}/v2/models/counting/infer", body, process)
+    tell(found.told(f"overload {how}"))
     assert not found.other, found.other
     assert found.load.failed
     assert found.asked > 9
     assert server.process.poll() is None
-    assert most <= 2 * idle
+    assert found.most <= 2 * found.idle
 
 
 @pytest.mark.usefixtures("both_ways")
@@ -43,12 +40,12 @@ def test_a_server_asked_for_ten_times_what_it_can_do_refuses_the_rest(
     models: Path, tell: Callable[[str], None]
 ) -> None:
     with running(models, MODELSTACK_THREADS="1") as server:
-        is_as_before_and_shed_the_rest(server, server.url, work(15_000), tell)
+        sheds_the_rest("of one process", server, server.url, work(15_000), tell)
 
 
 def test_a_server_of_a_slow_model_does_not_let_requests_wait_in_vain(models: Path, tell: Callable[[str], None]) -> None:
     with running(models, MODELSTACK_THREADS="1") as server:
-        is_as_before_and_shed_the_rest(server, server.url, work(100_000), tell)
+        sheds_the_rest("of one process, slow model", server, server.url, work(100_000), tell)
 
 
 @pytest.mark.e2e
@@ -56,4 +53,4 @@ def test_a_server_behind_the_gateway_asked_for_ten_times_what_it_can_do_refuses_
     models: Path, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
     with running(models, MODELSTACK_THREADS="1") as server, before("counting", server, tmp_path) as gateway:
-        is_as_before_and_shed_the_rest(server, gateway.url, work(15_000), tell)
+        sheds_the_rest("behind the gateway", server, gateway.url, work(15_000), tell)
