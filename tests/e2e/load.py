@@ -18,6 +18,8 @@ CLIENTS = 4
 INFER = "/v2/models/digits/infer"
 TENSOR = {"name": "input", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.0] * 64}
 BODY = json.dumps({"inputs": [TENSOR]}).encode()
+# As many samples as one run takes: no two of these are run together.
+LARGE = json.dumps({"inputs": [{**TENSOR, "shape": [64, 1, 8, 8], "data": [0.0] * 64 * 64}]}).encode()
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Load:
     url: str
     pause: float = 0.02
     """Seconds between an answer and a client's next request."""
+    body: bytes = BODY
     ended: threading.Event = field(default_factory=threading.Event)
     answers: Counter[str] = field(default_factory=Counter)
 
@@ -39,20 +42,20 @@ class Load:
 
     def _once(self, pool: urllib3.PoolManager) -> str:
         try:
-            return str(pool.request("POST", f"{self.url}{INFER}", body=BODY).status)
+            return str(pool.request("POST", f"{self.url}{INFER}", body=self.body).status)
         except urllib3.exceptions.HTTPError as error:
             return repr(error)
 
 
 @contextmanager
-def steady_load(url: str) -> Iterator[Load]:
-    """Keep CLIENTS clients asking for the length of a block."""
-    load = Load(url)
-    clients = [threading.Thread(target=load.send) for _ in range(CLIENTS)]
+def steady_load(url: str, count: int = CLIENTS, body: bytes = BODY) -> Iterator[Load]:
+    """Keep `count` clients asking for the length of a block."""
+    load = Load(url, body=body)
+    clients = [threading.Thread(target=load.send) for _ in range(count)]
     for one in clients:
         one.start()
     try:
-        until(lambda: load.answers.total() > CLIENTS, "requests are answered")
+        until(lambda: load.answers.total() > count, "requests are answered")
         yield load
     finally:
         load.ended.set()
