@@ -66,3 +66,19 @@ def test_pods_come_under_load_and_go_after_it_and_no_request_is_lost(scaled: Che
     assert not load.failed, load.failed
     scaled.must("up", STACK)
     scaled.must("preview", STACK, ARGS="--expect-no-changes")
+
+
+def autoscalers(cluster: Cluster) -> list[str]:
+    """Return the names of what scales pods in the stack's namespace."""
+    return [one["metadata"]["name"] for one in cluster.items("horizontalpodautoscalers", NAMESPACE)]
+
+
+def test_what_scales_by_series_takes_the_place_of_what_scales_by_cpu_and_goes_again(
+    scaled: Checkout, cluster: Cluster
+) -> None:
+    assert autoscalers(cluster) == ["digits"]
+    with scaled.edited(f"Pulumi.{STACK}.yaml", "cpu: 25, ", "waiting: 8, "):
+        scaled.must("up", STACK)
+        until(lambda: autoscalers(cluster) == ["keda-hpa-digits"], "KEDA's autoscaler is the only one")
+    scaled.must("up", STACK)
+    until(lambda: autoscalers(cluster) == ["digits"], "that of the stack is the only one")

@@ -10,7 +10,7 @@ import urllib3
 
 from tests.e2e.checkout import Checkout
 from tests.e2e.cluster import Cluster
-from tests.e2e.load import BODY, INFER, steady_load
+from tests.e2e.load import BODY, INFER, LARGE, clients_in_a_loop, steady_load
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.soak, pytest.mark.timeout(1800)]
@@ -65,6 +65,12 @@ def conditions(cluster: Cluster) -> dict[str, str]:
     return {one["type"]: one["status"] for one in found}
 
 
+def measures(cluster: Cluster) -> set[str]:
+    """Return the series of which the autoscaler that KEDA made knows a value."""
+    (found,) = cluster.items("horizontalpodautoscalers", NAMESPACE)
+    return {one["external"]["metric"]["name"] for one in found["status"].get("currentMetrics") or []}
+
+
 def test_keda_takes_the_scaled_object_as_it_is(sleeping: Checkout, cluster: Cluster) -> None:
     # What the API server does not know of a kind, it drops.
     assert set(cluster.get("scaledobjects.keda.sh", "digits", *IN_NAMESPACE)["spec"]) == SPEC
@@ -100,6 +106,23 @@ def test_pods_come_under_load_and_all_go_after_it_and_no_request_is_lost(sleepin
     assert asked(sleeping).status == 200
     with steady_load(sleeping.outputs(STACK)["endpoint"]["digits"]) as load:
         until(lambda: replicas(cluster) == (2, 2), "a second pod is ready", SECONDS)
+        until(lambda: len(measures(cluster)) == 3, "all series are measured")
     assert not load.failed, load.failed
+    print(f"answered under load: {load.answers.total()}")
+    until(lambda: replicas(cluster)[0] == 0, "the last pod is asked to end", SECONDS)
+    # It still does when the next request comes.
+    assert asked(sleeping).status == 200
+
+
+def test_pods_come_by_what_waits_too(sleeping: Checkout, cluster: Cluster) -> None:
+    with sleeping.edited(f"Pulumi.{STACK}.yaml", "waiting: 8, requests: 10", "waiting: 2"):
+        sleeping.must("up", STACK)
+        assert asked(sleeping).status == 200
+        assert replicas(cluster)[0] == 1
+        # One is run and the others wait.
+        with clients_in_a_loop(sleeping.outputs(STACK)["endpoint"]["digits"], 24, LARGE) as answers:
+            until(lambda: replicas(cluster) == (2, 2), "a second pod is ready", SECONDS)
+        assert set(answers) == {"200"}, answers
+        print(f"answered while others waited: {answers.total()}")
+    sleeping.must("up", STACK)
     sleeps(cluster)
-    sleeping.must("preview", STACK, ARGS="--expect-no-changes")

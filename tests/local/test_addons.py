@@ -11,7 +11,7 @@ from local import connection, specs
 from local.addons import Addon
 from local.instance import locate
 from local.kubectl import Kubectl
-from tests.conftest import Platform, run_local
+from tests.conftest import PROJECT, Platform, run_local
 
 ADDONS = {spec.name: spec.addon for spec in specs.ON_DEMAND if spec.addon}
 
@@ -35,6 +35,13 @@ def test_an_addon_names_the_deployments_of_its_manifest_and_where_they_are(addon
     found = [one["metadata"] for one in objects(addon) if one["kind"] == "Deployment"]
     assert tuple(one["name"] for one in found) == addon.deployments
     assert {one["namespace"] for one in found} == {addon.namespace}
+
+
+@pytest.mark.parametrize("spec", [specs.METRICS_IMAGE, specs.KEDA_IMAGE], ids=lambda one: one.name)
+def test_the_page_on_scaling_names_the_version_that_is_built(spec: specs.ImageSpec) -> None:
+    assert spec.program
+    page = (PROJECT / "docs" / "scaling.md").read_text().lower()
+    assert f"/{spec.name}) {spec.program.version.removeprefix('v')} " in page
 
 
 def test_keda_reads_the_secrets_of_its_own_namespace_alone() -> None:
