@@ -45,4 +45,4 @@ def known(kubectl: Kubectl, definition: Path) -> Iterator[None]:
     asked = ("get", "--filename", str(definition), "-o=jsonpath={.status.conditions[*].type}")
     until(lambda: "Established" in kubectl.run(*asked), f"{definition.name} is served")
     yield
-    kubectl.run("delete", "--filename", str(definition))
+    kubectl.run("delete", "--ignore-not-found", "--filename", str(definition))
