@@ -116,3 +116,8 @@ def controller(kubectl: Kubectl, environment: dict[str, str], folder: Path) -> I
     finally:
         process.terminate()
         process.wait()
+
+
+if __name__ == "__main__":
+    # Once for all tests, and told: a test that waited for it would run into its own time limit.
+    program(build.KSERVE)

@@ -176,5 +176,5 @@ def test_kserves_webhook_lets_no_scheme_but_oci_pass_where_there_are_workers(
 ) -> None:
     service = made(tmp_path, namespace, "vllm-over-nodes", images)["InferenceService"]
     other = marked(service, "other", storageUri=f"oci+native://{images[1]}")
-    with pytest.raises(AssertionError, match="only supports .pvc. and .oci. Storage Protocol"):
+    with pytest.raises(AssertionError, match=r"only supports .pvc. and .oci. Storage Protocol"):
         kserve.apply(kubectl, [other])
