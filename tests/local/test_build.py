@@ -15,7 +15,15 @@ from tests.conftest import PROJECT
 from tests.waiting import lives, until
 
 GO = "go version go1.26.0 linux/amd64"
-MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, build.ENGINE, build.CRANE, build.CONFORMANCE, build.ROLLOUTS)
+MODULES = (
+    *build.NODE_MODULES,
+    *build.IMAGE_MODULES,
+    build.ENGINE,
+    build.CRANE,
+    build.CONFORMANCE,
+    build.KSERVE,
+    build.ROLLOUTS,
+)
 
 
 @dataclasses.dataclass(frozen=True)
