@@ -40,7 +40,7 @@ def running(kubectl: Kubectl, environment: dict[str, str], folder: Path) -> Iter
     authority = certificate(folder / "k8s-webhook-server" / "serving-certs")
     apply(kubectl, [namespace, *kinds])
     until(lambda: established(kubectl) >= {one["metadata"]["name"] for one in kinds}, "KServe's kinds are served")
-    apply(kubectl, [one for one in release if one["kind"] in CONFIGURED])
+    apply(kubectl, [natively(one) for one in release if one["kind"] in CONFIGURED])
     hooks = [reached(one, authority) for one in release if one["kind"] in HOOKS]
     with controller(kubectl, environment, folder):
         apply(kubectl, hooks)
@@ -70,6 +70,15 @@ def apply(kubectl: Kubectl, objects: list[Object]) -> None:
     """Make objects, in their own namespaces."""
     document = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     kubectl.run("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=document)
+
+
+def natively(configured: Object) -> Object:
+    """Return the release's settings with `oci://` as an image volume, as docs/runtimes.md has them set."""
+    if configured["kind"] != "ConfigMap":
+        return configured
+    told = json.loads(configured["data"]["storageInitializer"])
+    data = {**configured["data"], "storageInitializer": json.dumps({**told, "ociModelMode": "native"})}
+    return {**configured, "data": data}
 
 
 def established(kubectl: Kubectl) -> set[str]:

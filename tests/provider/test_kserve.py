@@ -155,19 +155,21 @@ def test_a_runtime_that_the_cluster_lacks_is_named_before_the_time_is_up(
 
 
 @pytest.mark.usefixtures("controller")
-def test_kserve_makes_as_many_pods_of_a_replica_as_the_stack_has_nodes_for_it(
+def test_of_a_replica_over_several_nodes_kserve_makes_a_head_with_its_share_of_the_gpus(
     kubectl: Kubectl, namespace: str, tmp_path: Path, images: tuple[str, str]
 ) -> None:
     service = made(tmp_path, namespace, "vllm-over-nodes", images)["InferenceService"]
     kserve.apply(kubectl, [service])
-    asked = ("get", "deployment", "digits-predictor", "-n", namespace, "-o=json", "--ignore-not-found")
-    until(lambda: bool(kubectl.run(*asked)), "the head is made")
-    (head,) = json.loads(kubectl.run(*asked))["spec"]["template"]["spec"]["containers"]
+    asked = ("get", "pods", "-n", namespace, "--selector=app=isvc.digits-predictor", "-o=json")
+    until(lambda: bool(json.loads(kubectl.run(*asked))["items"]), "the head's pod is admitted")
+    spec = json.loads(kubectl.run(*asked))["items"][0]["spec"]
+    (head,) = spec["containers"]
     told = {one["name"]: one.get("value") for one in head["env"]}
     assert (told["RAY_NODE_COUNT"], told["TENSOR_PARALLEL_SIZE"]) == ("2", "4")
     assert head["resources"]["limits"]["nvidia.com/gpu"] == "2"
     # KServe's own script starts the server with these, the last of a kind counts.
     assert head["args"][:2] == ["--model_name=digits", "--model_dir=/mnt/models/digits"]
+    assert [one["image"]["reference"] for one in spec["volumes"] if "image" in one] == [images[1]]
 
 
 @pytest.mark.usefixtures("controller")
