@@ -60,8 +60,9 @@ built: $(READY)
 test: built ## Every test but the long ones; starts an embedded platform of its own and removes it
 	@$(PY) -m $(PYTEST) -m "not soak" $(ARGS)
 
-soak: built ## The long tests: rollouts and scaling on real pods, bad requests by the hundred thousand
+soak: built ## The long tests: rollouts, scaling and KServe on real pods, bad requests by the hundred thousand
 	@$(PY) -m local build rollouts metrics-server keda
+	@$(PY) -m tests.provider.kserve
 	@$(PY) -m pytest -m soak $(ARGS)
 
 test-unit: $(READY) ## The tests that need neither root nor a cluster

@@ -104,7 +104,7 @@ if chosen.gateway.enabled:
 if site.exposure.routed:
     way_in = EntryArgs(
         site=site,
-        models={name: image.runtime for name, image in images.items()},
+        models={name: service.served["stable"].runtime for name, service in services.items()},
         gateway=chosen.gateway.enabled,
         after=[gateway] if gateway else list(services.values()),
     )

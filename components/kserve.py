@@ -87,6 +87,8 @@ def _model(pods: ServingPods) -> Spec:
         **_container(pods),
         "args": pods.told(lambda told: told["predictor"]["args"]),
         "ports": pods.told(_ports),
+        "lifecycle": pods.container["lifecycle"],
+        # Of several pods KServe's runtime says what each waits for.
         **(_probes(pods) if not args.model.serve.over_nodes else {}),
     }
 
@@ -110,7 +112,7 @@ def _container(pods: ServingPods) -> Spec:
 
 def _probes(pods: ServingPods) -> Spec:
     whole = pods.container
-    return {key: whole[key] for key in ("startup_probe", "readiness_probe", "liveness_probe", "lifecycle")}
+    return {key: whole[key] for key in ("startup_probe", "readiness_probe", "liveness_probe")}
 
 
 def _ports(told: Told) -> list[k8s.core.v1.ContainerPortArgsDict]:

@@ -15,7 +15,7 @@ SERVICE = "serving.kserve.io/inferenceservice"
 WANTED = "modelstack.dev/wanted"
 # What does not pass by waiting; a Deployment that has not enough pods yet is "not ready" too.
 REFUSED = ("InvalidSpec", "BlockedByFailedLoad")
-FAILED = ("ReconcileFailed", "InvalidGPUAllocation", "InvalidWorkerSpecNotSet", "FailedCreate")
+FAILED = ("ReconcileFailed", "InvalidGPUAllocation", "InvalidWorkerSpecNotSet")
 
 
 def deployments(cluster: Cluster, namespace: str, name: str) -> list[Object]:
@@ -30,15 +30,16 @@ def serves(live: Object, made: Sequence[Object], wanted: str, replicas: int) -> 
     return bool(counted) and holds(live, "Ready") and all(_is_rolled_out(one, wanted) for one in made)
 
 
-def refusal(live: Object) -> str | None:
-    """Return why the controller cannot do what is asked; None where it may only need time."""
-    status = live.get("status") or {}
-    model = status.get("modelStatus") or {}
+def refusal(live: Object, made: Sequence[Object], wanted: str) -> str | None:
+    """Return why the controller, or the API server, cannot do what is asked; None where it may only need time."""
+    model = (live.get("status") or {}).get("modelStatus") or {}
     if model.get("transitionStatus") in REFUSED:
         said = model.get("lastFailureInfo") or {}
         code = f" (exit code {said['exitCode']})" if said.get("exitCode") else ""
         return f"{said.get('reason') or model['transitionStatus']}: {_line(said.get('message'))}{code}"
-    failed = [one for one in status.get("conditions") or [] if one.get("reason") in FAILED and _is_false(one)]
+    failed = [one for one in _conditions(live) if one.get("reason") in FAILED and one.get("status") == "False"]
+    wanting = [one for deployment in made if _is_marked(deployment, wanted) for one in _conditions(deployment)]
+    failed += [one for one in wanting if one.get("type") == "ReplicaFailure" and one.get("status") == "True"]
     return f"{failed[0]['reason']}: {_line(failed[0].get('message'))}" if failed else None
 
 
@@ -76,13 +77,12 @@ def _annotation(of: Object) -> str:
 
 
 def _untrue(live: Object) -> list[str]:
-    conditions = (live.get("status") or {}).get("conditions") or []
     # Stopped is false where all is well.
-    return [str(one["type"]) for one in conditions if one.get("status") != "True" and one.get("type") != "Stopped"]
+    return [str(one["type"]) for one in _conditions(live) if one.get("status") != "True" and one["type"] != "Stopped"]
 
 
-def _is_false(condition: Object) -> bool:
-    return bool(condition.get("status") == "False")
+def _conditions(of: Object) -> list[Object]:
+    return (of.get("status") or {}).get("conditions") or []
 
 
 def _line(text: Any) -> str:

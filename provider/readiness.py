@@ -116,7 +116,7 @@ class _Waiting:
                 return
             told = kserve_reasons.progress(live, made, self.wanted)
             await tell(f"{self.name}: {told}")
-            refusal, now = kserve_reasons.refusal(live), time.monotonic()
+            refusal, now = kserve_reasons.refusal(live, made, self.wanted), time.monotonic()
             refused_since = (refused_since or now) if refusal else None
             if refusal and refused_since and now - refused_since >= SETTLE_SECONDS:
                 raise ProviderError(f"inference service {self.name!r}: {refusal}{await self._pods()}")

@@ -80,7 +80,8 @@ def _several(options: Vllm, name: str) -> Predictor:
         "root": KSERVE_ROOT,
         "sharedMemory": "3Gi",
         # Clients find vLLM's paths where they are without KServe.
-        "env": {**ENV, "MODEL_DIR": f"{KSERVE_ROOT}/{name}", "KSERVE_OPENAI_ROUTE_PREFIX": ""},
+        "env": {**ENV, "KSERVE_OPENAI_ROUTE_PREFIX": ""},
     }
-    args = ("--backend=vllm", *_loading(options))
+    # The runtime names /mnt/models itself, before these: the last counts.
+    args = (f"--model_dir={KSERVE_ROOT}/{name}", "--backend=vllm", *_loading(options))
     return Predictor("huggingface", "kserve-huggingfaceserver-multinode", args, instead=instead)

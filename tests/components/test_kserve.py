@@ -127,6 +127,14 @@ def test_a_gateway_finds_kserves_pods_as_it_finds_any(serving: Serving, case: st
     assert "digits-pods." in config
 
 
+def test_a_route_leads_to_the_port_that_kserves_pods_have(serving: Serving) -> None:
+    run = serving("vllm", {"exposure": {"type": "Ingress", "host": "models.example.com"}})
+    (rule,) = run.of("Ingress")["entry"]["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"] == {"name": "digits", "port": {"number": 8080}}
+    assert run.of("Service")["digits"]["spec"]["ports"][0]["port"] == 8080
+
+
 def test_up_waits_for_the_pods_that_carry_the_mark(serving: Serving) -> None:
     run = serving("triton", replicas=3, rolloutSeconds=40)
     waited = run.of("Readiness")["digits"]

@@ -15,8 +15,9 @@ from tests.conftest import PROJECT
 from tests.waiting import lives, until
 
 GO = "go version go1.26.0 linux/amd64"
+ON_DEMAND = (build.ROLLOUTS, build.METRICS_SERVER, build.KEDA, build.KSERVE)
 TOOLS = (build.ENGINE, build.CRANE, build.CONFORMANCE)
-MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, *TOOLS, build.ROLLOUTS, build.METRICS_SERVER, build.KEDA)
+MODULES = (*build.NODE_MODULES, *build.IMAGE_MODULES, *TOOLS, *ON_DEMAND)
 
 
 @dataclasses.dataclass(frozen=True)

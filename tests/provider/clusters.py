@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +35,9 @@ class Kubectl:
         self.run("patch", kind, name, "-n", self.namespace, "--subresource=status", "--type=merge", f"--patch={patch}")
 
 
-@contextmanager
-def known(kubectl: Kubectl, definition: Path) -> Iterator[None]:
-    """Have the API server know the kind of a definition while this lasts."""
+def know(kubectl: Kubectl, definition: Path) -> None:
+    """Have the API server know the kind of a definition."""
     kubectl.run("apply", "--server-side", "--force-conflicts", "--filename", str(definition))
     # `kubectl wait` takes one of a second's age, which has no conditions at all, for an error.
     asked = ("get", "--filename", str(definition), "-o=jsonpath={.status.conditions[*].type}")
     until(lambda: "Established" in kubectl.run(*asked), f"{definition.name} is served")
-    yield
-    kubectl.run("delete", "--filename", str(definition))

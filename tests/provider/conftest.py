@@ -21,7 +21,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, prov
 
 from local import build
 from tests.conftest import Platform
-from tests.provider.clusters import Kubectl, known
+from tests.provider.clusters import Kubectl, know
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "provider" / "pulumi-resource-modelstack"
@@ -193,11 +193,10 @@ def kubectl(administrator: Kubectl) -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="session")
-def inference_services(administrator: Kubectl) -> Iterator[None]:
+def inference_services(administrator: Kubectl) -> None:
     """Have the API server know KServe's InferenceService, by the whole definition that its project publishes."""
     folder = build.source(build.KSERVE) / "config" / "crd" / "full"
-    with known(administrator, folder / "serving.kserve.io_inferenceservices.yaml"):
-        yield
+    know(administrator, folder / "serving.kserve.io_inferenceservices.yaml")
 
 
 def port_of(process: subprocess.Popen[bytes]) -> int:

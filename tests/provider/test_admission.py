@@ -19,7 +19,7 @@ from tests.components.test_scaling import BAKED
 from tests.components.test_serving import BASE, written
 from tests.components.test_workloads import everything
 from tests.model_build.served import CASES, Case
-from tests.provider.clusters import Kubectl, known
+from tests.provider.clusters import Kubectl, know
 
 pytestmark = pytest.mark.e2e
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.0"
@@ -42,8 +42,10 @@ def http_routes(kubectl: Kubectl, tmp_path: Path) -> Iterator[None]:
     command = ["go", "mod", "download", "-json", GATEWAY_API]
     told = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
     assert told["Sum"] == GATEWAY_API_SUM
-    with known(kubectl, Path(told["Dir"]) / "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"):
-        yield
+    definition = Path(told["Dir"]) / "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
+    know(kubectl, definition)
+    yield
+    kubectl.run("delete", "--wait=false", "--filename", str(definition))
 
 
 def plain(value: object) -> object:
