@@ -30,8 +30,8 @@ class Load:
     rate: float
     """Requests a second; it may be changed at any time."""
     answers: Counter[str] = field(default_factory=Counter)
-    versions: Counter[str] = field(default_factory=Counter)
-    """How many answers each version of the model gave."""
+    answered: list[str] = field(default_factory=list)
+    """The model's version of each answer, in their order."""
     seconds: list[float] = field(default_factory=list)
     """Of each answer with status 200, from when its request was due."""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -40,6 +40,17 @@ class Load:
     def failed(self) -> Counter[str]:
         """What came of those that were not answered with status 200."""
         return self.answers - Counter({"200": self.answers["200"]})
+
+    @property
+    def versions(self) -> set[str]:
+        """The versions of the model that answered."""
+        return set(self.answered)
+
+    def while_there(self, version: str) -> list[str]:
+        """The answers from the first of a version to its last."""
+        first = self.answered.index(version)
+        last = len(self.answered) - self.answered[::-1].index(version)
+        return self.answered[first:last]
 
     def told(self, event: str) -> str:
         """Return the line that tells of an event during which this was sent."""
@@ -76,7 +87,7 @@ class Load:
         self.answers[str(answer.status)] += 1
         if answer.status == 200:
             self.seconds.append(asyncio.get_running_loop().time() - due)
-            self.versions.update(found.decode() for found in VERSION.findall(said))
+            self.answered += (found.decode() for found in VERSION.findall(said))
 
 
 def p99(seconds: list[float]) -> float:
