@@ -124,6 +124,8 @@ class Batcher:
             raise self._too_much()
 
     def _full(self) -> bool:
+        if not self._pace:  # as ever where it runs inline: a turn leaves nothing waiting
+            return False
         waiting = sum(job.count for job in self._waiting if not job.answered)
         return self._pace * waiting > MOST_WAITING * self._deadline
 
