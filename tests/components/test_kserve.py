@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def mark(run: Run) -> str:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_object_is_as_expected_to_the_last_field(serving: Serving, case: str) -> None:
-    assert inference_service(serving(case)) == json.loads((GOLDEN / f"{case}.json").read_text())
+    assert inference_service(serving(case)) == yaml.safe_load((GOLDEN / f"{case}.yaml").read_text())
 
 
 @pytest.mark.parametrize("case", CASES)
