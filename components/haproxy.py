@@ -240,7 +240,8 @@ def _chosen(route: Route) -> Iterator[str]:
 
 
 def _use(name: str, condition: str) -> Iterator[str]:
-    yield f"use_backend {name}.{LARGE} if {condition} {LARGE}"
+    # Each finds out by itself that a pod is ready.
+    yield f"use_backend {name}.{LARGE} if {condition} {LARGE} {{ nbsrv({name}.{LARGE}) gt 0 }}"
     yield f"use_backend {name} if {condition}"
 
 

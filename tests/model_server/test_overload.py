@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 
 def work(times: int) -> bytes:
-    """A request that takes a while: of less work than some milliseconds this machine cannot send ten times as much."""
+    """A request that takes a while: of less work than some milliseconds a machine cannot send ten times as much."""
     tensors = [
         {"name": "times", "datatype": "INT64", "shape": [1], "data": [times]},
         {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [0]},
