@@ -42,6 +42,7 @@ LOG = {
 
 # Of requests that are sent on while they still arrive: their clients decide how long they keep a pod's places.
 LARGE = "large"
+UNMEASURED = ("{ method POST } !{ req.hdr(content-length) -m found }", "{ req.hdr(transfer-encoding) -m found }")
 RESOLVED = "resolvers names resolve-prefer ipv4"
 
 
@@ -196,10 +197,11 @@ def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> 
         *authenticated(settings, at.folder),
         *(limited(settings.limit, at.folder, by_key=bool(settings.keys)) if settings.limit else ()),
         refuse(405, "method: only GET, HEAD and POST are known here", "unless { method GET HEAD POST }"),
-        refuse(411, "content-length: is missing; send it", "if { method POST } !{ req.hdr(content-length) -m found }"),
+        # A GET may have a body, too; it is held to the same.
+        *(refuse(411, "content-length: is missing; send it", f"if {one}") for one in UNMEASURED),
         refuse(413, _too_large(settings), f"if {{ req.body_size gt {settings.body_bytes} }}"),
-        f"http-request wait-for-body time {settings.request_seconds}s if {{ method POST }}",
-        "http-request set-var(txn.arrived) req.body_len if { method POST }",
+        f"http-request wait-for-body time {settings.request_seconds}s",
+        "http-request set-var(txn.arrived) req.body_len",
         f"acl {LARGE} req.body_size,sub(txn.arrived) gt 0",
         "http-request set-var(txn.asked) req.body,json_query('$.model') if { path_beg /v1/ }",
         *(f"acl known {route.condition}" for route in routes),
