@@ -198,7 +198,7 @@ def test_a_model_name_that_is_no_label_is_refused() -> None:
     assert "My_Model" in refused(models={"My_Model": MODELS["digits"]})
 
 
-@pytest.mark.parametrize("name", ["prometheus", "gateway", "gateway-pods", "digits-pods"])
+@pytest.mark.parametrize("name", ["prometheus", "gateway", "gateway-pods", "digits-pods", "digits-canary-pods"])
 def test_a_model_cannot_take_the_name_of_another_object(name: str) -> None:
     assert f"models: '{name}' is the name of another object" in refused(models={**MODELS, name: MODELS["digits"]})
 
