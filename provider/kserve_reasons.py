@@ -13,8 +13,8 @@ from provider.rollout_reasons import kept_back
 
 SERVICE = "serving.kserve.io/inferenceservice"
 WANTED = "modelstack.dev/wanted"
-# What does not pass by waiting. A Deployment that has not enough pods yet is "not ready" too, and BlockedByFailedLoad is
-# of any one pod, which may be of a version before: of the wanted pods `pods` tells.
+# What does not pass by waiting. A Deployment that has not enough pods yet is "not ready" too, and BlockedByFailedLoad
+# is of any one pod, which may be of a version before: of the wanted pods `pods` tells.
 INVALID = "InvalidSpec"
 FAILED = ("ReconcileFailed", "InvalidGPUAllocation", "InvalidWorkerSpecNotSet")
 
