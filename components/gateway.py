@@ -18,7 +18,7 @@ from components.pods import container_security, http_probe, pod_security, quanti
 from components.runtime import Scraped, Served, Told
 from components.service import expose
 from components.site import Site
-from settings import GatewaySettings
+from settings import GatewaySettings, amount
 
 NAME = "gateway"
 LISTENING = Listening()
@@ -218,8 +218,7 @@ def key_maps(settings: GatewaySettings) -> dict[str, str]:
 
 def threads(cpu: str) -> int:
     """Return how many threads a CPU limit is good for."""
-    cores = int(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
-    return max(1, math.ceil(cores))
+    return max(1, math.ceil(amount(cpu)))
 
 
 def _below(folder: str, *names: str) -> list[k8s.core.v1.KeyToPathArgsDict]:

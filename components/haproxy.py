@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from components.haproxy_rules import answer, authenticated, limited, quoted, refuse, replaced, shared
+from components.haproxy_rules import answer, authenticated, limited, measured, quoted, refuse, replaced, shared
 from components.shares import Caps
 from settings import GatewaySettings, LimitSettings
 
@@ -42,6 +42,7 @@ LOG = {
 
 # Of requests that are sent on while they still arrive: their clients decide how long they keep a pod's places.
 LARGE = "large"
+TOO_MANY = "too many requests wait for a pod of the model; try again"
 RESOLVED = "resolvers names resolve-prefer ipv4"
 
 
@@ -107,16 +108,17 @@ def render(routes: list[Route], settings: GatewaySettings, at: Listening) -> str
     """Return haproxy.cfg; the same values give the same text."""
     backends = {name: target for route in routes for name, target in route.backends.items()}
     backends |= {f"{name}.{LARGE}": target for name, target in backends.items()}
+    waking = {name: target for route in routes for name, target in route.waking.items()}
     # As many wait as leave half of the connections to those that are served, refused or idle.
-    waiting = max(1, settings.connections // 2 // len(backends))
+    waiting = max(1, settings.connections // 2 // (len(backends) + len(waking)))
     sections = [
         _global(settings, at),
         _resolvers(at),
-        _defaults(settings, waking=any(route.waking for route in routes)),
+        _defaults(settings, waking=bool(waking)),
         _frontend(routes, settings, at),
         _admin(routes, at),
         *(_backend(name, target, waiting) for name, target in backends.items()),
-        *(_waking(name, target, settings) for route in routes for name, target in route.waking.items()),
+        *(_waking(name, target, settings, waiting) for name, target in waking.items()),
     ]
     if settings.limit:
         sections.append(_counts(settings.limit))
@@ -196,10 +198,7 @@ def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> 
         *authenticated(settings, at.folder),
         *(limited(settings.limit, at.folder, by_key=bool(settings.keys)) if settings.limit else ()),
         refuse(405, "method: only GET, HEAD and POST are known here", "unless { method GET HEAD POST }"),
-        refuse(411, "content-length: is missing; send it", "if { method POST } !{ req.hdr(content-length) -m found }"),
-        refuse(413, _too_large(settings), f"if {{ req.body_size gt {settings.body_bytes} }}"),
-        f"http-request wait-for-body time {settings.request_seconds}s if {{ method POST }}",
-        "http-request set-var(txn.arrived) req.body_len if { method POST }",
+        *measured(settings),
         f"acl {LARGE} req.body_size,sub(txn.arrived) gt 0",
         "http-request set-var(txn.asked) req.body,json_query('$.model') if { path_beg /v1/ }",
         *(f"acl known {route.condition}" for route in routes),
@@ -235,7 +234,10 @@ def _chosen(route: Route) -> Iterator[str]:
         yield from _use(name, f"{acl} {{ nbsrv({name}) gt 0 }} {within}")
     for name in others:
         yield from _use(name, f"{acl} {{ nbsrv({stable}) eq 0 }} {{ nbsrv({name}) gt 0 }}")
-    yield from (f"use_backend {name} if {acl} {{ nbsrv({stable}) eq 0 }}" for name in route.waking)
+    for name in route.waking:
+        yield f"use_backend {name} if {acl} {{ nbsrv({stable}) eq 0 }}"
+        # A pod that is ready is asked for its health for large requests, too: up to two seconds later.
+        yield f"use_backend {name} if {acl} {LARGE} {{ nbsrv({stable}.{LARGE}) eq 0 }}"
     yield from _use(stable, acl)
 
 
@@ -269,7 +271,7 @@ def _admin(routes: list[Route], at: Listening) -> list[str]:
 def _backend(name: str, target: Target, waiting: int) -> list[str]:
     return [
         f"backend {name}",
-        refuse(503, "too many requests wait for a pod of the model; try again", f"if {{ queue ge {waiting} }}", 1),
+        refuse(503, TOO_MANY, f"if {{ queue ge {waiting} }}", 1),
         "option httpchk",
         f"http-check send meth GET uri {target.ready} ver HTTP/1.1 hdr host gateway",
         "http-check expect status 200",
@@ -279,16 +281,16 @@ def _backend(name: str, target: Target, waiting: int) -> list[str]:
     ]
 
 
-def _waking(name: str, target: Target, settings: GatewaySettings) -> list[str]:
+def _waking(name: str, target: Target, settings: GatewaySettings, waiting: int) -> list[str]:
     """Return where requests wait while there is no pod: a Service without one refuses, and is asked once a second."""
     return [
         f"backend {name}",
+        # All that are here wait, whether their turn to try has come or not.
+        refuse(503, TOO_MANY, f"if {{ be_conn({name}) gt {waiting} }}", 1),
         f"retries {settings.wake_seconds}",
         "no option redispatch",
+        # HAProxy waits so long between two tries, a second at most.
+        "timeout connect 1s",
         f"timeout queue {settings.wake_seconds}s",
         f"server service {target.otherwise}:{target.port} {RESOLVED} no-check",
     ]
-
-
-def _too_large(settings: GatewaySettings) -> str:
-    return f"body: is larger than {settings.body_bytes} bytes; send less"

@@ -71,6 +71,16 @@ def limited(limit: LimitSettings, folder: str, *, by_key: bool) -> Iterator[str]
     yield "http-request sc-inc-gpc0(0)"
 
 
+def measured(settings: GatewaySettings) -> Iterator[str]:
+    """Return what holds a body to its limits, a GET's too, and sets how much of it has arrived."""
+    for unknown in ("{ method POST } !{ req.hdr(content-length) -m found }", "{ req.hdr(transfer-encoding) -m found }"):
+        yield refuse(411, "content-length: is missing; send it", f"if {unknown}")
+    too_large = f"body: is larger than {settings.body_bytes} bytes; send less"
+    yield refuse(413, too_large, f"if {{ req.body_size gt {settings.body_bytes} }}")
+    yield f"http-request wait-for-body time {settings.request_seconds}s"
+    yield "http-request set-var(txn.arrived) req.body_len"
+
+
 def shared(acl: str, name: str, stable: str, caps: Caps) -> Iterator[str]:
     """Return what sets percentages: the share of the pods of `name` in all that are ready, and the most they get."""
     yield f"http-request set-var(txn.roll) rand(100) if {acl}"

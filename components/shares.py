@@ -26,4 +26,4 @@ def _canary_pods(replicas: int, weight: int) -> int:
     """
     up, down = math.ceil(replicas * weight / 100), math.floor(replicas * weight / 100)
     near = [(pods, total) for total in (replicas, replicas + 1) for pods in (up, down) if 0 < pods < total]
-    return min(near, key=lambda one: abs(one[0] / one[1] - weight / 100))[0]
+    return min(near, key=lambda one: abs(100 * one[0] / one[1] - weight))[0]

@@ -13,8 +13,9 @@ from provider.rollout_reasons import kept_back
 
 SERVICE = "serving.kserve.io/inferenceservice"
 WANTED = "modelstack.dev/wanted"
-# What does not pass by waiting; a Deployment that has not enough pods yet is "not ready" too.
-REFUSED = ("InvalidSpec", "BlockedByFailedLoad")
+# What does not pass by waiting. A Deployment that has not enough pods yet is "not ready" too, and BlockedByFailedLoad
+# is of any one pod, which may be of a version before: of the wanted pods `pods` tells.
+INVALID = "InvalidSpec"
 FAILED = ("ReconcileFailed", "InvalidGPUAllocation", "InvalidWorkerSpecNotSet")
 
 
@@ -33,10 +34,9 @@ def serves(live: Object, made: Sequence[Object], wanted: str, replicas: int) -> 
 def refusal(live: Object, made: Sequence[Object], wanted: str) -> str | None:
     """Return why the controller, or the API server, cannot do what is asked; None where it may only need time."""
     model = (live.get("status") or {}).get("modelStatus") or {}
-    if model.get("transitionStatus") in REFUSED:
+    if model.get("transitionStatus") == INVALID:
         said = model.get("lastFailureInfo") or {}
-        code = f" (exit code {said['exitCode']})" if said.get("exitCode") else ""
-        return f"{said.get('reason') or model['transitionStatus']}: {_line(said.get('message'))}{code}"
+        return f"{said.get('reason') or INVALID}: {_line(said.get('message'))}"
     failed = [one for one in _conditions(live) if one.get("reason") in FAILED and one.get("status") == "False"]
     wanting = [one for deployment in made if _is_marked(deployment, wanted) for one in _conditions(deployment)]
     failed += [one for one in wanting if one.get("type") == "ReplicaFailure" and one.get("status") == "True"]

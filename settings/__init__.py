@@ -1,6 +1,6 @@
 """Pulumi.<stack>.yaml, parsed once into frozen settings."""
 
-from settings.base import Resources, SettingsError
+from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, server_of
@@ -37,6 +37,7 @@ __all__ = [
     "SettingsError",
     "StepSettings",
     "TlsSettings",
+    "amount",
     "load",
     "server_of",
 ]

@@ -7,10 +7,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$")]
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|[MGT]i?)?$")]
 Image = Annotated[str, Field(min_length=1)]
 Word = Annotated[str, Field(pattern=r"^[!-&(-~]+$", max_length=200)]  # no blank, no quote
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
+FACTORS = {"m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 class SettingsError(Exception):
@@ -30,3 +31,9 @@ class Resources(Frozen):
     cpu_limit: Quantity = "1"
     memory_request: Quantity = "192Mi"
     memory_limit: Quantity = "512Mi"
+
+
+def amount(quantity: str) -> float:
+    """Return what a quantity stands for: bytes, or cores."""
+    number = quantity.rstrip("mkKMGTi")
+    return float(number) * FACTORS.get(quantity.removeprefix(number), 1)

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from settings.base import Frozen, Label, Resources, Word
+from settings.base import Frozen, Label, Resources, Word, amount
 
 
 class KeySettings(Frozen):
@@ -64,4 +64,15 @@ class GatewaySettings(Frozen):
     def _one_way_in(self) -> Self:
         if self.keys and self.jwt:
             raise ValueError("names keys and jwt; keep one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _requests_on_their_way_fit_the_memory(self) -> Self:
+        # The other half is for answers, and for what HAProxy itself needs.
+        held, memory = self.connections * self.retry_bytes, self.resources.memory_limit
+        if held > amount(memory) / 2:
+            raise ValueError(
+                f"connections: {self.connections} that hold retryBytes {self.retry_bytes} each are {held >> 20} MiB, "
+                f"more than half of resources.memoryLimit {memory}; lower one of the two, or raise the limit"
+            )
         return self

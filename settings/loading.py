@@ -111,27 +111,31 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         raise SettingsError(
             f"{key}: is not {said['name']!r}, the name in {model.recipe} that the server answers to; use that"
         )
-    server = server_of(path)
-    if model.base is None and server != OWN_SERVER:
+    if server_of(path) != OWN_SERVER:
+        _require_other_server_fits(key, server_of(path), model)
+    if model.serve.by_kserve:
+        _require_kserve_fits(f"{key}.serve", path, model)
+
+
+def _require_other_server_fits(key: str, server: str, model: ModelSettings) -> None:
+    if model.base is None:
         raise SettingsError(
             f"{key}.base: is missing; {model.recipe} is served by {server}, name that server's image by digest or tag"
         )
-    if model.cached and server != OWN_SERVER:
+    if model.cached:
         raise SettingsError(
             f"{key}.cached: is for the project's own server alone; {model.recipe} is served by {server}, remove the key"
         )
-    if model.scale and model.scale.by_series and server != OWN_SERVER:
+    if model.scale and model.scale.by_series:
         raise SettingsError(
             f"{key}.scale: waiting and requests are series of {OWN_SERVER}, {model.recipe} is served by {server}; "
             "use cpu"
         )
-    if model.rollout.by_controller and server != OWN_SERVER:
+    if model.rollout.by_controller:
         raise SettingsError(
             f"{key}.rollout.strategy: {model.rollout.strategy!r} is judged by the series and the golden set of "
             f"{OWN_SERVER}, {model.recipe} is served by {server}; use rolling"
         )
-    if model.serve.by_kserve:
-        _require_kserve_fits(f"{key}.serve", path, model)
 
 
 def _require_kserve_fits(key: str, path: Path, model: ModelSettings) -> None:

@@ -191,11 +191,11 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        own = [
-            f"{name}-{suffix}" for name in self.models for suffix in ("pods", "stable", "canary", "preview", "check")
-        ]
+        suffixes = ("pods", "stable", "stable-pods", "canary", "canary-pods", "preview", "check")
+        own = [f"{name}-{suffix}" for name in self.models for suffix in suffixes]
         # KServe's Deployments and Services.
-        own += [f"{name}-predictor" for name, model in self.models.items() if model.serve.by_kserve]
+        by_kserve = [name for name, model in self.models.items() if model.serve.by_kserve]
+        own += [f"{name}-{suffix}" for name in by_kserve for suffix in ("predictor", "predictor-worker")]
         others = ("prometheus", "cache", "gateway", "gateway-pods", "argo-rollouts", "default-deny")
         taken = {*others, *own} & set(self.models)
         if taken:

@@ -11,7 +11,7 @@ import yaml
 
 import settings
 from components import place
-from settings import ExposureSettings, Settings, SettingsError
+from settings import ExposureSettings, Resources, Settings, SettingsError, amount
 from tests.components.programs import CONNECTION, PROJECT
 
 MODELS: dict[str, Any] = {"digits": {"recipe": "models/digits/recipe.yaml"}}
@@ -177,6 +177,10 @@ def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says
         ),
         ({"registry": {"push": "r.example", "publicKeys": "a.pub"}}, "modelstack:registry.publicKeys: 'a.pub': "),
         ({"gateway": {"replicas": 0}}, "modelstack:gateway.replicas: 0: "),
+        (
+            {"gateway": {"retryBytes": 1 << 20}},
+            "modelstack:gateway: connections: 4000 that hold retryBytes 1048576 each are 4000 MiB, more than half",
+        ),
         ({"gateway": {"keys": {"alice": {"sha256": "short"}}}}, "modelstack:gateway.keys.alice.sha256: 'short': "),
         ({"gateway": {"jwt": {**JWT, "publicKey": "a.pem"}}}, "modelstack:gateway.jwt.publicKey: 'a.pem': "),
         ({"gateway": {"jwt": {**JWT, "issuer": "it's"}}}, 'modelstack:gateway.jwt.issuer: "it\'s": '),
@@ -198,9 +202,22 @@ def test_a_model_name_that_is_no_label_is_refused() -> None:
     assert "My_Model" in refused(models={"My_Model": MODELS["digits"]})
 
 
-@pytest.mark.parametrize("name", ["prometheus", "gateway", "gateway-pods", "digits-pods"])
+@pytest.mark.parametrize("name", ["prometheus", "gateway", "gateway-pods", "digits-pods", "digits-canary-pods"])
 def test_a_model_cannot_take_the_name_of_another_object(name: str) -> None:
     assert f"models: '{name}' is the name of another object" in refused(models={**MODELS, name: MODELS["digits"]})
+
+
+@pytest.mark.parametrize(
+    ("quantity", "found"),
+    [("2", 2), ("250m", 0.25), ("1.5", 1.5), ("64Ki", 65536), ("512Mi", 512 << 20), ("2G", 2e9)],
+)
+def test_a_quantity_stands_for_what_kubernetes_reads(quantity: str, found: float) -> None:
+    assert amount(Resources(memory_limit=quantity).memory_limit) == found
+
+
+def test_a_gateway_with_the_memory_for_it_may_hold_more_of_each_request() -> None:
+    found = load(gateway={"retryBytes": 1 << 20, "resources": {"memoryLimit": "8Gi"}})
+    assert found.gateway.retry_bytes == 1 << 20
 
 
 def test_settings_cannot_be_changed() -> None:

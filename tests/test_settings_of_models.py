@@ -202,5 +202,6 @@ def test_names_that_kserve_would_not_take_or_takes_itself_are_refused() -> None:
     own, digits = model()["digits"], model(**KSERVE)["digits"]
     said = refused(models={"3d": digits}, kserve=INSTALLED)
     assert said.startswith("modelstack: models: '3d' begins with a digit, names of KServe with a letter; rename")
-    said = refused(models={"digits": digits, "digits-predictor": own}, kserve=INSTALLED)
-    assert said.startswith("modelstack: models: 'digits-predictor' is the name of another object of the stack")
+    for name in ("digits-predictor", "digits-predictor-worker"):
+        said = refused(models={"digits": digits, name: own}, kserve=INSTALLED)
+        assert said.startswith(f"modelstack: models: '{name}' is the name of another object of the stack")

@@ -104,13 +104,16 @@ def before(model: str, server: Server, folder: Path) -> Iterator[Gateway]:
 
 
 def pods_up(gateway: Gateway) -> int:
-    """Return how many servers the gateway takes for up; -1 while it does not answer, or not for large requests too."""
+    """Return how many pods the gateway takes for up; -1 while it does not answer, or not for large requests too.
+
+    A Service where requests wait for a first pod is none.
+    """
     try:
         page = urllib3.request("GET", f"{gateway.metrics}/metrics?scope=server", retries=False).data.decode()
     except urllib3.exceptions.HTTPError:
         return -1
     told = [line for line in page.splitlines() if line.startswith("haproxy_server_status{")]
-    up = [line for line in told if 'state="UP"' in line and line.endswith(" 1")]
+    up = [line for line in told if 'state="UP"' in line and line.endswith(" 1") and '.waking"' not in line]
     large = sum('.large"' in line for line in up)
     return large if len(up) == 2 * large else -1
 

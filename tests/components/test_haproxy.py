@@ -201,11 +201,12 @@ def test_a_gateway_that_ends_answers_what_it_is_asked_and_asks_clients_to_come_b
     assert gateway.process.wait(60) == 0
 
 
-def test_large_requests_that_trickle_take_no_place_of_small_ones(start: Start) -> None:
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_large_requests_that_trickle_take_no_place_of_small_ones(start: Start, method: str) -> None:
     (pod,) = pods("127.0.0.1")
     gateway = start({"digits-stable.test": [pod]}, GatewaySettings(per_pod=1, queue_seconds=1, retry_bytes=16 << 10))
     host, port = gateway.url.rpartition("/")[2].split(":")
-    head = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n".encode()
+    head = f"{method} {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n".encode()
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(head + b" " * (32 << 10))
         until(lambda: bool(pod.asked), "a pod is busy with a large request")

@@ -139,13 +139,15 @@ def test_a_key_may_have_a_limit_of_its_own(start: Start, tmp_path: Path) -> None
     assert [gateway.ask(INFER, b"{}", x_api_key=KEY).status for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_a_body_over_the_limit_is_a_413_and_one_without_a_length_a_411(start: Start) -> None:
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_body_over_the_limit_is_a_413_and_one_without_a_length_a_411(start: Start, method: str) -> None:
     (pod,) = pods("127.0.0.1")
     gateway = start({"digits-stable.test": [pod]}, GatewaySettings(body_bytes=1024))
-    assert gateway.ask(INFER, b"x" * 1024).status == 200
-    answer = gateway.ask(INFER, b"x" * 1025)
+    url = f"{gateway.url}{INFER}"
+    assert urllib3.request(method, url, body=b"x" * 1024, retries=False).status == 200
+    answer = urllib3.request(method, url, body=b"x" * 1025, retries=False)
     assert (answer.status, error_of(answer)) == (413, "body: is larger than 1024 bytes; send less")
-    chunked = urllib3.request("POST", f"{gateway.url}{INFER}", body=iter([b"{}"]), retries=False)
+    chunked = urllib3.request(method, url, body=iter([b"{}"]), retries=False)
     assert (chunked.status, error_of(chunked)) == (411, "content-length: is missing; send it")
     assert len(pod.asked) == 1
 
@@ -157,7 +159,11 @@ def test_other_methods_are_a_405(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"POST ", f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nslow".encode()]
+    "sent",
+    [
+        b"POST ",
+        *(f"{one} {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nslow".encode() for one in ("POST", "GET")),
+    ],
 )
 def test_a_client_that_sends_too_slowly_is_cut_off_before_a_pod_hears_of_it(start: Start, sent: bytes) -> None:
     (pod,) = pods("127.0.0.1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,9 @@ def test_haproxy_takes_the_configuration_without_a_warning(name: str, tmp_path: 
     pair = ("-keyout", str(tmp_path / "tls/tls.key"), "-out", str(tmp_path / "tls/tls.crt"))
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=models", *pair]
     subprocess.run(made, check=True, capture_output=True)
-    (tmp_path / "haproxy.cfg").write_text(render(ROUTES, CASES[name], Listening(folder=str(tmp_path))))
+    asleep = replace(target("asleep-pods", otherwise="asleep"), to_zero=True)
+    routes = [*ROUTES, Route(model="asleep", protocol="open-inference-v2", targets={"stable": asleep})]
+    (tmp_path / "haproxy.cfg").write_text(render(routes, CASES[name], Listening(folder=str(tmp_path))))
     command = [*program(), "-c", "-dW", "-f", str(tmp_path / "haproxy.cfg")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr

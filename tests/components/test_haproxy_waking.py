@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -12,13 +15,17 @@ import urllib3
 from components.haproxy import Route
 from settings import GatewaySettings
 from tests.components.backends import serving
-from tests.components.gateways import INFER, Gateway, Start, answered_by, error_of, pods, port, route, start
+from tests.components.gateways import INFER, Gateway, Start, answered_by, error_of, pods, pods_up, port, route, start
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 __all__ = ["port", "start"]  # fixtures of the tests below
 
 SERVICE = {"digits.test": ["127.0.0.1"]}
+STATES = {
+    f'haproxy_server_status{{proxy="digits.{version}",server="service",state="{state}"}} 1'
+    for version, state in {"waking": "UP", "stable": "DOWN", "stable.large": "DOWN"}.items()
+}
 Sleeping = Callable[..., Gateway]
 
 
@@ -26,11 +33,11 @@ Sleeping = Callable[..., Gateway]
 def sleeping(start: Start, port: int) -> Sleeping:
     """Start a gateway before a model that has a Service and no pod, and before these others."""
 
-    def made(settings: GatewaySettings | None = None, *others: Route, **found: list[str]) -> Gateway:
+    def made(settings: GatewaySettings | None = None, *others: Route, awaited: int = 0, **found: list[str]) -> Gateway:
         target = replace(route("digits", port).targets["stable"], otherwise="digits.test", to_zero=True)
         asleep = Route(model="digits", protocol="open-inference-v2", targets={"stable": target})
-        gateway = start({}, settings, [asleep, *others], awaited=1, names=SERVICE | found)
-        until(lambda: b'proxy="digits.waking",server="service"' in series(gateway), "HAProxy tells of the Service")
+        gateway = start({}, settings, [asleep, *others], awaited=awaited, names=SERVICE | found)
+        until(lambda: set(series(gateway).decode().splitlines()) >= STATES, "HAProxy knows of the Service and no pod")
         return gateway
 
     return made
@@ -60,6 +67,16 @@ def test_requests_wait_for_the_first_pod_and_all_are_answered(sleeping: Sleeping
     assert len(pod.asked) == 5
 
 
+def test_a_large_request_is_answered_from_when_a_pod_is_known_for_small_ones_alone(
+    sleeping: Sleeping, port: int
+) -> None:
+    gateway, answers = sleeping(), []
+    with serving(pods("127.0.0.1")[0], port):
+        while pods_up(gateway) != 1:
+            answers.append(gateway.ask(INFER, b" " * 200_000).status)
+    assert set(answers) == {200}
+
+
 def test_what_wakes_a_model_is_told_while_nobody_has_answered(sleeping: Sleeping, port: int) -> None:
     gateway = sleeping()
     assert told(gateway, "haproxy_backend_sessions_total") == 0
@@ -72,7 +89,10 @@ def test_what_wakes_a_model_is_told_while_nobody_has_answered(sleeping: Sleeping
 
 
 def test_where_no_pod_comes_in_time_the_client_is_told_to_come_back(sleeping: Sleeping) -> None:
-    answer = sleeping(GatewaySettings(wake_seconds=1)).ask(INFER, b"{}")
+    began = time.monotonic()
+    answer = sleeping(GatewaySettings(wake_seconds=4)).ask(INFER, b"{}")
+    # A try takes no time here: it is a second between two of them that lasts.
+    assert time.monotonic() - began > 3
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert error_of(answer) == "no pod of the model is free; try again"
 
@@ -99,3 +119,20 @@ def test_beside_a_model_that_sleeps_the_others_are_waited_for(sleeping: Sleeping
     with serving(pods("127.0.0.2")[0], port):
         until(lambda: gateway.ask("/v2/health/ready").status == 200, "the gateway is ready")
         assert urllib3.request("GET", f"{gateway.metrics}/ready").status == 200
+
+
+def test_requests_that_wait_for_a_pod_leave_connections_to_other_models(sleeping: Sleeping, port: int) -> None:
+    names = {"mnist-stable.test": ["127.0.0.2"]}
+    # Of 20 connections ten may wait, of five backends two each.
+    settings = GatewaySettings(connections=20)
+    with serving(pods("127.0.0.2")[0], port), ExitStack() as clients:
+        gateway = sleeping(settings, route("mnist", port), awaited=1, **names)
+        host, at = gateway.url.rpartition("/")[2].split(":")
+        sent = f"POST {INFER} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}".encode()
+        for _ in range(settings.connections):
+            clients.enter_context(socket.create_connection((host, int(at)))).sendall(sent)
+        until(lambda: told(gateway, "haproxy_backend_current_sessions") == 2, "two wait")
+        assert answered_by(gateway.ask("/v2/models/mnist/infer", b"{}")) == "127.0.0.2"
+        refused = gateway.ask(INFER, b"{}")
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert error_of(refused) == "too many requests wait for a pod of the model; try again"

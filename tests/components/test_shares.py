@@ -15,6 +15,7 @@ from settings import StepSettings
         (2, (5, 20, 50), {1: 5}),
         (3, (50,), {2: 50}),
         (4, (25, 50), {1: 25, 2: 50}),
+        (4, (55,), {2: 55}),  # two of four are as near as three of five
         (10, (1, 33, 95), {1: 1, 3: 33, 10: 95}),
     ],
 )

@@ -52,6 +52,12 @@ def test_keda_reads_the_secrets_of_its_own_namespace_alone() -> None:
     assert not {"*"} & {name for rule in everywhere["rules"] if "*" in rule["apiGroups"] for name in rule["resources"]}
 
 
+def test_keda_makes_nothing_that_runs_as_a_pod() -> None:
+    roles = [one for one in objects(ADDONS["keda"]) if one["kind"] in ("ClusterRole", "Role")]
+    made = {name for role in roles for rule in role["rules"] if "create" in rule["verbs"] for name in rule["resources"]}
+    assert made == {"events", "horizontalpodautoscalers", "leases", "secrets"}
+
+
 @pytest.mark.e2e
 @pytest.mark.soak
 def test_baking_the_metrics_server_deploys_it_once_and_it_tells_of_the_nodes_cpu(platform: Platform) -> None:
