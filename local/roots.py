@@ -13,7 +13,7 @@ from pathlib import Path
 from local.errors import PlatformError
 from local.lock import locked
 from local.steps import Steps
-from model_build.bytecode import compile_below
+from model_build import bytecode
 from model_build.errors import EnvironmentFault
 
 SUITE = "bookworm"
@@ -39,7 +39,8 @@ class RootSpec:
     def fingerprint(self) -> str:
         """12 hex digits of what a root depends on, but for the versions that the Debian mirror holds."""
         asked = [SUITE, os.uname().machine, *sorted(self.packages), "", *sorted(self.only), self.compiled]
-        return hashlib.sha256("\0".join(asked).encode() + Path(__file__).read_bytes()).hexdigest()[:12]
+        code = [Path(__file__), *([Path(bytecode.__file__)] if self.compiled else ())]
+        return hashlib.sha256("\0".join(asked).encode() + b"".join(map(Path.read_bytes, code))).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,9 @@ def _compile(spec: RootSpec, tree: Path) -> None:
     # By the root's own Python, as its package does it where it is installed.
     python = tree / "usr/bin" / Path(spec.compiled).name
     try:
-        compile_below(tree / spec.compiled, spec.compiled, python, {**libraries(tree), "PYTHONHOME": str(tree / "usr")})
+        bytecode.compile_below(
+            tree / spec.compiled, spec.compiled, python, {**libraries(tree), "PYTHONHOME": str(tree / "usr")}
+        )
     except EnvironmentFault as error:
         raise PlatformError(f"Debian root {spec.name}: {error}") from error
 

@@ -83,8 +83,9 @@ class Batcher:
         self._running: list[Job] = []
         self._run: Run | None = None
         self._busy = False
-        self._pace = 0.0  # seconds that a sample takes
+        self._pace = 0.0  # seconds that a sample takes, where as many run together as may
         self._begun = 0.0
+        self._crowded = False
         self._loop = asyncio.get_running_loop()
 
     def waiting(self) -> int:
@@ -133,7 +134,11 @@ class Batcher:
         return too_much(MOST_WAITING * self._deadline)
 
     def _measured(self, pace: float) -> None:
-        self._pace = NEWEST * pace + (1 - NEWEST) * self._pace if self._pace else pace
+        # A run of few that left nobody waiting says what a sample costs at most: with more it costs each of them less.
+        if not self._crowded:
+            self._pace = min(self._pace, pace)
+        else:
+            self._pace = NEWEST * pace + (1 - NEWEST) * self._pace if self._pace else pace
 
     def _expire(self, job: Job) -> None:
         # Fewer samples would not have helped one whose turn never came.
@@ -154,10 +159,12 @@ class Batcher:
         if not batch:
             self._busy = False
             return
-        self._observe(sum(job.count for job in batch))
+        count = sum(job.count for job in batch)
+        self._observe(count)
         if self._inline:
             self._run_here(batch)
             return
+        self._crowded = count >= self._most or bool(self._waiting)
         self._running, self._run, self._begun = batch, self._session.new_run(), self._loop.time()
         future = self._pool.submit(outcomes, self._session, batch, self._run)
         future.add_done_callback(self._ended_elsewhere)

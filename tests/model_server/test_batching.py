@@ -1,6 +1,7 @@
 """Batches: whose requests run together, and that none of them answers for another."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -132,6 +133,26 @@ async def test_what_would_wait_too_long_is_refused_at_once_and_not_when_it_is_to
     assert set(refused) == {429}
     assert isinstance(found[0], list)
     assert isinstance(await bench.ask(**work), list)
+
+
+async def test_many_at_once_after_single_ones_are_not_refused_for_what_a_run_of_one_took(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        bench = Bench(models / "linear", ELSEWHERE, pool, deadline=4)
+        real = bench.session.run
+
+        def run_of_a_tenth_of_a_second(*given: Any) -> list[Array]:
+            time.sleep(0.1)
+            return real(*given)
+
+        monkeypatch.setattr(bench.session, "run", run_of_a_tenth_of_a_second)
+        for _ in range(3):
+            await bench.ask(x=rows(1))
+        # Eleven runs of eight, but eighty-eight times as long as one alone took.
+        answers = await asyncio.gather(*[bench.ask(x=rows(1)) for _ in range(88)])
+    assert len(answers) == 88
+    assert bench.sizes == [1] * 3 + [8] * 11
 
 
 async def test_a_run_that_nobody_waits_for_is_stopped(models: Path, pool: ThreadPoolExecutor) -> None:
