@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from components.haproxy_rules import answer, authenticated, limited, measured, quoted, refuse, replaced, shared
+from components.haproxy_rules import answer, authenticated, counts, limited, measured, quoted, refuse, replaced, shared
 from components.shares import Caps
-from settings import GatewaySettings, LimitSettings
+from settings import GatewaySettings
 
 FOLDER = "/etc/gateway"
 DRAIN_SECONDS = 30
@@ -121,7 +121,7 @@ def render(routes: list[Route], settings: GatewaySettings, at: Listening) -> str
         *(_waking(name, target, settings, waiting) for name, target in waking.items()),
     ]
     if settings.limit:
-        sections.append(_counts(settings.limit))
+        sections.append(counts(settings.limit))
     return "\n".join("\n    ".join(lines) + "\n" for lines in sections)
 
 
@@ -203,6 +203,8 @@ def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> 
         "http-request set-var(txn.asked) req.body,json_query('$.model') if { path_beg /v1/ }",
         *(f"acl known {route.condition}" for route in routes),
         refuse(404, "path: is of no model that is served here", "unless known"),
+        # All rules of requests come before the first choice of a backend.
+        *(line for route in routes for line in _told_apart(route)),
         *(line for route in routes for line in _chosen(route)),
     ]
 
@@ -218,18 +220,20 @@ def _health(routes: list[Route]) -> Iterator[str]:
     yield answer(200, {"ready": True}, "if { path /v2/health/ready }")
 
 
-def _counts(limit: LimitSettings) -> list[str]:
-    kept = f"expire {2 * limit.seconds}s store gpc0,gpc0_rate({limit.seconds}s)"
-    return ["backend counts", f"stick-table type string len 128 size 100k {kept}"]
-
-
-def _chosen(route: Route) -> Iterator[str]:
-    """Return which version is sent a request: none without a pod while another has one."""
+def _told_apart(route: Route) -> Iterator[str]:
+    """Return what says whether a request is to this model, and how its versions share it."""
     acl = f"is.{route.model}"
     yield f"acl {acl} {route.condition}"
     stable, *others = route.backends
     for name in others:
         yield from shared(acl, name, stable, route.backends[name].caps)
+
+
+def _chosen(route: Route) -> Iterator[str]:
+    """Return which version is sent a request: none without a pod while another has one."""
+    acl = f"is.{route.model}"
+    stable, *others = route.backends
+    for name in others:
         within = "{ var(txn.roll),sub(txn.share) lt 0 } { var(txn.roll),sub(txn.most) lt 0 }"
         yield from _use(name, f"{acl} {{ nbsrv({name}) gt 0 }} {within}")
     for name in others:

@@ -81,6 +81,12 @@ def measured(settings: GatewaySettings) -> Iterator[str]:
     yield "http-request set-var(txn.arrived) req.body_len"
 
 
+def counts(limit: LimitSettings) -> list[str]:
+    """Return the table in which a client's requests are counted."""
+    kept = f"expire {2 * limit.seconds}s store gpc0,gpc0_rate({limit.seconds}s)"
+    return ["backend counts", f"stick-table type string len 128 size 100k {kept}"]
+
+
 def shared(acl: str, name: str, stable: str, caps: Caps) -> Iterator[str]:
     """Return what sets percentages: the share of the pods of `name` in all that are ready, and the most they get."""
     yield f"http-request set-var(txn.roll) rand(100) if {acl}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import aiohttp
+import urllib3
 
 from tests.waiting import until
 
@@ -90,6 +91,13 @@ class Load:
             self.answered += (found.decode() for found in VERSION.findall(said))
 
 
+def _answers(url: str, body: bytes) -> bool:
+    try:
+        return urllib3.request("POST", url, body=body, retries=False, timeout=PATIENCE_SECONDS).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
 def p99(seconds: list[float]) -> float:
     """Return the 99th percentile."""
     return statistics.quantiles(seconds, n=100, method="inclusive")[98]
@@ -98,6 +106,8 @@ def p99(seconds: list[float]) -> float:
 @contextmanager
 def steady_load(url: str, body: bytes, rate: float) -> Iterator[Load]:
     """Keep sending for the length of a block, which begins when the first requests are answered."""
+    # A Service that is new is known to the node a second after it has pods.
+    until(lambda: _answers(url, body), "a first request is answered")
     load = Load(url, body, rate)
     sender = threading.Thread(target=lambda: asyncio.run(load.send()))
     sender.start()

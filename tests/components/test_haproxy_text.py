@@ -43,6 +43,8 @@ def target(host: str, caps: Caps = (), otherwise: str | None = None) -> Target:
 
 
 ROUTES = [
+    Route(model="mnist", protocol="tensorflow-v1", targets={"stable": target("mnist-pods")}),
+    Route(model="chat", protocol="openai-v1", targets={"stable": target("chat-pods")}),
     Route(
         model="digits",
         protocol="open-inference-v2",
@@ -51,8 +53,6 @@ ROUTES = [
             "canary": target("digits-canary-pods", ((1, 20), (2, 50))),
         },
     ),
-    Route(model="mnist", protocol="tensorflow-v1", targets={"stable": target("mnist-pods")}),
-    Route(model="chat", protocol="openai-v1", targets={"stable": target("chat-pods")}),
 ]
 
 
