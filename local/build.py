@@ -15,7 +15,7 @@ from local.lock import locked
 from local.steps import Steps
 
 SOURCES = Path(__file__).parent / "go"
-GO_MINIMUM = (1, 26)
+GO_MINIMUM = (1, 26, 8)
 # Ends with this process, however that ends: what goes on alone would write beside the next run.
 BESIDE = ("setpriv", "--pdeathsig=KILL")
 FETCHED_AHEAD = 2  # more would only take the network from what is wanted first
@@ -143,13 +143,13 @@ IMAGE_MODULES = (COREDNS, PAUSE)
 
 def go_version() -> str:
     """What `go version` prints; raises RefusedError where Go is missing or older than this project needs."""
-    needs = f"{GO_MINIMUM[0]}.{GO_MINIMUM[1]}"
+    needs = ".".join(map(str, GO_MINIMUM))
     try:
         text = subprocess.run(["go", "version"], capture_output=True, text=True, check=True, env=_environment()).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
         raise RefusedError(f"go: not found on PATH; install Go {needs} or newer, {OTHERWISE}") from None
-    found = re.search(r"go(\d+)\.(\d+)", text)
-    if not found or (int(found.group(1)), int(found.group(2))) < GO_MINIMUM:
+    found = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)
+    if not found or tuple(int(number or 0) for number in found.groups()) < GO_MINIMUM:
         raise RefusedError(f"go: {text.strip()!r} is older than {needs}; install Go {needs} or newer, {OTHERWISE}")
     return text.strip()
 

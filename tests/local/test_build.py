@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,12 @@ def test_every_module_is_pinned_with_checksums(module: build.Module) -> None:
 def test_a_module_names_the_go_that_it_needs_where_it_is_not_the_machines() -> None:
     assert build.ROLLOUTS.toolchain.startswith("go1.")
     assert {one.toolchain for one in MODULES if one is not build.ROLLOUTS} == {"local"}
+
+
+def test_the_go_that_is_asked_for_is_the_newest_that_a_module_built_by_it_needs() -> None:
+    local = [(one.folder / "go.mod").read_text() for one in MODULES if one.toolchain == "local"]
+    needed = [re.search(r"^go (\d+)\.(\d+)\.(\d+)$", text, re.MULTILINE) for text in local]
+    assert max(tuple(map(int, found.groups())) for found in needed if found) == build.GO_MINIMUM
 
 
 def test_another_source_is_another_build(tmp_path: Path) -> None:

@@ -81,14 +81,16 @@ def test_a_port_in_use_is_refused_with_its_number_and_holder(tmp_path: Path) -> 
 
 def test_a_missing_go_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RefusedError, match=r"^go: not found on PATH; install Go 1\.26 or newer, or use any cluster"):
+    with pytest.raises(RefusedError, match=r"^go: not found on PATH; install Go 1\.26\.8 or newer, or use any cluster"):
         build.go_version()
 
 
 def test_an_old_go_is_refused_with_its_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _program(tmp_path / "bin", "go", "go version go1.19.8 linux/amd64")
+    _program(tmp_path / "bin", "go", "go version go1.26.7 linux/amd64")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.defpath}")
-    with pytest.raises(RefusedError, match=r"go1\.19\.8 linux/amd64' is older than 1\.26; install Go 1\.26 or newer"):
+    with pytest.raises(
+        RefusedError, match=r"go1\.26\.7 linux/amd64' is older than 1\.26\.8; install Go 1\.26\.8 or newer"
+    ):
         build.go_version()
 
 

@@ -15,7 +15,7 @@ from local.instance import Instance
 from tests.conftest import PROJECT
 
 NOBODY = 65534
-GO = "go version go1.26.0 linux/amd64"
+GO = "go version go1.26.8 linux/amd64"
 
 
 @contextmanager
