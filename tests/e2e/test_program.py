@@ -67,9 +67,9 @@ def test_every_held_out_sample_is_sent_and_97_percent_are_right(dev: Checkout) -
 
 def test_prometheus_scrapes_every_server(dev: Checkout) -> None:
     url = dev.outputs()["prometheus"]
-    up = query(url, 'up{model!=""}')
-    assert {one["metric"]["model"] for one in up} == {"digits", "mnist"}
-    assert {one["value"][1] for one in up} == {"1"}
+    assert {one["metric"]["model"] for one in query(url, 'up{model!=""}')} == {"digits", "mnist"}
+    # Of pods that have ended a cluster's DNS tells for half a minute.
+    until(lambda: {one["value"][1] for one in query(url, 'up{model!=""}')} == {"1"}, "every server is scraped")
 
 
 def test_prometheus_counts_the_requests_of_predict(dev: Checkout) -> None:

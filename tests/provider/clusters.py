@@ -38,6 +38,7 @@ class Kubectl:
 def know(kubectl: Kubectl, definition: Path) -> None:
     """Have the API server know the kind of a definition."""
     kubectl.run("apply", "--server-side", "--force-conflicts", "--filename", str(definition))
-    # `kubectl wait` takes one of a second's age, which has no conditions at all, for an error.
-    asked = ("get", "--filename", str(definition), "-o=jsonpath={.status.conditions[*].type}")
-    until(lambda: "Established" in kubectl.run(*asked), f"{definition.name} is served")
+    # A definition is established a moment before its kind is served; the first list of objects says that it is.
+    served = "/apis/{.spec.group}/{.spec.versions[0].name}/{.spec.names.plural}"
+    path = kubectl.run("get", "--filename", str(definition), f"-o=jsonpath={served}")
+    until(lambda: '"items":' in kubectl.run("get", "--raw", path, check=False), f"{definition.name} is served")
