@@ -25,7 +25,7 @@ from pulumi.provider.experimental.provider import (
     UpdateResponse,
 )
 
-from provider import rollout_reasons
+from provider import reading, rollout_reasons
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
@@ -73,12 +73,7 @@ class PromotionType:
 
     async def read(self, request: ReadRequest) -> ReadResponse:
         """Look whether the Rollout is there; what it does now is its own resource's to tell."""
-        fields = Fields(request.properties)
-        cluster = Cluster.of(request.properties, self.project)
-        found = await patiently(lambda: cluster.get(ROLLOUT, fields.text("namespace"), fields.text("rollout") or ""))
-        if found is None:
-            return ReadResponse()
-        return ReadResponse(request.resource_id, request.properties, request.inputs)
+        return await reading.where_there(request, self.project, ROLLOUT, "rollout")
 
     async def delete(self, request: DeleteRequest) -> None:
         """Forget it."""

@@ -25,7 +25,7 @@ from pulumi.provider.experimental.provider import (
     UpdateResponse,
 )
 
-from provider import kserve_reasons
+from provider import kserve_reasons, reading
 from provider.differences import compare
 from provider.engine_log import EngineLog
 from provider.errors import ProviderError
@@ -73,12 +73,7 @@ class ReadinessType:
 
     async def read(self, request: ReadRequest) -> ReadResponse:
         """Look whether the InferenceService is there; what it does now is its own resource's to tell."""
-        fields = Fields(request.properties)
-        cluster, name = Cluster.of(request.properties, self.project), fields.text("service") or ""
-        found = await patiently(lambda: cluster.get(INFERENCE_SERVICE, fields.text("namespace"), name))
-        if found is None:
-            return ReadResponse()
-        return ReadResponse(request.resource_id, request.properties, request.inputs)
+        return await reading.where_there(request, self.project, INFERENCE_SERVICE, "service")
 
     async def delete(self, request: DeleteRequest) -> None:
         """Forget it."""
