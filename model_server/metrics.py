@@ -121,7 +121,7 @@ class Counted:
 
 
 class Metrics:
-    """The server's series; `modelstack_` names are listed in docs/architecture.md."""
+    """The server's series; `modelstack_` names are listed in docs/server.md."""
 
     def __init__(self, contracts: Iterable[ModelContract], inflight: Callable[[], int]) -> None:
         self._registry = CollectorRegistry(auto_describe=False)

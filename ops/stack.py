@@ -47,7 +47,7 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         if code:
             return code
         engine = Engine(project, arguments.stack, environment(project, arguments.stack))
-        _create_if_missing(engine)
+        _create_if_missing(engine, embedded=embedded)
         return _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -96,9 +96,10 @@ def forget(engine: Engine) -> None:
         file.unlink(missing_ok=True)
 
 
-def _create_if_missing(engine: Engine) -> None:
-    # The wrapper of a local state creates the stack itself, with its salt kept out of the checkout.
-    if engine.environment.get("PULUMI_BACKEND_URL", "").startswith("file://") or exists(engine):
+def _create_if_missing(engine: Engine, *, embedded: bool) -> None:
+    # The embedded platform's wrapper of a state in a folder creates the stack, and keeps its salt out of the checkout.
+    wrapped = embedded and engine.environment.get("PULUMI_BACKEND_URL", "").startswith("file://")
+    if wrapped or exists(engine):
         return
     engine.run("stack", "init", engine.stack)
 

@@ -67,6 +67,15 @@ def test_destroy_starts_nothing_for_a_stack_that_does_not_exist(
     assert "stack 'dev' does not exist: nothing to destroy" in capsys.readouterr().out
 
 
+def test_an_up_on_a_cluster_of_ones_own_creates_the_stack_in_a_state_that_lies_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_engine(project(tmp_path, OWN_CLUSTER), monkeypatch, "[]")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}/state")
+    assert main(["up"]) == 0
+    assert said(tmp_path) == ["pulumi stack", "pulumi stack", "pulumi up"]
+
+
 def test_an_up_that_meets_the_lock_of_a_dead_process_names_recover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
