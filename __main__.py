@@ -36,6 +36,7 @@ cluster = Cluster(
         context=here.context,
         namespace=chosen.namespace or f"{pulumi.get_project()}-{stack}",
         stack=stack,
+        after=here.ready,
     ),
 )
 site = Site(
@@ -49,7 +50,7 @@ registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
 
 images = {
-    name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base))
+    name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base), registry.has(name))
     for name, model in chosen.models.items()
 }
 cache = None

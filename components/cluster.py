@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -14,11 +15,13 @@ from components.labels import Labels
 class ClusterArgs:
     """An existing cluster, by kubeconfig, and the namespace to make in it."""
 
-    kubeconfig: str
-    """Path of the kubeconfig."""
+    kubeconfig: pulumi.Input[str]
+    """Path of the kubeconfig, or what is in it."""
     context: str | None
     namespace: str
     stack: str
+    after: Sequence[pulumi.Resource] = ()
+    """What the cluster's pods need first."""
 
 
 class Cluster(pulumi.ComponentResource):
@@ -44,8 +47,11 @@ class Cluster(pulumi.ComponentResource):
     def _create_namespace(self, name: str, args: ClusterArgs) -> k8s.core.v1.Namespace:
         security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
         labels = {**Labels("namespace", args.stack).metadata, **security}
+        after = pulumi.ResourceOptions(depends_on=list(args.after))
         return k8s.core.v1.Namespace(
-            name, metadata={"name": args.namespace, "labels": labels}, opts=self._child(provider=self.provider)
+            name,
+            metadata={"name": args.namespace, "labels": labels},
+            opts=pulumi.ResourceOptions.merge(self._child(provider=self.provider), after),
         )
 
     def _deny_by_default(self, name: str, args: ClusterArgs, namespace: k8s.core.v1.Namespace) -> None:

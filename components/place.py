@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pulumi
 
 from components import images
 from components.registry import RegistryArgs
 from components.rollouts import DEFINITIONS
-from settings import ExposureSettings, RegistrySettings, Settings, SettingsError
+from settings import AwsSettings, ExposureSettings, RegistrySettings, Settings, SettingsError
 
 VERSION = 1
 
@@ -21,7 +23,8 @@ VERSION = 1
 class Place:
     """Addresses and images of one place; `base` and `images` (name → reference) are by digest or by tag."""
 
-    kubeconfig: str
+    kubeconfig: pulumi.Input[str]
+    """Path, or what is in it."""
     context: str | None
     registry: RegistryArgs
     base: str
@@ -29,10 +32,16 @@ class Place:
     exposure: ExposureSettings
     definitions: str
     """File or URL of the kinds of the controller of rollouts."""
+    ready: Sequence[pulumi.Resource] = ()
+    """What pods need before they can run, where the stack makes that itself."""
 
 
 def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
-    """Return where the stack runs: the embedded platform, unless it names a kubeconfig. Raises SettingsError."""
+    """Return where the stack runs: the embedded platform, unless it names AWS, where it makes what it needs, or a
+    kubeconfig. Raises SettingsError.
+    """
+    if settings.aws is not None:
+        return _in_aws(settings, settings.aws)
     kubeconfig = settings.cluster.kubeconfig
     if kubeconfig is None:
         return _embedded(settings, connection_file(environ))
@@ -55,10 +64,31 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
     )
 
 
-def _registry(registry: RegistrySettings) -> RegistryArgs:
+def _in_aws(settings: Settings, aws: AwsSettings) -> Place:
+    # Over a second, which no other stack need spend.
+    from components.aws.ground import Ground, GroundArgs  # noqa: PLC0415
+
+    chosen = settings.registry or RegistrySettings(prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}")
+    registry = _registry(chosen, chosen.push or aws.registry)
+    own = {} if chosen.push else {name: registry.repository(name) for name in settings.models}
+    ground = Ground("aws", GroundArgs(settings=aws, repositories=own, protect=aws.protect))
+    return Place(
+        kubeconfig=ground.kubeconfig,
+        context=None,
+        registry=replace(registry, repositories=ground.repositories),
+        base=settings.base or "",
+        images=images.references(settings),
+        exposure=settings.exposure or ExposureSettings(),
+        definitions=settings.rollouts.definitions or DEFINITIONS,
+        ready=ground.ready,
+    )
+
+
+def _registry(registry: RegistrySettings, push: str | None = None) -> RegistryArgs:
+    host = push or registry.push or ""
     return RegistryArgs(
-        push=registry.push,
-        pull=registry.pull or registry.push,
+        push=host,
+        pull=registry.pull or host,
         docker_config=_docker_folder(registry),
         prefix=registry.prefix,
         signing_key=registry.signing_key,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -25,6 +26,12 @@ class RegistryArgs:
     """Private key that signs what is built: a file, or `env://NAME` of a variable."""
     public_keys: tuple[str, ...] = ()
     """Files of public keys; an image that none of them verifies is not used."""
+    repositories: Mapping[str, pulumi.Resource] = field(default_factory=dict)
+    """Model → its repository, where the stack makes them; else the first push does."""
+
+    def repository(self, model: str) -> str:
+        """Return the repository of a model."""
+        return f"{self.prefix}/{model}"
 
 
 class Registry(pulumi.ComponentResource):
@@ -42,12 +49,17 @@ class Registry(pulumi.ComponentResource):
             recipe=recipe,
             push=self._args.push,
             pull=self._args.pull,
-            repository=f"{self._args.prefix}/{name}",
+            repository=self._args.repository(name),
             base=base,
             docker_config=self._args.docker_config,
             signing_key=self._args.signing_key,
             public_keys=list(self._args.public_keys) or None,
         )
+
+    def has(self, name: str) -> pulumi.ResourceOptions:
+        """Return the options of what is pushed: a repository that the stack makes comes first."""
+        made = self._args.repositories.get(name)
+        return pulumi.ResourceOptions(depends_on=[made] if made else [])
 
     def by_digest(self, name: str, reference: str) -> pulumi.Input[str]:
         """Return `reference` by digest: as it is where it has one, else as the first `up` finds the tag."""

@@ -18,6 +18,7 @@ import yaml
 State = dict[str, Any]
 LAST_LINES = 12
 CLUSTER = "modelstack:cluster"
+AWS = "modelstack:aws"
 
 
 class EngineError(Exception):
@@ -88,14 +89,20 @@ def pending(state: State) -> list[dict[str, Any]]:
 
 
 def is_embedded(project: Path, stack: str) -> bool:
-    """Tell whether a stack runs on the embedded platform: no setting of it names a kubeconfig. Raises EngineError."""
+    """Tell whether a stack runs on the embedded platform: its settings name neither a kubeconfig nor AWS.
+
+    Raises EngineError.
+    """
     own = _document(project / f"Pulumi.{stack}.yaml")
     # What lies in an environment of the Pulumi service cannot be seen from here.
     if own.get("environment"):
         return False
     declared = (_document(project / "Pulumi.yaml").get("config") or {}).get(CLUSTER)
     default = (declared.get("default") or declared.get("value")) if isinstance(declared, dict) else None
-    cluster = (own.get("config") or {}).get(CLUSTER, default)
+    config = own.get("config") or {}
+    if config.get(AWS):
+        return False
+    cluster = config.get(CLUSTER, default)
     return not (isinstance(cluster, dict) and cluster.get("kubeconfig"))
 
 
@@ -130,15 +137,26 @@ def environment(project: Path, stack: str) -> dict[str, str]:
     own = {"PULUMI_PYTHON_CMD": sys.executable, **os.environ}
     if not is_embedded(project, stack):
         return own
+    try:
+        return local_environment(project, own)
+    except EngineError:
+        if "PULUMI_BACKEND_URL" in own and shutil.which("pulumi"):
+            return own
+        raise
+
+
+def local_environment(project: Path, own: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment completed by the embedded platform, whose engine is built where none is there.
+
+    Raises EngineError.
+    """
     answered = subprocess.run(
-        [sys.executable, "-m", "local", "env"], cwd=project, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "local", "env"], cwd=project, env=dict(own), capture_output=True, text=True, check=False
     )
-    if answered.returncode == 0:
-        return {**own, **dict(_exports(answered.stdout, own))}
-    if "PULUMI_BACKEND_URL" in own and shutil.which("pulumi"):
-        return own
-    said = (answered.stderr.strip().splitlines() or ["nothing was printed"])[-1]
-    raise EngineError(f"`python -m local env` failed ({said}); run `python -m local up`")
+    if answered.returncode:
+        said = (answered.stderr.strip().splitlines() or ["nothing was printed"])[-1]
+        raise EngineError(f"`python -m local env` failed ({said}); run `python -m local up`")
+    return {**own, **dict(_exports(answered.stdout, own))}
 
 
 def _exports(text: str, own: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import settings
 from components import images
+from ops import scratch
 from ops.engine import Engine, EngineError, environment, is_embedded, own_settings
 from ops.holders import holders, state_folder
 
@@ -43,6 +44,8 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         embedded = is_embedded(project, arguments.stack)
         if name == "destroy":
             return _destroy(project, arguments, embedded=embedded)
+        if name == "preview" and scratch.needed(project, arguments.stack):
+            return _preview_without_credentials(project, arguments)
         code = start(project, arguments.stack) if embedded else 0
         if code:
             return code
@@ -52,6 +55,13 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+
+
+def _preview_without_credentials(project: Path, arguments: argparse.Namespace) -> int:
+    with scratch.scratch(project, arguments.stack) as found:
+        print(f"stack {arguments.stack}: {found.notice}", file=sys.stderr, flush=True)
+        rest = ["--config-file", str(found.config), *arguments.rest]
+        return _pulumi(found.engine, "preview", yes=False, rest=rest)
 
 
 def _destroy(project: Path, arguments: argparse.Namespace, *, embedded: bool) -> int:

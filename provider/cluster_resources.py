@@ -13,12 +13,12 @@ import pulumi
 class Access:
     """How a cluster is reached from where `pulumi up` runs."""
 
-    kubeconfig: str
-    """Path of the kubeconfig."""
+    kubeconfig: pulumi.Input[str]
+    """Path of the kubeconfig, or what is in it."""
     context: str | None = None
 
     @property
-    def inputs(self) -> dict[str, str | None]:
+    def inputs(self) -> dict[str, pulumi.Input[str] | None]:
         """The inputs by which a resource is told."""
         return {"kubeconfig": self.kubeconfig, "context": self.context}
 

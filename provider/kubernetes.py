@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import yaml
+
 from provider.errors import ProviderError
 from provider.values import Fields, Properties
 
@@ -48,6 +50,7 @@ class Cluster:
     """Objects as plain mappings; every method raises ProviderError, on one line."""
 
     kubeconfig: str
+    """Path below `project`, or what is in it."""
     context: str | None = None
     project: Path = field(default_factory=Path.cwd)
 
@@ -102,13 +105,25 @@ class Cluster:
                 if error.status.code != 404:
                     raise
 
+    @property
+    def _is_content(self) -> bool:
+        return self.kubeconfig.startswith("{") or "\n" in self.kubeconfig
+
+    @property
+    def _told(self) -> str:
+        # What is in a kubeconfig may log in.
+        return "its content" if self._is_content else repr(self.kubeconfig)
+
     @cached_property
     def _client(self) -> Client:
         # Half a second, which a preview without these resources need not spend.
         from lightkube import Client, KubeConfig  # noqa: PLC0415
 
-        config = KubeConfig.from_file(self.project / Path(self.kubeconfig).expanduser()).get(self.context)
-        return Client(config=config, field_manager=MANAGER)
+        if self._is_content:
+            config = KubeConfig.from_dict(yaml.safe_load(self.kubeconfig))
+        else:
+            config = KubeConfig.from_file(self.project / Path(self.kubeconfig).expanduser())
+        return Client(config=config.get(self.context), field_manager=MANAGER)
 
     @contextmanager
     def _plainly(self) -> Iterator[None]:
@@ -119,9 +134,11 @@ class Cluster:
             yield
         except ApiError as error:
             raise ProviderError(f"cluster: {' '.join(str(error.status.message).split())}") from error
-        except (ConfigError, KeyError, TypeError, OSError) as error:
-            said = f"{error}" if str(error) else type(error).__name__
-            raise ProviderError(f"kubeconfig: {self.kubeconfig!r} cannot be used ({said}); correct it") from error
+        except (ConfigError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
+            said = "" if self._is_content else " ".join(str(error).split())
+            raise ProviderError(
+                f"kubeconfig: {self._told} cannot be used ({said or type(error).__name__}); correct it"
+            ) from error
         except httpx2.HTTPError as error:
             raise UnreachableError(f"cluster: no answer ({error or type(error).__name__}); is it up?") from error
 

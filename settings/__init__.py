@@ -1,5 +1,6 @@
 """Pulumi.<stack>.yaml, parsed once into frozen settings."""
 
+from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
@@ -14,6 +15,7 @@ __all__ = [
     "OWN_SERVER",
     "PREFIX",
     "AllowSettings",
+    "AwsSettings",
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
@@ -27,6 +29,7 @@ __all__ = [
     "LimitSettings",
     "ModelSettings",
     "MonitoringSettings",
+    "NodesSettings",
     "ParentSettings",
     "RegistrySettings",
     "Resources",

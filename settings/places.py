@@ -25,7 +25,7 @@ class ClusterSettings(Frozen):
 class RegistrySettings(Frozen):
     """Where images are pushed, and where nodes pull them from."""
 
-    push: str = Field(min_length=1)
+    push: str | None = Field(default=None, min_length=1, description="the account's own in AWS")
     pull: str | None = None
     docker_config: str | None = None
     prefix: str = Field(default="modelstack", pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$", max_length=200)

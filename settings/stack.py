@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from settings.aws import AwsSettings
 from settings.base import Frozen, Label, Quantity, Resources
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
@@ -92,6 +93,7 @@ class Settings(Frozen):
     models: dict[Label, ModelSettings] = Field(min_length=1)
     namespace: Label | None = None
     cluster: ClusterSettings = ClusterSettings()
+    aws: AwsSettings | None = None
     registry: RegistrySettings | None = None
     base: str | None = None
     images: ImageSettings = ImageSettings()
@@ -102,6 +104,11 @@ class Settings(Frozen):
     rollouts: ControllerSettings = ControllerSettings()
     keda: KedaSettings = KedaSettings()
     kserve: KServeSettings = KServeSettings()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the stack runs on the embedded platform."""
+        return self.aws is None and self.cluster.kubeconfig is None
 
     @property
     def needs_cache(self) -> bool:
@@ -136,7 +143,7 @@ class Settings(Frozen):
                 f"{key}: waiting and requests are read from Prometheus, which monitoring.enabled: false leaves out; "
                 "enable it, or use cpu"
             )
-        if self.cluster.kubeconfig and not self.keda.installed:
+        if not self.embedded and not self.keda.installed:
             raise ValueError(
                 f"{key}: waiting and requests are read by KEDA; install it in the cluster and set {PREFIX}keda: "
                 "{installed: true}, or use cpu"
@@ -203,7 +210,19 @@ class Settings(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _aws_is_the_place(self) -> Self:
+        if self.aws is None:
+            return self
+        if self.cluster.kubeconfig:
+            raise ValueError(f"aws makes a cluster, {PREFIX}cluster.kubeconfig names another; remove one of the two")
+        if self.base is None:
+            raise ValueError(f"aws is set but {PREFIX}base is missing; set it, no default fits every registry")
+        return self
+
+    @model_validator(mode="after")
     def _own_cluster_needs_a_registry(self) -> Self:
+        if self.registry and self.registry.push is None and self.aws is None:
+            raise ValueError("registry.push: is missing; set it, outside AWS no default fits")
         if self.cluster.kubeconfig and not (self.registry and self.base):
             missing = "registry" if self.registry is None else "base"
             raise ValueError(

@@ -169,7 +169,7 @@ def test_an_unknown_key_names_the_closest_known_one(config: dict[str, Any], says
         ({"cluster": {"context": "prod"}}, "modelstack:cluster: names a context without a kubeconfig"),
         ({"cluster": {"kubeconfig": "~/k"}}, "modelstack: cluster names a kubeconfig but modelstack:registry is mis"),
         ({**OWN_CLUSTER, "base": ""}, "modelstack: cluster names a kubeconfig but modelstack:base is missing"),
-        ({"registry": {"pull": "mirror.example"}}, "modelstack:registry.push: is missing"),
+        ({"registry": {"pull": "mirror.example"}}, "modelstack: registry.push: is missing"),
         ({"registry": {"push": "r.example", "prefix": "Review"}}, "modelstack:registry.prefix: 'Review': "),
         (
             {"registry": {"push": "r.example", "signingKey": "a.key"}},

@@ -16,10 +16,12 @@ HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
 LANGUAGE_VERSION = "3.259.0"
 KUBERNETES_VERSION = "4.34.2"
+AWS_VERSION = "7.51.1"
 # The engine looks beside its own binary first, then for `<kind>-<name>-v<version>/pulumi-<kind>-<name>` here.
 PLUGINS = {
     f"language-python-v{LANGUAGE_VERSION}/pulumi-language-python": "local.plugins.language",
     f"resource-kubernetes-v{KUBERNETES_VERSION}/pulumi-resource-kubernetes": "local.plugins.kubernetes",
+    f"resource-aws-v{AWS_VERSION}/pulumi-resource-aws": "local.plugins.aws",
 }
 # -I keeps the checkout, PYTHONPATH and user packages out of the plugin; the program's environment is left as it is.
 START = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"

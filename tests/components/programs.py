@@ -106,7 +106,7 @@ class Engine(pulumi.runtime.Mocks):
             for number, port in enumerate(spec["ports"], NODE_PORT):
                 port["nodePort"] = NODE_PORT if port["name"] == "http" else number + 1
             return {"spec": spec, "status": {"loadBalancer": {"ingress": self._ingress}}}
-        return {}
+        return _of_aws(args) if args.typ.startswith("aws:") else {}
 
     def _image(self, name: str, inputs: Object) -> Object:
         hashed = self._inputs.get(name) or hexadecimal(name)
@@ -122,6 +122,13 @@ class Engine(pulumi.runtime.Mocks):
         beside = inputs["base"] if not made.wheels else f"{image.partition('@')[0]}@sha256:{hexadecimal('runtime')}"
         volume = parsed.packaging == "volume"
         return {"runtime": made.told(parsed.packaging), "runtimeImage": beside if volume else ""}
+
+
+def _of_aws(args: MockResourceArgs) -> Object:
+    told = {"arn": f"arn:aws:test:::{args.name}", "name": args.inputs.get("name") or args.name}
+    if args.typ == "aws:eks/cluster:Cluster":
+        told |= {"endpoint": "https://api.eks.test", "certificateAuthority": {"data": "Y2E="}}
+    return told | ({"latestVersion": 1} if args.typ == "aws:ec2/launchTemplate:LaunchTemplate" else {})
 
 
 def hexadecimal(text: str) -> str:

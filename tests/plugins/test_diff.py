@@ -4,7 +4,7 @@ import pytest
 
 from local.plugins.kubernetes import diff, forcenew, planning
 from local.plugins.kubernetes.config import settings
-from local.plugins.kubernetes.values import UNKNOWN
+from local.plugins.values import UNKNOWN
 
 SETTINGS = settings({}, {})
 MISSING: Any = diff.MISSING

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from local.plugins.kubernetes import config, jsonpath, naming, planning, ready
-from local.plugins.kubernetes.values import UNKNOWN
+from local.plugins.values import UNKNOWN
 
 URN = "urn:pulumi:dev::p::mine:index:Group$kubernetes:apps/v1:Deployment::web"
 FREE = planning.Autonaming(False, "")

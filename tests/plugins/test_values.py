@@ -5,16 +5,8 @@ from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.plugins.kubernetes.values import (
-    UNKNOWN,
-    Secret,
-    from_struct,
-    has_unknown,
-    plain,
-    program_keys,
-    to_struct,
-    with_secrets,
-)
+from local.plugins.kubernetes.values import plain, program_keys, with_secrets
+from local.plugins.values import UNKNOWN, Secret, from_struct, has_unknown, to_struct
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.text(max_size=8) | st.just(UNKNOWN)
 KEYS = st.text(min_size=1, max_size=5)

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from local.plugins.kubernetes.values import UNKNOWN, has_unknown
+from local.plugins.values import UNKNOWN, has_unknown
 
 MISSING = object()
 ADD, DELETE, UPDATE = "ADD", "DELETE", "UPDATE"

@@ -10,9 +10,10 @@ from typing import Any
 from local.plugins.kubernetes import diff, naming, objects, planning
 from local.plugins.kubernetes.client import ApiError, Client, NoKind, Object, Unreachable
 from local.plugins.kubernetes.config import Settings
-from local.plugins.kubernetes.values import has_unknown, plain, program_keys, with_secrets
+from local.plugins.kubernetes.values import plain, program_keys, with_secrets
 from local.plugins.kubernetes.waiting import NotReady, Waiter
 from local.plugins.serving import Engine
+from local.plugins.values import has_unknown
 
 CREATE_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)  # for a namespace or CRD that the same program is making
 REMOVE_HINT = (

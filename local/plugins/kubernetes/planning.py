@@ -9,7 +9,8 @@ from typing import Any
 from local.plugins.kubernetes import diff, forcenew, naming, objects
 from local.plugins.kubernetes.client import ApiError, Client, NoKind, Object, Unreachable
 from local.plugins.kubernetes.config import Settings
-from local.plugins.kubernetes.values import UNKNOWN, has_unknown, plain
+from local.plugins.kubernetes.values import plain
+from local.plugins.values import UNKNOWN, has_unknown
 
 
 class Refused(Exception):  # noqa: N818

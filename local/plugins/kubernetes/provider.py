@@ -16,8 +16,9 @@ from local.plugins.kubernetes import config, diff, lifecycle, naming, planning
 from local.plugins.kubernetes.client import ApiError, Client, NoKind, Unreachable
 from local.plugins.kubernetes.jsonpath import ExpressionError
 from local.plugins.kubernetes.lifecycle import Lifecycle, Operation
-from local.plugins.kubernetes.values import UNKNOWN, from_struct, plain, to_struct, with_secrets
+from local.plugins.kubernetes.values import plain, with_secrets
 from local.plugins.serving import Engine
+from local.plugins.values import UNKNOWN, from_struct, to_struct
 
 VERSION = "4.34.2"
 NOTICE = f"stand-in for pulumi-kubernetes {VERSION}: knows every served kind, but not Helm, Kustomize, yaml and Patch"

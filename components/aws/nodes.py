@@ -1,0 +1,87 @@
+"""NodeGroup: nodes that EKS manages, of one kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from components.aws.roles import Role, RoleArgs, service_trust
+
+# What pods do in AWS they do by Pod Identity: a node itself only joins and pulls.
+NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore")
+SYSTEM_TAINT = "CriticalAddonsOnly"
+ROOT_DEVICE = "/dev/xvda"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeGroupArgs:
+    """Nodes of one kind."""
+
+    cluster: pulumi.Input[str]
+    version: pulumi.Input[str]
+    role: pulumi.Input[str]
+    subnets: list[pulumi.Output[str]]
+    types: tuple[str, ...]
+    least: int
+    most: int
+    disk: int
+    """GiB."""
+    system: bool = False
+    """Whether what every cluster needs runs here, and nothing else."""
+
+
+class NodeGroup(pulumi.ComponentResource):
+    """Managed nodes: encrypted disks, and metadata that no pod reads."""
+
+    group: aws.eks.NodeGroup
+
+    def __init__(self, name: str, args: NodeGroupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("modelstack:aws:NodeGroup", name, None, opts)
+        template = self._create_template(name, args)
+        taint = aws.eks.NodeGroupTaintArgs(key=SYSTEM_TAINT, value="true", effect="NO_SCHEDULE")
+        self.group = aws.eks.NodeGroup(
+            name,
+            cluster_name=args.cluster,
+            version=args.version,
+            node_role_arn=args.role,
+            subnet_ids=args.subnets,
+            ami_type="AL2023_x86_64_STANDARD",
+            instance_types=list(args.types),
+            scaling_config=aws.eks.NodeGroupScalingConfigArgs(
+                min_size=args.least, max_size=args.most, desired_size=args.least
+            ),
+            update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1),
+            node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),
+            launch_template=aws.eks.NodeGroupLaunchTemplateArgs(
+                id=template.id, version=template.latest_version.apply(str)
+            ),
+            labels={"modelstack.dev/nodes": "system" if args.system else "workers"},
+            taints=[taint] if args.system else None,
+            # An autoscaler changes how many there are.
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["scalingConfig.desiredSize"]),
+        )
+        self.register_outputs({})
+
+    def _create_template(self, name: str, args: NodeGroupArgs) -> aws.ec2.LaunchTemplate:
+        disk = aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
+            volume_size=args.disk, volume_type="gp3", encrypted="true", delete_on_termination="true"
+        )
+        return aws.ec2.LaunchTemplate(
+            name,
+            metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
+                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            ),
+            block_device_mappings=[aws.ec2.LaunchTemplateBlockDeviceMappingArgs(device_name=ROOT_DEVICE, ebs=disk)],
+            tag_specifications=[
+                aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags={"Name": name})
+                for kind in ("instance", "volume")
+            ],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+def node_role(name: str, opts: pulumi.ResourceOptions) -> Role:
+    """Return the role of a cluster's nodes."""
+    return Role(name, RoleArgs(trust=service_trust("ec2.amazonaws.com"), managed=NODE_POLICIES), opts)

@@ -1,0 +1,93 @@
+"""Amazon Web Services: the network, the cluster and the registry that a stack brings up there itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from settings.base import Frozen, Label
+
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")]
+Zone = Annotated[str, Field(pattern=r"^[a-f]$", description="the letter after the region's name")]
+Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+$", max_length=200)]
+InstanceType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
+# What AWS resolved for a cluster of 1.36; `aws eks describe-addon-versions` lists others.
+ADDONS = {
+    "vpc-cni": "v1.22.4-eksbuild.3",
+    "kube-proxy": "v1.36.0-eksbuild.21",
+    "coredns": "v1.14.3-eksbuild.16",
+    "eks-pod-identity-agent": "v1.3.10-eksbuild.3",
+    "aws-ebs-csi-driver": "v1.66.0-eksbuild.1",
+    "metrics-server": "v0.9.0-eksbuild.11",
+}
+# Prefixes of a network: one of AWS holds a /16 at most, and eight parts with the addresses of pods fit no less.
+SHORTEST, LONGEST = 16, 20
+
+
+class NodesSettings(Frozen):
+    """Nodes of one kind, without GPUs."""
+
+    types: tuple[InstanceType, ...] = Field(default=("m7i.large",), min_length=1, max_length=10)
+    min: int = Field(default=2, ge=1, le=100)
+    max: int = Field(default=4, ge=1, le=1000)
+    disk: int = Field(default=50, ge=20, le=2000, description="GiB")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"max: {self.max} is below min {self.min}; raise it")
+        return self
+
+
+class AwsSettings(Frozen):
+    """Where in AWS a stack lies, and how large it is there."""
+
+    region: Region
+    account: str = Field(pattern=r"^[0-9]{12}$", description="nothing is made in another one")
+    admins: tuple[Arn, ...] = Field(min_length=1, max_length=20, description="who `pulumi up` runs as is one of them")
+    cidr: str = "10.0.0.0/16"
+    zones: tuple[Zone, ...] = Field(default=("a", "b", "c"), min_length=2, max_length=4)
+    nat: Literal["zone", "one"] = Field(default="zone", description="a gateway in each zone, or one for all")
+    version: str = Field(default="1.36", pattern=r"^1\.[0-9]{2}$")
+    addons: dict[Label, str] = Field(default=ADDONS, description="name → version; replaces all of them")
+    api_from: tuple[str, ...] = Field(default=(), max_length=20, description="networks that reach the API server")
+    protect: bool = Field(default=True, description="whether cluster, keys and repositories refuse to be destroyed")
+    log_days: Literal[30, 60, 90, 180, 365, 400, 731] = 90
+    system: NodesSettings = NodesSettings(max=3)
+    workers: NodesSettings = NodesSettings(types=("m7i.xlarge",), max=10)
+
+    @property
+    def registry(self) -> str:
+        """The host of the account's registry."""
+        return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
+
+    @field_validator("cidr")
+    @classmethod
+    def _is_private(cls, value: str) -> str:
+        try:
+            network = ipaddress.IPv4Network(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no network ({error}); write one as 10.0.0.0/16") from None
+        if not network.is_private or not SHORTEST <= network.prefixlen <= LONGEST:
+            raise ValueError(f"{value!r} is not a private network of /{SHORTEST} to /{LONGEST}; take 10.0.0.0/16")
+        return value
+
+    @field_validator("api_from")
+    @classmethod
+    def _are_narrow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                network = ipaddress.IPv4Network(one)
+            except ValueError as error:
+                raise ValueError(f"{one!r} is no network ({error}); write one as 203.0.113.0/24") from None
+            if network.prefixlen < 8:
+                raise ValueError(f"{one!r} is wider than a /8, close to everybody; name the networks you work from")
+        return value
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if len(set(self.zones)) < len(self.zones):
+            raise ValueError(f"zones: {', '.join(self.zones)} name one twice; name each once")
+        return self
