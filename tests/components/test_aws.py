@@ -64,8 +64,8 @@ def test_nodes_lie_in_private_subnets_one_a_zone(prod: Run) -> None:
 
 
 def test_no_subnet_overlaps_another_and_all_lie_in_the_network(prod: Run) -> None:
-    whole = ipaddress.ip_network(only(prod.of("Vpc"))["cidrBlock"])
-    parts = [ipaddress.ip_network(one["cidrBlock"]) for one in prod.of("Subnet").values()]
+    whole = ipaddress.IPv4Network(only(prod.of("Vpc"))["cidrBlock"])
+    parts = [ipaddress.IPv4Network(one["cidrBlock"]) for one in prod.of("Subnet").values()]
     assert sum(one.num_addresses for one in ipaddress.collapse_addresses(parts)) == sum(
         one.num_addresses for one in parts
     )
@@ -76,11 +76,11 @@ def test_no_subnet_overlaps_another_and_all_lie_in_the_network(prod: Run) -> Non
 @pytest.mark.parametrize("cidr", ["10.0.0.0/16", "172.20.16.0/20"])
 def test_networks_of_every_size_and_number_of_zones_fit(program: Program, zones: list[str], cidr: str) -> None:
     run = program(config({"zones": zones, "cidr": cidr}), stack="prod")
-    parts = [ipaddress.ip_network(one["cidrBlock"]) for one in run.of("Subnet").values()]
+    parts = [ipaddress.IPv4Network(one["cidrBlock"]) for one in run.of("Subnet").values()]
     assert len(parts) == 2 * len(zones)
     # AWS has none smaller than a /28.
     assert max(one.prefixlen for one in parts) <= 28
-    assert all(one.subnet_of(ipaddress.ip_network(cidr)) for one in parts)
+    assert all(one.subnet_of(ipaddress.IPv4Network(cidr)) for one in parts)
 
 
 def test_each_zone_has_its_own_way_out(prod: Run) -> None:

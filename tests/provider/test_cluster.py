@@ -13,7 +13,7 @@ from provider.errors import ProviderError
 from provider.kubernetes import POD, Cluster
 from tests.provider.clusters import Kubectl
 
-TOKEN = "hunter2hunter2"  # noqa: S105 - of nothing  # pragma: allowlist secret
+TOKEN = "hunter2hunter2"  # pragma: allowlist secret
 
 
 def config(server: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_the_content_of_a_kubeconfig_leads_to_the_cluster_as_its_path_does(kubec
 
 
 @pytest.mark.parametrize(
-    "content", ['{"kind": "Config"}', "{", "- a\n- b\n", json.dumps(config("https://[")), "a: b\n"]
+    "content", ['{"kind": "Config"}', "{", "- a\n- b\n", json.dumps(config("https://[")), "a: b\n", f"a: [{TOKEN}\n"]
 )
 def test_content_that_is_no_kubeconfig_is_refused_and_not_told(content: str) -> None:
     with pytest.raises(ProviderError) as caught:
