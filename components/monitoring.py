@@ -47,6 +47,7 @@ class Monitoring(pulumi.ComponentResource):
         super().__init__("modelstack:components:Monitoring", name, None, opts)
         self._args = args
         self._labels = Labels(NAME, args.site.stack)
+        self._exposure = args.site.exposure.unrouted if args.settings.exposed else args.site.exposure.private
         self._own = pulumi.ResourceOptions(parent=self)
         scraped = {**args.servers, **args.others}
         metrics = {name: one.metrics for name, one in scraped.items()}
@@ -59,7 +60,7 @@ class Monitoring(pulumi.ComponentResource):
         self._create_network_policy()
         running = self._create_stateful_set(config, configured)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
-        self.url, _ = expose(self._labels, args.site.namespace, {"http": PORT}, args.site.exposure.unrouted, after)
+        self.url, _ = expose(self._labels, args.site.namespace, {"http": PORT}, self._exposure, after)
         self.register_outputs({"url": self.url})
 
     def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
@@ -68,7 +69,7 @@ class Monitoring(pulumi.ComponentResource):
     def _create_network_policy(self) -> None:
         stack = self._args.site.stack
         # Of the stack itself the controller of rollouts asks.
-        asking = [*network.clients(self._args.site.exposure.unrouted), *network.pods(Labels(rollouts.NAME, stack))]
+        asking = [*network.clients(self._exposure), *network.pods(Labels(rollouts.NAME, stack))]
         asked: network.Ingress = {"from_": asking, "ports": network.tcp("http")}
         egress = self._metrics.apply(lambda found: [network.names(), *_scrapes(stack, found)])
         network.allow(self._labels, self._args.site, self._own, ingress=[asked], egress=egress)

@@ -42,6 +42,8 @@ def expose(
     if managed:
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR]))
     annotations = MANAGED if managed else {**FORCED, **(MANAGED if to_zero else {})}
+    if exposure.service == "LoadBalancer":
+        annotations = {**annotations, **exposure.annotations}
     service = k8s.core.v1.Service(
         labels.name,
         metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata, "annotations": annotations},

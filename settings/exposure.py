@@ -58,7 +58,7 @@ class ExposureSettings(Frozen):
     https: bool = Field(default=False, description="whether something before the cluster's pods ends TLS")
     class_name: ObjectName | None = None
     tls_secret: ObjectName | None = None
-    annotations: dict[str, str] = Field(default={})
+    annotations: dict[str, str] = Field(default={}, description="of the Ingress, or of Services with an address")
     parent: ParentSettings | None = None
     allow: AllowSettings | None = None
 
@@ -78,6 +78,11 @@ class ExposureSettings(Frozen):
         return ExposureSettings(allow=self.allow) if self.routed else self
 
     @property
+    def private(self) -> ExposureSettings:
+        """The same for what only those ask who run the stack: neither route nor load balancer leads to it."""
+        return self.unrouted if self.type != "LoadBalancer" else ExposureSettings(allow=self.allow)
+
+    @property
     def scheme(self) -> str:
         """What URLs begin with where a route leads to the models."""
         return "https" if self.https or self.tls_secret else "http"
@@ -85,8 +90,8 @@ class ExposureSettings(Frozen):
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
         ingress = ("Ingress",)
-        needs = {"class_name": ingress, "tls_secret": ingress, "annotations": ingress, "parent": ("HTTPRoute",)}
-        for key, types in {**needs, "https": ROUTED, "host": OWN_HOST}.items():
+        needs = {"class_name": ingress, "tls_secret": ingress, "parent": ("HTTPRoute",), "https": ROUTED}
+        for key, types in {**needs, "host": OWN_HOST, "annotations": (*ingress, "LoadBalancer")}.items():
             if key in self.model_fields_set and self.type not in types:
                 raise ValueError(f"{to_camel(key)}: is of type {' or '.join(types)}, not {self.type}; remove it")
         return self

@@ -79,6 +79,7 @@ class MonitoringSettings(Frozen):
     enabled: bool = True
     retention: str = Field(default="7d", pattern=r"^[1-9][0-9]*[mhdw]$")
     storage: Quantity | None = Field(default=None, description="size of a volume claim; an emptyDir where not given")
+    exposed: bool = Field(default=False, description="whether a load balancer leads to it where one leads to models")
 
 
 class CacheSettings(Frozen):

@@ -59,6 +59,19 @@ def test_a_load_balancers_address_is_the_endpoint(program: Program) -> None:
     assert run.outputs["endpoint"]["digits"] == "http://192.0.2.7:8080"
 
 
+def test_a_load_balancer_leads_to_models_and_to_prometheus_where_that_is_asked_for(program: Program) -> None:
+    exposure = {"type": "LoadBalancer", "annotations": {"example.com/internal": "true"}}
+    run = program({"models": MODELS, "exposure": exposure})
+    services = run.of("Service")
+    assert services["digits"]["metadata"]["annotations"]["example.com/internal"] == "true"
+    assert services["prometheus"]["spec"]["type"] == "ClusterIP"
+    assert "example.com/internal" not in services["prometheus"]["metadata"]["annotations"]
+    assert run.outputs["prometheus"] == "http://prometheus.modelstack-dev.svc:9090"
+    exposed = program({"models": MODELS, "exposure": exposure, "monitoring": {"exposed": True}})
+    assert exposed.of("Service")["prometheus"]["spec"]["type"] == "LoadBalancer"
+    assert exposed.outputs["prometheus"] == "http://192.0.2.7:9090"
+
+
 def test_a_load_balancer_without_an_address_yet_is_told_in_a_preview(program: Program) -> None:
     run = program({"models": MODELS, "exposure": {"type": "LoadBalancer"}}, ingress=[], preview=True)
     assert run.outputs["endpoint"]["digits"] == "http://no-address-yet:8080"
