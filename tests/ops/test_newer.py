@@ -42,7 +42,7 @@ def registry(answers: dict[str, bytes]) -> Iterator[str]:
     """Serve bodies by their paths on loopback."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             body = answers.get(self.path)
             self.send_response(404 if body is None else 200)
             kind = "text/html" if self.path.startswith("/simple/") else "application/json"

