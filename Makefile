@@ -25,7 +25,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign native check lint typecheck shell-lint go-vet rust-lint secrets lock clean-venv venv
+.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold bench-scale check-cosign native check lint typecheck shell-lint go-vet rust-lint secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,9 @@ bench-serve: $(READY) ## This project's server beside other people's and a loop 
 
 bench-cold: $(READY) ## From a pod to its first right answer on a node without the image, of the running stack's digits
 	@$(PY) -m benchmarks.cold $(ARGS)
+
+bench-scale: $(READY) ## Stacks of 1, 10 and 100 models on a platform of their own, beside as many resources that do nothing
+	@$(PY) -m benchmarks.scale $(ARGS)
 
 native: $(READY) ## Build the server's native module into .venv, where a local server finds it
 	@$(PY) -m model_build.native $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')

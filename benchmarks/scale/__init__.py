@@ -1,0 +1,1 @@
+"""What a stack of many models costs, beside as many resources that do nothing."""
