@@ -86,7 +86,7 @@ class Engine(pulumi.runtime.Mocks):
         """Return a resource's id and outputs."""
         custom = bool(args.custom)
         self.run.made.append(Made(args.typ, args.name, deepcopy(args.inputs), args.provider or "", custom))
-        return f"{args.name}-id" if custom else "", {**args.inputs, **self._outputs(args)}
+        return _id(args) if custom else "", {**args.inputs, **self._outputs(args)}
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         """Refuse: the program calls no function of a provider."""
@@ -124,8 +124,13 @@ class Engine(pulumi.runtime.Mocks):
         return {"runtime": made.told(parsed.packaging), "runtimeImage": beside if volume else ""}
 
 
+def _id(args: MockResourceArgs) -> str:
+    # In AWS many resources of a stack have one name, and name each other by id.
+    return f"{args.typ.rpartition(':')[2]}/{args.name}" if args.typ.startswith("aws:") else f"{args.name}-id"
+
+
 def _of_aws(args: MockResourceArgs) -> Object:
-    told = {"arn": f"arn:aws:test:::{args.name}", "name": args.inputs.get("name") or args.name}
+    told = {"arn": f"arn:aws:test:::{_id(args)}", "name": args.inputs.get("name") or args.name}
     if args.typ == "aws:eks/cluster:Cluster":
         told |= {"endpoint": "https://api.eks.test", "certificateAuthority": {"data": "Y2E="}}
     return told | ({"latestVersion": 1} if args.typ == "aws:ec2/launchTemplate:LaunchTemplate" else {})

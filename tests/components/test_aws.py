@@ -55,7 +55,7 @@ def test_every_resource_is_of_the_provider_that_guards_the_account(prod: Run) ->
 
 def test_nodes_lie_in_private_subnets_one_a_zone(prod: Run) -> None:
     subnets = prod.of("Subnet")
-    private = {f"{name}-id": one for name, one in subnets.items() if "private" in name}
+    private = {f"Subnet/{name}": one for name, one in subnets.items() if "private" in name}
     assert [one["availabilityZone"] for one in private.values()] == [f"{REGION}{zone}" for zone in "abc"]
     assert not any(one["mapPublicIpOnLaunch"] for one in subnets.values())
     for group in prod.of("NodeGroup").values():
@@ -124,7 +124,7 @@ def test_the_api_server_is_private_unless_networks_are_named(prod: Run, program:
 def test_secrets_are_encrypted_and_every_log_of_the_control_plane_is_kept(prod: Run) -> None:
     made = next(one for one in prod.made if one.type == "aws:eks/cluster:Cluster").inputs
     assert made["encryptionConfig"]["resources"] == ["secrets"]
-    assert made["encryptionConfig"]["provider"]["keyArn"] == "arn:aws:test:::eks-secrets"
+    assert made["encryptionConfig"]["provider"]["keyArn"] == "arn:aws:test:::Key/eks-secrets"
     assert set(made["enabledClusterLogTypes"]) == {"api", "audit", "authenticator", "controllerManager", "scheduler"}
     assert all(one["enableKeyRotation"] for one in prod.of("Key").values())
 
