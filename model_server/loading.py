@@ -187,7 +187,10 @@ class Loader:
             found = plan(session, inputs, settings.max_batch)
         except RunError as error:
             raise ConfigError(f"{contract.file}: fails on the golden set ({error}); bake the image again") from error
-        told = {"seconds": round(time.perf_counter() - begun, 3), "inline": found.inline, "max_batch": found.most}
+        seconds = round(time.perf_counter() - begun, 3)
+        told: dict[str, object] = {"seconds": seconds, "inline": found.inline, "max_batch": found.most}
+        if session.placed:
+            told["placed"] = session.placed
         write(logging.INFO, "model ready", model=contract.name, version=contract.version, **told)
         return Loaded(session, found)
 
