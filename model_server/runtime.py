@@ -6,8 +6,11 @@ import contextlib
 import io
 import re
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnxruntime as ort
 
 from model_server.contract import ModelContract, TensorSpec, TokensSpec
@@ -27,6 +30,8 @@ ONNX_TYPES = {
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 PROVIDERS = {"cpu": [CPU], "cuda": [CUDA, CPU]}
+# Trying every way to convolve takes a second for each new shape, and found none that was faster.
+OPTIONS: dict[str, list[dict[str, str]]] = {"cpu": [{}], "cuda": [{"cudnn_conv_algo_search": "HEURISTIC"}, {}]}
 # onnxruntime names its own source file before what the driver or a library of CUDA said.
 FAILURE = re.compile(r"(?:CUDA|CUDNN|CUBLAS|CUFFT)[A-Z]* (?:failure|error) [^;\n]{1,200}")
 
@@ -56,12 +61,23 @@ class Session:
 
     def __init__(self, contract: ModelContract, threads: int, *, arena: bool, device: str = "cpu") -> None:
         self.contract = contract
+        self._open = partial(_open, contract, threads, arena=arena, device=device)
         self._tokens = None if contract.tokens is None else _tokens(contract.tokens)
-        self._session = _open(contract, threads, arena=arena, device=device)
+        self._session = self._open()
+        self._alone: Any = None
+        self._size = 0
         self.placed = {} if device == "cpu" else _placed(contract, self._session)
         _check_signature(contract, "inputs", contract.graph_inputs, self._session.get_inputs())
         _check_signature(contract, "outputs", contract.outputs, self._session.get_outputs())
         self._every_output = [spec.name for spec in contract.outputs]
+
+    def settle(self, size: int) -> None:
+        """Run several samples `size` at a time from now on, and a lone one in a session of its own; no tokens.
+
+        For models that take long to prepare for another size than the last run's. Raises ConfigError.
+        """
+        self._alone = self._open()
+        self._size = size
 
     def new_run(self) -> Run:
         """Return a run, not begun."""
@@ -71,10 +87,19 @@ class Session:
         """Return the arrays of `outputs`; raises RunError, also after `run.stop()`."""
         names = self._every_output if outputs is self.contract.outputs else [spec.name for spec in outputs]
         try:
-            arrays: list[Array] = self._session.run(names, self._fed(inputs), None if run is None else run.options)
+            arrays = self._run(names, self._fed(inputs), None if run is None else run.options)
         except Exception as error:  # onnxruntime's own classes are not public
             raise RunError(_reason(error)) from error
         return arrays
+
+    def _run(self, names: list[str], fed: dict[str, Array], options: Any) -> list[Array]:
+        count = len(next(iter(fed.values()))) if self._size else 0
+        if count < 2 or count == self._size:
+            session = self._alone if count == 1 else self._session
+            arrays: list[Array] = session.run(names, fed, options)
+            return arrays
+        found = [self._session.run(names, part, options) for part in _parts(fed, count, self._size)]
+        return [np.concatenate(arrays)[:count] for arrays in zip(*found, strict=True)]
 
     def _fed(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Return what the graph takes: texts as token ids, anything else as it came."""
@@ -84,6 +109,13 @@ class Session:
             spec.name: self._tokens.encode(texts.tolist())
             for spec, texts in zip(self.contract.graph_inputs, inputs.values(), strict=True)
         }
+
+
+def _parts(fed: dict[str, Array], count: int, size: int) -> Iterator[dict[str, Array]]:
+    """Yield `size` samples at a time, the last of them again and again where they do not suffice."""
+    for start in range(0, count, size):
+        at = np.minimum(np.arange(start, start + size), count - 1)
+        yield {name: array[at] for name, array in fed.items()}
 
 
 def _tokens(spec: TokensSpec) -> Tokens:
@@ -114,7 +146,13 @@ def _open(contract: ModelContract, threads: int, *, arena: bool, device: str) ->
     said = _prepare(device)
     try:
         # It would go on with the CPU alone where the GPU fails, now or in a later run.
-        session = ort.InferenceSession(str(contract.file), options, providers=PROVIDERS[device], enable_fallback=0)
+        session = ort.InferenceSession(
+            str(contract.file),
+            options,
+            providers=PROVIDERS[device],
+            provider_options=OPTIONS[device],
+            enable_fallback=0,
+        )
     except Exception as error:  # onnxruntime's own classes are not public
         failure = FAILURE.search(str(error))
         if failure is not None:

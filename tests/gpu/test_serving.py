@@ -59,8 +59,8 @@ def test_most_nodes_of_a_model_run_on_the_gpu(
         pytest.skip("there is no choice on a CPU")
     line = next(one for one in server.lines if one["message"] == "model ready" and one["model"] == name)
     tell(f"{name}: {line['placed']}, inline {line['inline']}, up to {line['max_batch']}, {line['seconds']} s to load")
-    # What computes shapes stays on the CPU.
-    assert line["placed"]["cuda"] >= 9 * line["placed"].get("cpu", 0)
+    # CUDA has no kernel for some of an int8 model's scales; what computes shapes stays on the CPU too.
+    assert line["placed"]["cuda"] >= 4 * line["placed"].get("cpu", 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,8 +98,30 @@ def test_requests_that_arrive_together_share_runs_and_each_gets_its_own_answer(
             np.testing.assert_allclose(answer[0], one, rtol=0, atol=limit)
     tell(f"{name}: {count:.0f} samples in {runs:.0f} runs, inline {line['inline']}")
     assert count == len(samples) * REPEATED
-    # A model in whose time nothing arrives has nothing to share.
-    assert line["inline"] or runs < count / 2
+    # Both are slow enough to run on a thread; a server that shares nothing runs as often as it is asked.
+    assert not line["inline"]
+    assert runs < count
+
+
+def test_requests_of_changing_sizes_take_no_longer_than_requests_of_one(
+    server: Server, models: Path, tell: Callable[[str], None]
+) -> None:
+    contract = load(models / "resnet50")
+    samples = fresh(contract, 3)
+
+    def seconds(counts: list[int]) -> float:
+        begun = time.perf_counter()
+        for count in counts:
+            asked(client, contract, samples[:count])
+        return time.perf_counter() - begun
+
+    with server.client() as client:
+        # Once each before they are timed: what is new takes longer the first time.
+        seconds([2, 3])
+        alike, changing = min(seconds([3] * 8) for _ in range(3)), min(seconds([2, 3] * 4) for _ in range(3))
+    tell(f"resnet50: eight requests of 3 samples {alike:.3f} s, of 2 and 3 in turns {changing:.3f} s")
+    # cuDNN prepares every convolution anew for another size, which took twenty times as long as a run.
+    assert changing < 3 * alike
 
 
 def test_sigterm_answers_what_is_under_way_and_ends_with_0(device: Device, models: Path, tmp_path: Path) -> None:
