@@ -25,7 +25,11 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold bench-scale check-cosign native check lint typecheck shell-lint go-vet rust-lint secrets lock clean-venv venv
+.PHONY: help up preview destroy predict built
+.PHONY: test soak test-unit test-e2e test-gpu
+.PHONY: bench-optimize bench-bake bench-serve bench-gpu bench-cold bench-scale
+.PHONY: check lint typecheck shell-lint go-vet rust-lint secrets check-cosign
+.PHONY: native lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,18 +62,22 @@ built: $(READY)
 	@$(PY) -m model_build.environment >/dev/null
 
 test: built ## Every test but the long ones; starts an embedded platform of its own and removes it
-	@$(PY) -m $(PYTEST) -m "not soak" $(ARGS)
+	@$(PY) -m $(PYTEST) -m "not soak and not gpu" $(ARGS)
 
 soak: built ## The long tests: rollouts, scaling and KServe on real pods, bad requests by the hundred thousand
 	@$(PY) -m local build rollouts metrics-server keda
 	@$(PY) -m tests.provider.kserve
-	@$(PY) -m pytest -m soak $(ARGS)
+	@$(PY) -m pytest -m "soak and not gpu" $(ARGS)
 
 test-unit: $(READY) ## The tests that need neither root nor a cluster
-	@$(PY) -m $(PYTEST) -m "not e2e and not build and not soak" $(ARGS)
+	@$(PY) -m $(PYTEST) -m "not e2e and not build and not soak and not gpu" $(ARGS)
 
 test-e2e: built ## The tests on the embedded platform
-	@$(PY) -m $(PYTEST) -m "(e2e or build) and not soak" $(ARGS)
+	@$(PY) -m $(PYTEST) -m "(e2e or build) and not soak and not gpu" $(ARGS)
+
+test-gpu: $(READY) ## The server on an NVIDIA GPU of this machine
+	@$(PY) -m benchmarks.gpu.machine
+	@$(PY) -m pytest -m gpu tests/gpu $(ARGS)
 
 bench-optimize: $(READY) ## Models of this project against onnxruntime fp32, torch eager and other optimizers
 	@$$($(PY) -m model_build.environment) -m benchmarks.optimize $(ARGS)
@@ -79,6 +87,9 @@ bench-bake: $(READY) ## 1 GiB of fresh weights into a local registry, beside cur
 
 bench-serve: $(READY) ## This project's server beside other people's and a loop over the session (ARGS=--stacks: bare web stacks)
 	@$$($(PY) -m model_build.environment) -m benchmarks.serve $(ARGS)
+
+bench-gpu: $(READY) ## This project's server on an NVIDIA GPU beside the same server on the CPU
+	@$(PY) -m benchmarks.gpu $(ARGS)
 
 bench-cold: $(READY) ## From a pod to its first right answer on a node without the image, of the running stack's digits
 	@$(PY) -m benchmarks.cold $(ARGS)

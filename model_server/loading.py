@@ -171,7 +171,7 @@ class Loader:
     def _load(self, contract: ModelContract) -> Loaded:
         # onnxruntime takes most of the start; the port listens before it is imported.
         from model_server.golden import check, read_golden  # noqa: PLC0415
-        from model_server.measuring import plan  # noqa: PLC0415
+        from model_server.measuring import plan, settled  # noqa: PLC0415
         from model_server.runtime import Session  # noqa: PLC0415
 
         begun = time.perf_counter()
@@ -184,10 +184,14 @@ class Loader:
                 fault = mismatch.reason()
                 write(logging.ERROR, "model not ready", model=contract.name, version=contract.version, error=fault)
                 return Loaded(None, None, fault)
-            found = plan(session, inputs, settings.max_batch)
+            limit = settings.max_batch if settings.device == "cpu" else settled(session, inputs, settings.max_batch)
+            found = plan(session, inputs, limit)
         except RunError as error:
             raise ConfigError(f"{contract.file}: fails on the golden set ({error}); bake the image again") from error
-        told = {"seconds": round(time.perf_counter() - begun, 3), "inline": found.inline, "max_batch": found.most}
+        seconds = round(time.perf_counter() - begun, 3)
+        told: dict[str, object] = {"seconds": seconds, "inline": found.inline, "max_batch": found.most}
+        if session.placed:
+            told["placed"] = session.placed
         write(logging.INFO, "model ready", model=contract.name, version=contract.version, **told)
         return Loaded(session, found)
 

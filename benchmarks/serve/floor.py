@@ -1,6 +1,7 @@
-"""`python -m benchmarks.serve.floor MODEL SAMPLES SECONDS`: a loop over the session, what no server can beat.
+"""`python -m benchmarks.serve.floor MODEL SAMPLES SECONDS [DEVICE THREADS]`: a loop over the session alone.
 
-Runs in the image's environment, on one thread; prints calls a second of one sample, and samples a second at 64.
+Runs in the image's environment, on the CPU and one thread; prints calls a second of one sample, and samples a second
+at 64.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from model_server.runtime import OPTIONS, PROVIDERS
+
 BATCH = 64
 
 
-def main(model: str, samples: str, seconds: str) -> int:
+def main(model: str, samples: str, seconds: str, device: str = "cpu", threads: str = "1") -> int:
     """Measure and print a line of JSON; returns 0."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = int(threads)
+    if device == "cuda":
+        onnxruntime.preload_dlls(directory="")
+    session = onnxruntime.InferenceSession(
+        model, options, providers=PROVIDERS[device], provider_options=OPTIONS[device]
+    )
     digits = np.load(samples)
     one, many = digits[:1], np.resize(digits, (BATCH, *digits.shape[1:]))
     told = {"one": _rate(session, one, float(seconds)), "many": _rate(session, many, float(seconds)) * BATCH}
@@ -31,6 +38,7 @@ def main(model: str, samples: str, seconds: str) -> int:
 def _rate(session: Any, batch: Any, seconds: float) -> float:
     """Return calls a second."""
     name = session.get_inputs()[0].name
+    session.run(None, {name: batch})
     began = now = time.perf_counter()
     calls = 0
     while now - began < seconds:

@@ -38,10 +38,11 @@ class FailedError(Exception):
 
 @dataclass(frozen=True)
 class Truth:
-    """Digits, each [1, 1, 8, 8], and onnxruntime's own scores for them."""
+    """Samples (digits are [1, 1, 8, 8]), onnxruntime's own scores for them, and by how much an answer may differ."""
 
     digits: Sequence[Digits]
     scores: Sequence[Scores]
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,20 @@ class Server:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = list(pool.map(lambda digit: _asked(self.port, self.way, digit), truth.digits))
         for answer, scores in zip(answers, truth.scores, strict=True):
-            require(answer, scores)
+            require(answer, scores, truth.tolerance)
 
 
 @contextlib.contextmanager
-def serving(contender: Contender, core: int, truth: Truth, log: Path) -> Iterator[Server]:
-    """Yield a contender that has answered rightly; raises FailedError where it does not within START_SECONDS."""
+def serving(contender: Contender, cores: int | str, truth: Truth, log: Path) -> Iterator[Server]:
+    """Yield a contender that has answered rightly on `cores` (a core, or a list as taskset reads it).
+
+    Raises FailedError where it does not within START_SECONDS.
+    """
     port = free_port()
     start = contender.start(port)
     mark = uuid.uuid4().hex
     environment = {key: value for key, value in os.environ.items() if key not in WITHHELD} | {MARK: mark}
-    alone = ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", str(core)]
+    alone = ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", str(cores)]
     command: list[str | Path] = [*alone, *start.command]
     with log.open("wb") as said:
         began = time.monotonic()
@@ -103,7 +107,7 @@ def _await(process: subprocess.Popen[bytes], port: int, way: Way, truth: Truth, 
     while time.monotonic() < until and process.poll() is None:
         answer = asked_early(port, way, truth.digits[0])
         if answer is not None:
-            require(answer, truth.scores[0])
+            require(answer, truth.scores[0], truth.tolerance)
             return
         time.sleep(POLL_SECONDS)
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["no message"]
@@ -132,9 +136,9 @@ def _asked(port: int, way: Way, digit: Digits) -> Scores:
     return way.scores(body, {name.lower(): value for name, value in answer.getheaders()})
 
 
-def require(answer: Scores, wanted: Scores) -> None:
+def require(answer: Scores, wanted: Scores, tolerance: float = TOLERANCE) -> None:
     """Raise FailedError where an answer is not the truth."""
-    if answer.shape != wanted.shape or not np.allclose(answer, wanted, rtol=0, atol=TOLERANCE):
+    if answer.shape != wanted.shape or not np.allclose(answer, wanted, rtol=0, atol=tolerance):
         raise FailedError(f"answers {answer} where onnxruntime answers {wanted}")
 
 

@@ -37,12 +37,18 @@ class Wrk:
     program: Path
     environment: Mapping[str, str]
 
-    def loaded(self, server: Server, connections: int, seconds: float, core: int, folder: Path) -> Load:
-        """Return what a server does with requests that lie in a folder; raises FailedError where one was refused."""
+    def loaded(
+        self, server: Server, connections: int, seconds: float, core: int, folder: Path, *, patience: int = 2
+    ) -> Load:
+        """Return what a server does with requests that lie in a folder.
+
+        Raises FailedError where one was refused, or not answered within `patience` seconds.
+        """
         count = len(list(folder.iterdir()))
         url = f"http://127.0.0.1:{server.port}{server.way.path}"
         command: list[str | Path] = ["taskset", "--cpu-list", str(core), self.program, "--threads", "1"]
-        command += ["--connections", str(connections), "--duration", f"{seconds:.0f}s", "--script", SCRIPT]
+        command += ["--connections", str(connections), "--duration", f"{seconds:.0f}s"]
+        command += ["--timeout", f"{patience}s", "--script", SCRIPT]
         before = server.cpu_seconds
         done = subprocess.run(
             [*command, url, "--", folder, str(count)],

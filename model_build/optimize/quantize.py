@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnxruntime.transformers.float16 import convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
 
 from model_build import data
 from model_build.artifact import HISTOGRAMS, MODEL, SENSITIVITY
 from model_build.errors import RecipeError
 from model_build.job import Job
-from model_build.optimize import clean, histograms, int8, outliers, sensitivity
+from model_build.optimize import clean, float16, histograms, int8, outliers, sensitivity
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -24,7 +22,7 @@ def run(job: Job) -> dict[str, Any]:
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         if job.params["method"] == "float16":
-            made = _halved(job.inputs["export"] / MODEL)
+            made = float16.halved(job.inputs["export"] / MODEL)
         else:
             model = int8.prepared(job.inputs["export"] / MODEL, Path(folder))
             if job.params["method"] == "dynamic-int8":
@@ -33,13 +31,6 @@ def run(job: Job) -> dict[str, Any]:
                 made, told = _static(job, model)
     clean.save(made, job.out / MODEL)
     return {"size": (job.out / MODEL).stat().st_size, **told}
-
-
-def _halved(exported: Path) -> onnx.ModelProto:
-    # Inputs and outputs stay fp32: what calls the model need not know.
-    model = OnnxModel(convert_float_to_float16(onnx.load(exported), keep_io_types=True))
-    model.topological_sort()  # the converter puts its casts at the end
-    return model.model
 
 
 def _dynamic(job: Job, model: Path) -> onnx.ModelProto:

@@ -151,10 +151,10 @@ def environment(models: Path, settings: Mapping[str, str]) -> dict[str, str]:
     return clean | fixed | tested | dict(settings)
 
 
-def start(models: Path, **settings: str) -> Server:
+def start(models: Path, *, python: str = sys.executable, **settings: str) -> Server:
     """Start the server on a free port, without waiting for it."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "model_server"],
+        [python, "-W", "error", "-m", "model_server"],
         cwd=ROOT,
         env=environment(models, settings),
         stdout=subprocess.PIPE,
@@ -174,10 +174,15 @@ def _collect(server: Server) -> None:
 
 @contextmanager
 def running(
-    models: Path, *, ready: bool = True, given: Mapping[str, str] | None = None, **settings: str
+    models: Path,
+    *,
+    ready: bool = True,
+    given: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    **settings: str,
 ) -> Iterator[Server]:
     """Run the server for a block, with the variables of `given` too; it is killed at the end where it still runs."""
-    server = start(models, **{**settings, **(given or {})})
+    server = start(models, python=python, **{**settings, **(given or {})})
     try:
         server.url = f"http://127.0.0.1:{server.wait_for('listening')['port']}"
         if ready:
