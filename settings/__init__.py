@@ -5,6 +5,7 @@ from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, server_of
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
+from settings.policies import CostSettings, ExceptionSettings, ObjectiveSettings, PolicySettings, environment_of
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
@@ -17,6 +18,8 @@ __all__ = [
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
+    "CostSettings",
+    "ExceptionSettings",
     "ExposureSettings",
     "GatewaySettings",
     "ImageSettings",
@@ -27,7 +30,9 @@ __all__ = [
     "LimitSettings",
     "ModelSettings",
     "MonitoringSettings",
+    "ObjectiveSettings",
     "ParentSettings",
+    "PolicySettings",
     "RegistrySettings",
     "Resources",
     "RolloutSettings",
@@ -38,6 +43,7 @@ __all__ = [
     "StepSettings",
     "TlsSettings",
     "amount",
+    "environment_of",
     "load",
     "server_of",
 ]

@@ -1,0 +1,34 @@
+"""What rules go by besides resources, read from the stack's configuration."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from policy.rule import PROD, Facts
+from settings import PREFIX, PolicySettings, environment_of
+
+
+def read(config: Mapping[str, str], stack: str) -> Facts:
+    """Return the facts of a stack; `config` is as the engine gives it: full key → text."""
+    try:
+        policies = PolicySettings.model_validate_json(config.get(f"{PREFIX}policies") or "{}")
+    except ValidationError as error:
+        # A program of this project refuses the same settings with a better word. Nothing is let off meanwhile.
+        print(f"{PREFIX}policies: {error.errors()[0]['msg']}; nothing is excepted", file=sys.stderr)
+        return Facts(PROD, PolicySettings())
+    environment = config.get(f"{PREFIX}environment") or environment_of(stack)
+    return Facts(environment, policies, _objectives(config))
+
+
+def _objectives(config: Mapping[str, str]) -> frozenset[str]:
+    try:
+        models: Any = json.loads(config.get(f"{PREFIX}models") or "{}")
+    except ValueError:
+        return frozenset()
+    named = models.items() if isinstance(models, Mapping) else ()
+    return frozenset(name for name, one in named if isinstance(one, Mapping) and one.get("slo"))
