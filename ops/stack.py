@@ -22,6 +22,7 @@ from ops.engine import Engine, EngineError, environment, is_embedded, own_settin
 from ops.holders import holders, state_folder
 
 FAILED, USAGE = 1, 2
+POLICIES = "policy"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,11 +129,17 @@ def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
     if program is None:
         raise EngineError("pulumi: is not on PATH; install it, or build it with `python -m local up`")
     asking = ["--yes"] if yes and name != "preview" else []
-    arguments = [program, name, "--stack", engine.stack, *asking, *rest]
+    packs = _policy_packs(engine.project) if name in ("up", "preview") else []
+    arguments = [program, name, "--stack", engine.stack, *asking, *packs, *rest]
     code = subprocess.run(arguments, cwd=engine.project, env=dict(engine.environment), check=False).returncode
     if code:
         _tell_of_locks_left(engine)
     return code
+
+
+def _policy_packs(project: Path) -> list[str]:
+    """Return the option that has the project's own policies judge; a project without them is judged by none."""
+    return ["--policy-pack", POLICIES] if (project / POLICIES / "PulumiPolicy.yaml").is_file() else []
 
 
 def _tell_of_locks_left(engine: Engine) -> None:

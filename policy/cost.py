@@ -91,8 +91,8 @@ def limited(resources: Sequence[Resource], facts: Facts) -> Iterator[Finding]:
     whole = sum(monthly(one, cost.prices) for one in resources)
     if whole > cost.limit:
         dearest = sorted(each, key=lambda name: -each[name])[:3]
-        parts = ", ".join(f"{name} {each[name]:.0f}" for name in dearest if each[name])
-        problem = f"{whole:.0f} a month is above {cost.limit:.0f} ({parts})"
+        parts = ", ".join(f"{name} {each[name]:.2f}" for name in dearest if each[name])
+        problem = f"{whole:.2f} a month is above {cost.limit:.2f} ({parts})"
         yield Finding("modelstack:policies.cost.limit", problem, "lower replicas or requests, or raise the limit")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from settings import ExceptionSettings
 
 NAME = "exceptions"
-WHAT = "Exceptions let something pass"
+WHAT = "Each exception of the settings lets something pass"
 
 
 @dataclass

@@ -19,7 +19,9 @@ def read(config: Mapping[str, str], stack: str) -> Facts:
         policies = PolicySettings.model_validate_json(config.get(f"{PREFIX}policies") or "{}")
     except ValidationError as error:
         # A program of this project refuses the same settings with a better word. Nothing is let off meanwhile.
-        print(f"{PREFIX}policies: {error.errors()[0]['msg']}; nothing is excepted", file=sys.stderr)
+        first = error.errors()[0]
+        key = ".".join(("policies", *map(str, first["loc"])))
+        print(f"{PREFIX}{key}: {first['msg'].lower()}; correct it, until then nothing is excepted", file=sys.stderr)
         return Facts(PROD, PolicySettings())
     environment = config.get(f"{PREFIX}environment") or environment_of(stack)
     return Facts(environment, policies, _objectives(config))

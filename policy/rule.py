@@ -88,5 +88,4 @@ class StackRule:
 
 def bad(node: Node, remedy: str, problem: str = "") -> Finding:
     """Return the finding that a value, or that there is none, is wrong."""
-    said = f"{node.shown} {problem}".rstrip() if problem or node.value is not None else node.shown
-    return Finding(node.path, said, remedy)
+    return Finding(node.path, node.shown if node.value is None else f"{node.shown} {problem}".rstrip(), remedy)

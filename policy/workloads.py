@@ -20,10 +20,12 @@ def requests_and_limits(resource: Resource, _facts: Facts) -> Iterator[Finding]:
     """Find containers that the scheduler cannot count, or that may take a node's all."""
     for pods in pods_of(resource):
         for container in pods.containers:
-            for kind, key in AMOUNTS:
-                amount = container.at("resources", kind, key)
-                if amount.absent:
-                    yield bad(amount, f"set it, as {'100m' if key == 'cpu' else '256Mi'}")
+            resources = container.at("resources")
+            lacking = [".".join(keys) for keys in AMOUNTS if resources.at(*keys).absent]
+            if lacking:
+                yield Finding(
+                    resources.path, f"has no {', '.join(lacking)}", "set them, as cpu: 100m and memory: 256Mi"
+                )
 
 
 def probes(resource: Resource, _facts: Facts) -> Iterator[Finding]:

@@ -113,6 +113,11 @@ class Settings(Frozen):
         return self.environment == "prod"
 
     @property
+    def objectives(self) -> dict[str, ObjectiveSettings]:
+        """The models that have an objective, with it."""
+        return {name: one.slo for name, one in self.models.items() if one.slo}
+
+    @property
     def needs_cache(self) -> bool:
         """Whether a model's answers are kept."""
         return any(one.cached for one in self.models.values())
