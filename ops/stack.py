@@ -18,11 +18,11 @@ from pathlib import Path
 
 import settings
 from components import images
+from ops import policies
 from ops.engine import Engine, EngineError, environment, is_embedded, own_settings
 from ops.holders import holders, state_folder
 
 FAILED, USAGE = 1, 2
-POLICIES = "policy"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +44,13 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         embedded = is_embedded(project, arguments.stack)
         if name == "destroy":
             return _destroy(project, arguments, embedded=embedded)
+        judged_by = policies.packs(project)
         code = start(project, arguments.stack) if embedded else 0
         if code:
             return code
         engine = Engine(project, arguments.stack, environment(project, arguments.stack))
         _create_if_missing(engine)
-        return _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
+        return _pulumi(engine, name, yes=embedded or arguments.yes, rest=[*judged_by, *arguments.rest])
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
@@ -129,17 +130,11 @@ def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
     if program is None:
         raise EngineError("pulumi: is not on PATH; install it, or build it with `python -m local up`")
     asking = ["--yes"] if yes and name != "preview" else []
-    packs = _policy_packs(engine.project) if name in ("up", "preview") else []
-    arguments = [program, name, "--stack", engine.stack, *asking, *packs, *rest]
+    arguments = [program, name, "--stack", engine.stack, *asking, *rest]
     code = subprocess.run(arguments, cwd=engine.project, env=dict(engine.environment), check=False).returncode
     if code:
         _tell_of_locks_left(engine)
     return code
-
-
-def _policy_packs(project: Path) -> list[str]:
-    """Return the option that has the project's own policies judge; a project without them is judged by none."""
-    return ["--policy-pack", POLICIES] if (project / POLICIES / "PulumiPolicy.yaml").is_file() else []
 
 
 def _tell_of_locks_left(engine: Engine) -> None:

@@ -35,10 +35,16 @@ def no_public_endpoint(resource: Resource, _facts: Facts) -> Iterator[Finding]:
 
 def _service(resource: Resource) -> Iterator[Finding]:
     kind = resource.at("spec", "type")
-    if kind.value == "LoadBalancer" and not any(_says(resource, key, *allowed) for key, allowed in INTERNAL.items()):
+    if kind.value == "LoadBalancer" and not _is_inside(resource):
         yield bad(kind, SERVICE, "has an address for anyone")
     for one in resource.at("spec", "externalIPs").each():
         yield bad(one, "remove it", "takes packets of any address")
+
+
+def _is_inside(resource: Resource) -> bool:
+    ranges = resource.at("spec", "loadBalancerSourceRanges")
+    named = ranges.known and ranges.value and not set(ranges.value) & set(ANYONE)
+    return bool(named) or any(_says(resource, key, *allowed) for key, allowed in INTERNAL.items())
 
 
 def _ingress(resource: Resource) -> Iterator[Finding]:

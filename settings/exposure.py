@@ -58,7 +58,7 @@ class ExposureSettings(Frozen):
     https: bool = Field(default=False, description="whether something before the cluster's pods ends TLS")
     class_name: ObjectName | None = None
     tls_secret: ObjectName | None = None
-    annotations: dict[str, str] = Field(default={})
+    annotations: dict[str, str] = Field(default={}, description="of the Ingress, or of each Service")
     parent: ParentSettings | None = None
     allow: AllowSettings | None = None
 
@@ -85,7 +85,8 @@ class ExposureSettings(Frozen):
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
         ingress = ("Ingress",)
-        needs = {"class_name": ingress, "tls_secret": ingress, "annotations": ingress, "parent": ("HTTPRoute",)}
+        annotated = ("Ingress", "LoadBalancer")
+        needs = {"class_name": ingress, "tls_secret": ingress, "annotations": annotated, "parent": ("HTTPRoute",)}
         for key, types in {**needs, "https": ROUTED, "host": OWN_HOST}.items():
             if key in self.model_fields_set and self.type not in types:
                 raise ValueError(f"{to_camel(key)}: is of type {' or '.join(types)}, not {self.type}; remove it")

@@ -133,6 +133,11 @@ EXPOSURE = [
         {"metadata": {"annotations": INSIDE}, "spec": {"type": "LoadBalancer"}},
         *("metadata.annotations", {"a": "b"}, "spec.type: 'LoadBalancer'"),
     ),
+    _public(
+        "kubernetes:core/v1:Service",
+        {"spec": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}},
+        *("spec.loadBalancerSourceRanges.0", "0.0.0.0/0", "spec.type: 'LoadBalancer' has an address for anyone"),
+    ),
     _public("kubernetes:networking.k8s.io/v1:Ingress", TLS, "spec.tls", None, "spec.tls: is missing"),
     _public(
         "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute", ROUTE, "metadata.annotations", {}, "modelstack.dev/https"

@@ -13,6 +13,7 @@ from model_build import recipe as recipes
 from tests.components.programs import PROJECT, Made, Object, Run, stack_of
 from tests.components.test_kserve import by_kserve
 from tests.components.test_scaling import BAKED
+from tests.policy.cases import INSIDE
 from tests.policy.judging import Given, Judges
 
 Judged = Callable[..., dict[str, list[str]]]
@@ -31,6 +32,8 @@ SETTINGS: dict[str, Object] = {
     "cached": {"models": {"digits": {**DIGITS, "cached": True}}},
     "scaled": {"models": {"digits": {**DIGITS, "scale": {"max": 3, "requests": 10}}}},
     "stored": {"models": {"digits": DIGITS}, "monitoring": {"storage": "1Gi"}},
+    "load balancer inside": {"exposure": {"type": "LoadBalancer", "annotations": INSIDE}},
+    "load balancer for networks": {"exposure": {"type": "LoadBalancer", "allow": {"cidrs": ["10.0.0.0/8"]}}},
     "ingress": {"exposure": {"type": "Ingress", "host": HOST, "tlsSecret": "tls"}},
     "ingress behind TLS": {"exposure": {"type": "Ingress", "host": HOST, "https": True}},
     "route": {"exposure": {"type": "HTTPRoute", "host": HOST, "https": True, "parent": {"name": "public"}}},
