@@ -22,7 +22,8 @@ LONGEST = 120
 class Node:
     """One value and where it lies, as `spec.containers[0].image`; what is below an unknown value is unknown too."""
 
-    value: Any
+    raw: Any
+    """As pulumi-policy hands it over: what a preview cannot know raises where it is read."""
     path: str = ""
     partial: bool = False
     """Whether what is not there may be so all the same: of a patch only a part of the object is seen."""
@@ -31,41 +32,44 @@ class Node:
         """Return what lies below, key by key."""
         found = self
         for key in keys:
-            value = found.value
-            below = value if value is UNKNOWN else value.get(key) if isinstance(value, Mapping) else None
-            found = Node(below, _joined(found.path, key), self.partial)
+            found = Node(_get(found.raw, key), _joined(found.path, key), self.partial)
         return found
 
     def each(self) -> list[Node]:
         """Return the elements of a list; none where it is absent or unknown."""
-        if not isinstance(self.value, list):
+        if not _is_list(self.raw):
             return []
-        return [Node(one, f"{self.path}[{index}]", self.partial) for index, one in enumerate(self.value)]
+        return [Node(_below(self.raw, index), f"{self.path}[{index}]", self.partial) for index in range(len(self.raw))]
 
     def entries(self) -> Iterator[tuple[str, Node]]:
         """Yield the keys and values of a mapping; none where it is absent or unknown."""
-        if isinstance(self.value, Mapping):
-            yield from ((key, self.at(key)) for key in self.value)
+        if isinstance(self.raw, Mapping):
+            yield from ((key, self.at(key)) for key in self.raw)
+
+    @property
+    def value(self) -> Any:
+        """The value as mappings, lists and scalars, with UNKNOWN for what a preview cannot know."""
+        return _plain(self.raw)
 
     @property
     def absent(self) -> bool:
         """Whether there is certainly nothing."""
-        return self.value is None and not self.partial
+        return self.raw is None and not self.partial
 
     @property
     def known(self) -> bool:
         """Whether there is a value."""
-        return self.value is not None and self.value is not UNKNOWN
+        return self.raw is not None and self.raw is not UNKNOWN
 
     @property
     def text(self) -> str:
         """The value of a text; empty where it is absent, unknown or none."""
-        return self.value if isinstance(self.value, str) else ""
+        return self.raw if isinstance(self.raw, str) else ""
 
     @property
     def number(self) -> float | None:
         """The value of a number; None where it is none. The engine gives every number as a float."""
-        return float(self.value) if isinstance(self.value, int | float) and not isinstance(self.value, bool) else None
+        return float(self.raw) if isinstance(self.raw, int | float) and not isinstance(self.raw, bool) else None
 
     def is_other_than(self, *allowed: object) -> bool:
         """Return whether it is absent, or known and none of `allowed`."""
@@ -74,24 +78,34 @@ class Node:
     @property
     def shown(self) -> str:
         """The value in one line, for a message."""
-        if self.value is None:
+        if self.raw is None:
             return "is missing"
         whole = repr(_whole(self.value))
         return whole if len(whole) <= LONGEST else f"{whole[:LONGEST]}…"
 
 
-def plain(value: Any) -> Any:
-    """Return what the engine hands over as mappings, lists and scalars, with UNKNOWN for what a preview cannot know."""
-    if isinstance(value, Mapping):
-        return {key: _below(value, key) for key in value}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_below(value, index) for index in range(len(value))]
-    return value
+def _plain(raw: Any) -> Any:
+    if isinstance(raw, Mapping):
+        return {key: _plain(_below(raw, key)) for key in raw}
+    return [_plain(_below(raw, index)) for index in range(len(raw))] if _is_list(raw) else raw
+
+
+def _is_list(raw: Any) -> bool:
+    return isinstance(raw, Sequence) and not isinstance(raw, str | bytes)
+
+
+def _get(holder: Any, key: str) -> Any:
+    if holder is UNKNOWN:
+        return UNKNOWN
+    try:
+        return _below(holder, key) if isinstance(holder, Mapping) else None
+    except KeyError:
+        return None
 
 
 def _below(holder: Any, key: Any) -> Any:
     try:
-        return plain(holder[key])
+        return holder[key]
     except UnknownValueError:
         return UNKNOWN
 

@@ -20,7 +20,7 @@ from pulumi_policy import (
 
 from policy import cost, encryption, exposure, images, permissions, pod_security, protection, workloads
 from policy.exceptions import NAME, WHAT, Exceptions
-from policy.node import Node, plain
+from policy.node import Node
 from policy.rule import Facts, Finding, Resource, Rule, StackRule
 
 RULES: tuple[Rule, ...] = (
@@ -61,7 +61,7 @@ class Pack:
         ]
 
     def _judge(self, rule: Rule, args: ResourceValidationArgs, report: ReportViolation) -> None:
-        resource = Resource(args.resource_type, args.name, args.urn, Node(plain(args.props)), protect=args.opts.protect)
+        resource = Resource(args.resource_type, args.name, args.urn, Node(args.props), protect=args.opts.protect)
         facts, exceptions = self._stack.result()
         for finding in rule.check(resource, facts):
             if not exceptions.cover(rule.name, resource.name):
@@ -102,7 +102,7 @@ def _stack_policy(
 
 def _of_stack(one: PolicyResource) -> Resource:
     dependencies = tuple(found.urn for found in one.dependencies)
-    return Resource(one.resource_type, one.name, one.urn, Node(plain(one.props)), one.opts.protect, dependencies)
+    return Resource(one.resource_type, one.name, one.urn, Node(one.props), one.opts.protect, dependencies)
 
 
 def message(finding: Finding, resource: Resource | None) -> str:
