@@ -34,7 +34,7 @@ SETTINGS: dict[str, Object] = {
     "stored": {"models": {"digits": DIGITS}, "monitoring": {"storage": "1Gi"}},
     "load balancer inside": {"exposure": {"type": "LoadBalancer", "annotations": INSIDE}},
     "load balancer for networks": {"exposure": {"type": "LoadBalancer", "allow": {"cidrs": ["10.0.0.0/8"]}}},
-    "ingress": {"exposure": {"type": "Ingress", "host": HOST, "tlsSecret": "tls"}},
+    "ingress": {"exposure": {"type": "Ingress", "host": HOST, "tlsSecret": "tls"}},  # pragma: allowlist secret
     "ingress behind TLS": {"exposure": {"type": "Ingress", "host": HOST, "https": True}},
     "route": {"exposure": {"type": "HTTPRoute", "host": HOST, "https": True, "parent": {"name": "public"}}},
 }
