@@ -55,9 +55,9 @@ def _ingress(resource: Resource) -> Iterator[Finding]:
 
 
 def _route(resource: Resource) -> Iterator[Finding]:
-    if not _ends_before(resource):
-        path = resource.at("metadata", "annotations").at(HTTPS).path
-        yield Finding(path, "is not true", "set modelstack:exposure.https: true where the Gateway's listener ends TLS")
+    ended = resource.at("metadata", "annotations", HTTPS)
+    if ended.is_other_than("true"):
+        yield bad(ended, "set modelstack:exposure.https: true where the Gateway's listener ends TLS")
 
 
 def _gateway(resource: Resource) -> Iterator[Finding]:
@@ -68,15 +68,13 @@ def _gateway(resource: Resource) -> Iterator[Finding]:
 
 
 def _ends_before(resource: Resource) -> bool:
-    annotations = resource.at("metadata", "annotations")
-    given = annotations.at(CERTIFICATE)
-    return _says(resource, HTTPS, "true") or bool(given.text) or not (annotations.known or annotations.absent)
+    certificate = resource.at("metadata", "annotations", CERTIFICATE)
+    return _says(resource, HTTPS, "true") or not certificate.absent
 
 
 def _says(resource: Resource, key: str, *values: str) -> bool:
-    annotations = resource.at("metadata", "annotations")
-    found = annotations.at(key)
-    return found.value in values or not (found.known or found.absent)
+    found = resource.at("metadata", "annotations", key)
+    return found.unknown or found.value in values
 
 
 def _eks(resource: Resource) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from policy.rule import PROD, Facts
-from settings import PREFIX, PolicySettings, environment_of
+from settings import ENVIRONMENTS, PREFIX, PolicySettings, environment_of
 
 
 def read(config: Mapping[str, str], stack: str) -> Facts:
@@ -23,8 +23,18 @@ def read(config: Mapping[str, str], stack: str) -> Facts:
         key = ".".join(("policies", *map(str, first["loc"])))
         print(f"{PREFIX}{key}: {first['msg'].lower()}; correct it, until then nothing is excepted", file=sys.stderr)
         return Facts(PROD, PolicySettings())
+    return Facts(_environment(config, stack), policies, _objectives(config))
+
+
+def _environment(config: Mapping[str, str], stack: str) -> str:
     environment = config.get(f"{PREFIX}environment") or environment_of(stack)
-    return Facts(environment, policies, _objectives(config))
+    if environment in ENVIRONMENTS:
+        return environment
+    known = ", ".join(ENVIRONMENTS)
+    print(
+        f"{PREFIX}environment: {environment!r} is none of {known}; correct it, until then it is {PROD}", file=sys.stderr
+    )
+    return PROD
 
 
 def _objectives(config: Mapping[str, str]) -> frozenset[str]:

@@ -57,6 +57,11 @@ class Node:
         return self.raw is None and not self.partial
 
     @property
+    def unknown(self) -> bool:
+        """Whether a preview cannot know it."""
+        return self.raw is UNKNOWN
+
+    @property
     def known(self) -> bool:
         """Whether there is a value."""
         return self.raw is not None and self.raw is not UNKNOWN

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pulumi_policy import (
     EnforcementLevel,
@@ -61,17 +62,19 @@ class Pack:
         ]
 
     def _judge(self, rule: Rule, args: ResourceValidationArgs, report: ReportViolation) -> None:
-        resource = Resource(args.resource_type, args.name, args.urn, Node(args.props), protect=args.opts.protect)
+        resource = Resource(
+            args.resource_type, args.name, args.urn, _properties(args.resource_type, args.props), args.opts.protect
+        )
         facts, exceptions = self._stack.result()
         for finding in rule.check(resource, facts):
-            if not exceptions.cover(rule.name, resource.name):
+            if not exceptions.cover(rule.name, finding.subject or resource.name):
                 report(message(finding, resource), None)
 
     def _judge_stack(self, rule: StackRule, args: StackValidationArgs, report: ReportViolation) -> None:
         facts, exceptions = self._stack.result()
         for finding in rule.check([_of_stack(one) for one in args.resources], facts):
             about = finding.resource
-            if not exceptions.cover(rule.name, about.name if about else ""):
+            if not exceptions.cover(rule.name, finding.subject or (about.name if about else "")):
                 report(message(finding, about), about.urn if about else None)
 
     def _judge_exceptions(self, _args: StackValidationArgs, report: ReportViolation) -> None:
@@ -102,7 +105,12 @@ def _stack_policy(
 
 def _of_stack(one: PolicyResource) -> Resource:
     dependencies = tuple(found.urn for found in one.dependencies)
-    return Resource(one.resource_type, one.name, one.urn, Node(one.props), one.opts.protect, dependencies)
+    properties = _properties(one.resource_type, one.props)
+    return Resource(one.resource_type, one.name, one.urn, properties, one.opts.protect, dependencies)
+
+
+def _properties(type_: str, given: Mapping[str, Any]) -> Node:
+    return Node(given, partial=type_.startswith("kubernetes:") and type_.endswith("Patch"))
 
 
 def message(finding: Finding, resource: Resource | None) -> str:

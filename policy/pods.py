@@ -51,13 +51,12 @@ class Pods:
 
 
 def pods_of(resource: Resource) -> list[Pods]:
-    """Return the pods that a resource makes; a patch says a part of them."""
+    """Return the pods that a resource makes, or that a patch says a part of."""
     if resource.type == SMOKE_TEST:
         return [Pods(resource.at("pod"), resource.at("labels"), lasting=False)]
     if not resource.type.startswith("kubernetes:"):
         return []
-    kind = resource.kind.removesuffix("Patch")
-    seen = replace(resource.properties, partial=kind != resource.kind)
+    kind, seen = resource.kind.removesuffix("Patch"), resource.properties
     if kind in LASTING or kind in ENDING:
         lasting = kind in LASTING
         return [_of_template(seen.at(*(LASTING if lasting else ENDING)[kind]), lasting=lasting)]

@@ -63,6 +63,8 @@ class Finding:
     remedy: str
     resource: Resource | None = None
     """Where the whole stack is judged: the resource it is about, if it is one."""
+    subject: str = ""
+    """What exceptions name in place of the resource."""
 
 
 @dataclass(frozen=True)

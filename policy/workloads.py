@@ -74,7 +74,7 @@ def network_policy(resources: Sequence[Resource], _facts: Facts) -> Iterator[Fin
     for namespace, one in sorted(open_.items()):
         problem = f"{namespace!r} has no NetworkPolicy that selects all pods"
         remedy = "add one with podSelector {} and policyTypes [Ingress, Egress]"
-        yield Finding(namespace_of(one).path, problem, remedy, one)
+        yield Finding(namespace_of(one).path, problem, remedy, one, subject=namespace)
 
 
 def _denies(resource: Resource) -> bool:

@@ -5,13 +5,21 @@ from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, server_of
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
-from settings.policies import CostSettings, ExceptionSettings, ObjectiveSettings, PolicySettings, environment_of
+from settings.policies import (
+    ENVIRONMENTS,
+    CostSettings,
+    ExceptionSettings,
+    ObjectiveSettings,
+    PolicySettings,
+    environment_of,
+)
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
 from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
 
 __all__ = [
+    "ENVIRONMENTS",
     "OWN_SERVER",
     "PREFIX",
     "AllowSettings",

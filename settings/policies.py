@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
 from settings.base import Frozen
 
 Environment = Literal["dev", "test", "staging", "prod"]
+ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
 Price = Annotated[float, Field(ge=0, le=1_000_000, strict=False)]

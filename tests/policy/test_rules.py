@@ -72,6 +72,24 @@ def test_what_a_patch_leaves_out_is_not_missed() -> None:
         assert judges.judge(name, patch) == []
 
 
+@pytest.mark.parametrize("kind", ["networking.k8s.io/v1:IngressPatch", "gateway.networking.k8s.io/v1:HTTPRoutePatch"])
+def test_a_patch_of_a_way_in_need_not_repeat_what_ends_tls(kind: str) -> None:
+    patch = Given(f"kubernetes:{kind}", {"metadata": {"labels": {"a": "b"}}})
+    assert Judges().judge("no-public-endpoint", patch) == []
+
+
+def test_a_patch_that_opens_a_service_to_everyone_is_judged() -> None:
+    patch = Given("kubernetes:core/v1:ServicePatch", {"spec": {"type": "LoadBalancer"}})
+    assert len(Judges().judge("no-public-endpoint", patch)) == 1
+
+
+def test_annotations_that_a_preview_cannot_know_may_keep_a_load_balancer_inside() -> None:
+    given = Given(
+        "kubernetes:core/v1:Service", {"metadata": {"annotations": UNKNOWN}, "spec": {"type": "LoadBalancer"}}
+    )
+    assert Judges().judge("no-public-endpoint", given) == []
+
+
 def test_what_a_patch_says_is_judged() -> None:
     context = {"securityContext": {"privileged": True}}
     spec = {"template": {"spec": {"containers": [{"name": "a", **context}]}}}

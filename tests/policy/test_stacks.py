@@ -132,10 +132,10 @@ def test_an_exception_is_of_one_policy_and_of_one_name() -> None:
     assert len(judges.judge("image-by-digest", other)) == 1
 
 
-def test_an_exception_of_a_stacks_policy_goes_by_the_resource_it_is_told_of() -> None:
-    judges = excepting({**EXCEPTION, "policy": "network-policy"})
-    assert judges.judge("network-policy", TAGGED) == []
-    assert len(judges.judge("network-policy", deployment("new"))) == 1
+def test_an_exception_of_network_policies_names_the_namespace() -> None:
+    judges = excepting({"policy": "network-policy", "resource": "models", "reason": "its CNI has policies of its own"})
+    assert judges.judge("network-policy", deployment("a"), deployment("b")) == []
+    assert len(judges.judge("network-policy", deployment("a", namespace="others"))) == 1
 
 
 def test_an_exception_that_lets_nothing_pass_is_told() -> None:
@@ -160,3 +160,9 @@ def test_the_environment_of_the_settings_goes_before_the_stacks_name() -> None:
     held = Given("aws:kms/key:Key", {})
     assert len(Judges({"environment": "prod"}, "blue").judge("protect-stateful", held)) == 1
     assert Judges({"environment": "staging"}, "prod").judge("protect-stateful", held) == []
+
+
+def test_a_stack_that_says_it_is_something_unknown_is_judged_as_prod(capsys: pytest.CaptureFixture[str]) -> None:
+    held = Given("aws:kms/key:Key", {})
+    assert len(Judges({"environment": "production"}, "dev").judge("protect-stateful", held)) == 1
+    assert "modelstack:environment: 'production' is none of dev, test, staging, prod" in capsys.readouterr().err
