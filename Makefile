@@ -13,7 +13,7 @@ PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
-LOCKS := requirements.txt requirements-dev.txt requirements-uv.txt
+LOCKS := requirements.txt requirements-dev.txt requirements-policy.txt requirements-uv.txt
 READY := $(VENV)/.ready
 COMPILED := --generate-hashes --no-emit-index-url --python-version 3.11 --override requirements-overrides.in
 SHELL_SCRIPTS := .ci/run local/node/boot.sh local/node/start.sh provider/pulumi-resource-modelstack
@@ -41,7 +41,7 @@ $(READY): $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "PYTHON: $(PYTHON) is older than 3.11; run make PYTHON=python3.11")'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	@$(UV) pip install --quiet --python $(PY) --require-hashes --no-deps -r requirements.txt -r requirements-dev.txt
+	@$(UV) pip install --quiet --python $(PY) --require-hashes --no-deps -r requirements.txt -r requirements-dev.txt -r requirements-policy.txt
 	@touch $@
 
 up: $(READY) ## Start what STACK needs, then `pulumi up`
@@ -141,6 +141,7 @@ lock: $(READY) ## Compile every requirements*.in, with hashes
 	    --python-platform x86_64-manylinux_2_34 requirements-image-gpu.in -o requirements-image-gpu.txt
 	@$(UV) pip compile --quiet $(COMPILED) --no-emit-package protobuf --no-emit-package typing-extensions \
 	    --python-platform x86_64-manylinux_2_34 requirements-image-grpc.in -o requirements-image-grpc.txt
+	@$(UV) pip compile --quiet --no-deps $(COMPILED) requirements-policy.in -o requirements-policy.txt
 	@$(UV) pip compile --quiet $(COMPILED) \
 	    local/plugins/requirements.in -o local/plugins/requirements.txt
 	@for server in triton torchserve; do \

@@ -118,6 +118,8 @@ if chosen.monitoring.enabled:
         servers={name: service.scraped for name, service in services.items()},
         settings=chosen.monitoring,
         others={"gateway": gateway.scraped} if gateway else {},
+        objectives=chosen.objectives,
+        protect=chosen.prod,
     )
     pulumi.export("prometheus", Monitoring("monitoring", watched, in_cluster).url)
 

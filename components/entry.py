@@ -14,13 +14,15 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import gateway, runtime
-from components.labels import Labels
+from components.labels import OWN, Labels
 from components.runtime import Told
 from components.site import Site
 
 NAME = "entry"
 VERBS = ("predict", "classify", "regress")
 # A route that its Gateway does not take leads nowhere: `up` waits until it says so.
+# What policies read: that requests come in the clear from something that has ended TLS alone.
+HTTPS = {f"{OWN}/https": "true"}
 ACCEPTED = {"pulumi.com/waitFor": 'jsonpath={.status.parents[0].conditions[?(@.type=="Accepted")].status}=True'}
 
 
@@ -75,7 +77,7 @@ class Entry(pulumi.ComponentResource):
         ]
         k8s.networking.v1.Ingress(
             NAME,
-            metadata={**self._metadata(NAME), "annotations": dict(exposure.annotations) or None},
+            metadata={**self._metadata(NAME), "annotations": {**self._https(), **exposure.annotations} or None},
             spec={
                 "ingress_class_name": exposure.class_name,
                 "tls": tls if exposure.tls_secret else None,
@@ -92,7 +94,7 @@ class Entry(pulumi.ComponentResource):
                 name,
                 api_version="gateway.networking.k8s.io/v1",
                 kind="HTTPRoute",
-                metadata={**self._metadata(name), "annotations": ACCEPTED},
+                metadata={**self._metadata(name), "annotations": {**ACCEPTED, **self._https()}},
                 spec={"parentRefs": [self._parent()], "hostnames": [exposure.host], "rules": rules},
                 opts=self._own,
             )
@@ -106,6 +108,9 @@ class Entry(pulumi.ComponentResource):
     def _parent(self) -> dict[str, str]:
         parent = self._args.site.exposure.parent
         return parent.model_dump(by_alias=True, exclude_none=True) if parent else {}
+
+    def _https(self) -> dict[str, str]:
+        return HTTPS if self._args.site.exposure.https else {}
 
     def _metadata(self, name: str) -> k8s.meta.v1.ObjectMetaArgsDict:
         return {"name": name, "namespace": self._args.site.namespace, "labels": self._labels.metadata}

@@ -9,14 +9,14 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from components import network, rollouts
+from components import network, objectives, rollouts
 from components.fingerprint import fingerprint
 from components.labels import Labels
 from components.pods import container_security, http_probe, pod_security, quantities
 from components.runtime import Scraped, Told
 from components.service import expose
 from components.site import Site
-from settings import MonitoringSettings, Resources
+from settings import MonitoringSettings, ObjectiveSettings, Resources
 
 NAME = "prometheus"
 PORT = 9090
@@ -36,6 +36,10 @@ class MonitoringArgs:
     settings: MonitoringSettings
     others: Mapping[str, Scraped] = field(default_factory=dict)
     """The same of what is no model, as the gateway."""
+    objectives: Mapping[str, ObjectiveSettings] = field(default_factory=dict)
+    """Model → how well it must be served."""
+    protect: bool = False
+    """Whether what it stored may not be deleted."""
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -53,18 +57,19 @@ class Monitoring(pulumi.ComponentResource):
         metrics = {name: one.metrics for name, one in scraped.items()}
         self._metrics: pulumi.Output[Mapping[str, Told]] = pulumi.Output.all(**metrics)
         services = {name: one.service for name, one in scraped.items()}
+        rules = objectives.rules(args.objectives)
         config = self._metrics.apply(
-            lambda found: scrape_config(args.site.stack, services, found, frozenset(args.others))
+            lambda found: scrape_config(args.site.stack, services, found, frozenset(args.others), tuple(rules))
         )
-        configured = self._create_config(config)
+        configured = self._create_config({"prometheus.yml": config, **rules})
         self._create_network_policy()
-        running = self._create_stateful_set(config, configured)
+        running = self._create_stateful_set(config.apply(lambda text: "".join((text, *rules.values()))), configured)
         after = pulumi.ResourceOptions(parent=self, depends_on=[running])
         self.url, _ = expose(self._labels, args.site.namespace, {"http": PORT}, self._exposure, after)
         self.register_outputs({"url": self.url})
 
-    def _create_config(self, config: pulumi.Output[str]) -> pulumi.Resource:
-        return k8s.core.v1.ConfigMap(NAME, metadata=self._metadata(), data={"prometheus.yml": config}, opts=self._own)
+    def _create_config(self, files: Mapping[str, pulumi.Input[str]]) -> pulumi.Resource:
+        return k8s.core.v1.ConfigMap(NAME, metadata=self._metadata(), data=files, opts=self._own)
 
     def _create_network_policy(self) -> None:
         stack = self._args.site.stack
@@ -74,7 +79,7 @@ class Monitoring(pulumi.ComponentResource):
         egress = self._metrics.apply(lambda found: [network.names(), *_scrapes(stack, found)])
         network.allow(self._labels, self._args.site, self._own, ingress=[asked], egress=egress)
 
-    def _create_stateful_set(self, config: pulumi.Output[str], configured: pulumi.Resource) -> pulumi.Resource:
+    def _create_stateful_set(self, read: pulumi.Output[str], configured: pulumi.Resource) -> pulumi.Resource:
         size = self._args.settings.storage
         return k8s.apps.v1.StatefulSet(
             NAME,
@@ -86,13 +91,15 @@ class Monitoring(pulumi.ComponentResource):
                 "template": {
                     "metadata": {
                         "labels": self._labels.metadata,
-                        "annotations": {"modelstack.dev/config": config.apply(fingerprint)},
+                        "annotations": {"modelstack.dev/config": read.apply(fingerprint)},
                     },
                     "spec": self._pod(),
                 },
                 "volume_claim_templates": [_claim(size)] if size else None,
             },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[configured]),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[configured], protect=(self._args.protect and size is not None) or None
+            ),
         )
 
     def _pod(self) -> k8s.core.v1.PodSpecArgsDict:
@@ -135,14 +142,19 @@ class Monitoring(pulumi.ComponentResource):
 
 
 def scrape_config(
-    stack: str, servers: Mapping[str, str], metrics: Mapping[str, Told], others: frozenset[str] = frozenset()
+    stack: str,
+    servers: Mapping[str, str],
+    metrics: Mapping[str, Told],
+    others: frozenset[str] = frozenset(),
+    rules: tuple[str, ...] = (),
 ) -> str:
     """Return prometheus.yml: every pod of every server, found by the SRV records of its headless Service.
 
-    Series of `others` get no label `model`.
+    Series of `others` get no label `model`. Files of `rules` lie beside it.
     """
     document = {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "external_labels": {"stack": stack}},
+        **({"rule_files": list(rules)} if rules else {}),
         "scrape_configs": [
             *(_job(name, servers[name], metrics[name], is_model=name not in others) for name in sorted(servers)),
             {"job_name": NAME, "static_configs": [{"targets": [f"127.0.0.1:{PORT}"]}]},

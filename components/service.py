@@ -41,15 +41,19 @@ def expose(
     """
     if managed:
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR]))
-    annotations = MANAGED if managed else {**FORCED, **(MANAGED if to_zero else {})}
-    if exposure.service == "LoadBalancer":
-        annotations = {**annotations, **exposure.annotations}
+    balanced = exposure.type == "LoadBalancer"
+    annotations = {
+        **(MANAGED if managed else {**FORCED, **(MANAGED if to_zero else {})}),
+        **(exposure.annotations if balanced else {}),
+    }
+    allowed = list(exposure.allow.cidrs) if balanced and exposure.allow else []
     service = k8s.core.v1.Service(
         labels.name,
         metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata, "annotations": annotations},
         spec={
             "type": exposure.service,
             **({"cluster_ip": "None"} if headless else {}),
+            **({"load_balancer_source_ranges": allowed} if allowed else {}),
             "selector": selector or labels.selector,
             "ports": pulumi.Output.from_input(ports).apply(service_ports),
         },

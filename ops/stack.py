@@ -18,7 +18,7 @@ from pathlib import Path
 
 import settings
 from components import images
-from ops import scratch
+from ops import policies, scratch
 from ops.engine import Engine, EngineError, environment, is_embedded, own_settings
 from ops.holders import holders, state_folder
 
@@ -44,23 +44,24 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         embedded = is_embedded(project, arguments.stack)
         if name == "destroy":
             return _destroy(project, arguments, embedded=embedded)
+        judged_by = policies.packs(project)
         if name == "preview" and scratch.needed(project, arguments.stack):
-            return _preview_without_credentials(project, arguments)
+            return _preview_without_credentials(project, arguments, judged_by)
         code = start(project, arguments.stack) if embedded else 0
         if code:
             return code
         engine = Engine(project, arguments.stack, environment(project, arguments.stack))
         _create_if_missing(engine, embedded=embedded)
-        return _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
+        return _pulumi(engine, name, yes=embedded or arguments.yes, rest=[*judged_by, *arguments.rest])
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
 
 
-def _preview_without_credentials(project: Path, arguments: argparse.Namespace) -> int:
+def _preview_without_credentials(project: Path, arguments: argparse.Namespace, judged_by: list[str]) -> int:
     with scratch.scratch(project, arguments.stack) as found:
         print(f"stack {arguments.stack}: {found.notice}", file=sys.stderr, flush=True)
-        rest = ["--config-file", str(found.config), *arguments.rest]
+        rest = ["--config-file", str(found.config), *judged_by, *arguments.rest]
         return _pulumi(found.engine, "preview", yes=False, rest=rest)
 
 

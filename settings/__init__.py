@@ -6,12 +6,21 @@ from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, server_of
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
+from settings.policies import (
+    ENVIRONMENTS,
+    CostSettings,
+    ExceptionSettings,
+    ObjectiveSettings,
+    PolicySettings,
+    environment_of,
+)
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
 from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
 
 __all__ = [
+    "ENVIRONMENTS",
     "OWN_SERVER",
     "PREFIX",
     "AllowSettings",
@@ -19,6 +28,8 @@ __all__ = [
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
+    "CostSettings",
+    "ExceptionSettings",
     "ExposureSettings",
     "GatewaySettings",
     "ImageSettings",
@@ -30,7 +41,9 @@ __all__ = [
     "ModelSettings",
     "MonitoringSettings",
     "NodesSettings",
+    "ObjectiveSettings",
     "ParentSettings",
+    "PolicySettings",
     "RegistrySettings",
     "Resources",
     "RolloutSettings",
@@ -41,6 +54,7 @@ __all__ = [
     "StepSettings",
     "TlsSettings",
     "amount",
+    "environment_of",
     "load",
     "server_of",
 ]

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from settings.base import SettingsError
+from settings.policies import environment_of
 from settings.stack import PREFIX, ModelSettings, Settings
 
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
@@ -27,6 +28,7 @@ def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
     given = {key: _value(where, key, text) for key, text in own.items()}
     # Pulumi.yaml declares every key, and a declared key without a value needs an empty default.
     values = {key: value for key, value in given.items() if value not in ("", {})}
+    values.setdefault("environment", environment_of(stack))
     try:
         settings = Settings.model_validate_json(json.dumps(values))
     except ValidationError as error:
@@ -38,7 +40,7 @@ def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
 
 
 def _value(where: str, key: str, text: str) -> Any:
-    if key in ("namespace", "base") or key not in Settings.model_fields:
+    if key in ("namespace", "base", "environment") or key not in Settings.model_fields:
         return text
     try:
         return json.loads(text)

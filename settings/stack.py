@@ -11,6 +11,7 @@ from settings.base import Frozen, Label, Quantity, Resources
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
+from settings.policies import Environment, ObjectiveSettings, PolicySettings
 from settings.rollout import ControllerSettings, RolloutSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
@@ -31,6 +32,7 @@ class ModelSettings(Frozen):
     scale: ScaleSettings | None = None
     cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
     priority: ObjectName | None = Field(default=None, description="a PriorityClass that the cluster has")
+    slo: ObjectiveSettings | None = Field(default=None, description="how well it must be served; prod needs one")
 
     @property
     def first(self) -> int:
@@ -92,6 +94,7 @@ class Settings(Frozen):
     """A stack's whole configuration."""
 
     models: dict[Label, ModelSettings] = Field(min_length=1)
+    environment: Environment = Field(default="dev", description="by the stack's name where not given")
     namespace: Label | None = None
     cluster: ClusterSettings = ClusterSettings()
     aws: AwsSettings | None = None
@@ -105,6 +108,17 @@ class Settings(Frozen):
     rollouts: ControllerSettings = ControllerSettings()
     keda: KedaSettings = KedaSettings()
     kserve: KServeSettings = KServeSettings()
+    policies: PolicySettings = PolicySettings()
+
+    @property
+    def prod(self) -> bool:
+        """Whether people depend on the stack."""
+        return self.environment == "prod"
+
+    @property
+    def objectives(self) -> dict[str, ObjectiveSettings]:
+        """The models that have an objective, with it."""
+        return {name: one.slo for name, one in self.models.items() if one.slo}
 
     @property
     def embedded(self) -> bool:

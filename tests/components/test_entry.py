@@ -54,6 +54,15 @@ def test_class_certificate_and_annotations_are_the_settings(program: Program) ->
     assert found["spec"]["tls"] == [{"hosts": [HOST], "secretName": "models-tls"}]  # pragma: allowlist secret
 
 
+def test_that_tls_is_ended_before_a_route_is_written_on_it(program: Program) -> None:
+    told = {"modelstack.dev/https": "true"}
+    assert ingress(led(program, {**INGRESS, "https": True}))["metadata"]["annotations"] == told
+    for one in routes(led(program, {**ROUTE, "https": True})).values():
+        assert one["metadata"]["annotations"] == {**ACCEPTED, **told}
+    for one in routes(led(program, ROUTE)).values():
+        assert one["metadata"]["annotations"] == ACCEPTED
+
+
 def test_before_a_gateway_every_path_leads_to_it(program: Program) -> None:
     gateway = {"enabled": True}
     (rule,) = ingress(led(program, INGRESS, gateway=gateway))["spec"]["rules"]

@@ -70,6 +70,14 @@ def test_a_load_balancer_leads_to_models_and_to_prometheus_where_that_is_asked_f
     exposed = program({"models": MODELS, "exposure": exposure, "monitoring": {"exposed": True}})
     assert exposed.of("Service")["prometheus"]["spec"]["type"] == "LoadBalancer"
     assert exposed.outputs["prometheus"] == "http://192.0.2.7:9090"
+def test_a_load_balancer_is_for_the_networks_and_with_the_annotations_of_the_settings(program: Program) -> None:
+    more = {"annotations": {"example.com/internal": "true"}, "allow": {"cidrs": ["10.0.0.0/8"]}}
+    services = program({"models": MODELS, "exposure": {"type": "LoadBalancer", **more}}).of("Service")
+    balanced = {name: one for name, one in services.items() if one["spec"].get("type") == "LoadBalancer"}
+    assert set(balanced) == {"digits", "mnist"}
+    for one in balanced.values():
+        assert one["metadata"]["annotations"]["example.com/internal"] == "true"
+        assert one["spec"]["loadBalancerSourceRanges"] == ["10.0.0.0/8"]
 
 
 def test_a_load_balancer_without_an_address_yet_is_told_in_a_preview(program: Program) -> None:

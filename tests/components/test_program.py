@@ -224,6 +224,26 @@ def test_prometheus_finds_every_model_by_its_headless_service(dev: Run) -> None:
         assert (spec["clusterIP"], spec["ports"][0]["name"]) == ("None", "http")
 
 
+def test_objectives_are_series_of_prometheus(program: Program, dev: Run) -> None:
+    digits = {**MODELS["digits"], "slo": {"availability": 0.999, "p99Seconds": 0.5}}
+    run = program({"models": {**MODELS, "digits": digits}})
+    files = run.of("ConfigMap")["prometheus"]["data"]
+    assert yaml.safe_load(files["prometheus.yml"])["rule_files"] == ["objectives.yml"]
+    (group,) = yaml.safe_load(files["objectives.yml"])["groups"]
+    assert [(one["record"], one["labels"], one["expr"]) for one in group["rules"]] == [
+        ("model:slo_availability:target", {"model": "digits"}, "vector(0.999)"),
+        ("model:slo_p99_seconds:target", {"model": "digits"}, "vector(0.5)"),
+    ]
+    assert set(dev.of("ConfigMap")["prometheus"]["data"]) == {"prometheus.yml"}
+    assert read(run) != read(dev)
+
+
+def read(run: Run) -> str:
+    """What restarts Prometheus when it changes."""
+    template = run.of("StatefulSet")["prometheus"]["spec"]["template"]
+    return str(template["metadata"]["annotations"]["modelstack.dev/config"])
+
+
 def test_changed_scraping_restarts_prometheus(program: Program, dev: Run) -> None:
     one_model = program({"models": {"digits": MODELS["digits"]}})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import stack
+from ops import policies, stack
 from ops.__main__ import main
 from ops.engine import Engine
 
@@ -29,7 +29,7 @@ with open("said", "a") as said:
 def with_engine(folder: Path, monkeypatch: pytest.MonkeyPatch, stacks: str, fails: str = "") -> None:
     """Give the project a `local` and an engine; both note what they are asked, and one command of the engine fails."""
     script = f"""#!/bin/sh
-echo "pulumi $1" >> said
+echo "pulumi $*" >> said
 case "$1 $2" in
   "stack ls") echo '{stacks}' ;;
   whoami*) echo '{{"url": "file://{folder}/state"}}' ;;
@@ -55,7 +55,8 @@ def test_destroy_starts_the_platform_before_the_engine_needs_it(
     assert main(["destroy"]) == 0
     assert "stack 'dev' is removed, its history with it" in capsys.readouterr().out
     found = said(tmp_path)
-    assert found.index("local up") < found.index("pulumi destroy") < found.index("local collect")
+    destroyed = next(index for index, line in enumerate(found) if line.startswith("pulumi destroy"))
+    assert found.index("local up") < destroyed < found.index("local collect")
 
 
 def test_destroy_starts_nothing_for_a_stack_that_does_not_exist(
@@ -63,7 +64,7 @@ def test_destroy_starts_nothing_for_a_stack_that_does_not_exist(
 ) -> None:
     with_engine(project(tmp_path, ""), monkeypatch, "[]")
     assert main(["destroy"]) == 0
-    assert said(tmp_path) == ["local env", "pulumi stack"]
+    assert said(tmp_path) == ["local env", "pulumi stack ls --json --non-interactive --color never"]
     assert "stack 'dev' does not exist: nothing to destroy" in capsys.readouterr().out
 
 
@@ -129,3 +130,43 @@ def test_a_removed_stack_leaves_no_file_and_no_other_stack_loses_one(
     stack.forget(Engine(project(tmp_path, ""), "dev", dict(os.environ)))
     left = sorted(str(path.relative_to(backend)) for path in backend.rglob("*") if path.is_file())
     assert left == sorted(of_others)
+
+
+def with_policies(folder: Path) -> None:
+    (folder / "policy").mkdir()
+    (folder / "policy/PulumiPolicy.yaml").write_text("runtime: python\n")
+
+
+@pytest.mark.parametrize("command", ["up", "preview"])
+def test_the_projects_policies_judge_what_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    with_engine(project(tmp_path, OWN_CLUSTER), monkeypatch, '[{"name": "dev"}]')
+    with_policies(tmp_path)
+    assert main([command]) == 0
+    assert said(tmp_path)[-1].startswith(f"pulumi {command} --stack dev")
+    assert "--policy-pack policy" in said(tmp_path)[-1]
+
+
+def test_destroy_asks_no_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_engine(project(tmp_path, OWN_CLUSTER), monkeypatch, '[{"name": "dev"}]')
+    with_policies(tmp_path)
+    assert main(["destroy"]) == 0
+    assert "--policy-pack" not in " ".join(said(tmp_path))
+
+
+def test_a_project_without_policies_is_judged_by_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_engine(project(tmp_path, OWN_CLUSTER), monkeypatch, '[{"name": "dev"}]')
+    assert main(["up"]) == 0
+    assert "--policy-pack" not in " ".join(said(tmp_path))
+
+
+def test_policies_without_their_library_stop_up_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_engine(project(tmp_path, OWN_CLUSTER), monkeypatch, '[{"name": "dev"}]')
+    with_policies(tmp_path)
+    monkeypatch.setattr(policies, "find_spec", lambda _name: None)
+    assert main(["up"]) == 1
+    assert "has no pulumi_policy, which policies are written with; run `make venv`" in capsys.readouterr().err
+    assert not (tmp_path / "said").exists()

@@ -1,0 +1,61 @@
+"""The settings of policies: which of their refusals a stack is let off, and what it may cost."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from settings.base import Frozen
+
+Environment = Literal["dev", "test", "staging", "prod"]
+ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
+Price = Annotated[float, Field(ge=0, le=1_000_000, strict=False)]
+
+
+class ExceptionSettings(Frozen):
+    """Resources that one policy lets pass, and who reads it why."""
+
+    policy: Name
+    resource: str = Field(min_length=1, max_length=200, description="name of a resource, `*` and `?` as in a shell")
+    reason: str = Field(min_length=10, max_length=500)
+
+
+class CostSettings(Frozen):
+    """What a stack may cost a month by the prices given here, in whatever currency they are."""
+
+    limit: Price
+    prices: dict[str, Price] = Field(
+        min_length=1,
+        description="a month: of `cpu` a core, `memory` and `storage` a GiB, else of one: a resource of pods "
+        "(nvidia.com/gpu), an instance type, a type of resource",
+    )
+
+
+class PolicySettings(Frozen):
+    """What the policy pack is told."""
+
+    exceptions: tuple[ExceptionSettings, ...] = Field(default=(), max_length=100)
+    cost: CostSettings | None = None
+
+
+class ObjectiveSettings(Frozen):
+    """How well a model must be served."""
+
+    availability: float = Field(gt=0.5, lt=1, description="share of requests that end well")
+    p99_seconds: float = Field(gt=0, le=60, description="99 of 100 are answered by then")
+
+
+WORDS: tuple[tuple[str, Environment], ...] = (
+    *(("prod", "prod"), ("production", "prod"), ("live", "prod")),
+    *(("staging", "staging"), ("stage", "staging"), ("test", "test")),
+)
+
+
+def environment_of(stack: str) -> Environment:
+    """Return what a stack is by its name: `prod`, `prod-eu` and `eu-production` are prod, `alice` is dev."""
+    words = re.split(r"[^a-z]+", stack.lower())
+    return next((environment for word, environment in WORDS if word in words), "dev")
