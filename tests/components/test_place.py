@@ -70,6 +70,8 @@ def test_a_load_balancer_leads_to_models_and_to_prometheus_where_that_is_asked_f
     exposed = program({"models": MODELS, "exposure": exposure, "monitoring": {"exposed": True}})
     assert exposed.of("Service")["prometheus"]["spec"]["type"] == "LoadBalancer"
     assert exposed.outputs["prometheus"] == "http://192.0.2.7:9090"
+
+
 def test_a_load_balancer_is_for_the_networks_and_with_the_annotations_of_the_settings(program: Program) -> None:
     more = {"annotations": {"example.com/internal": "true"}, "allow": {"cidrs": ["10.0.0.0/8"]}}
     services = program({"models": MODELS, "exposure": {"type": "LoadBalancer", **more}}).of("Service")

@@ -74,7 +74,11 @@ def test_an_up_on_a_cluster_of_ones_own_creates_the_stack_in_a_state_that_lies_i
     with_engine(project(tmp_path, OWN_CLUSTER), monkeypatch, "[]")
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}/state")
     assert main(["up"]) == 0
-    assert said(tmp_path) == ["pulumi stack", "pulumi stack", "pulumi up"]
+    assert [" ".join(line.split()[:3]) for line in said(tmp_path)] == [
+        "pulumi stack ls",
+        "pulumi stack init",
+        "pulumi up --stack",
+    ]
 
 
 def test_an_up_that_meets_the_lock_of_a_dead_process_names_recover(
