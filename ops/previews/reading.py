@@ -49,7 +49,12 @@ def events_of(log: Path) -> Iterator[Event]:
 
 def _counts(event: Event) -> bool:
     told = event.get("diagnosticEvent")
-    return told is None or (told.get("severity") in SHOWN and not told.get("ephemeral"))
+    return told is None or (_severity(told) in SHOWN and not told.get("ephemeral"))
+
+
+def _severity(told: Mapping[str, Any]) -> Any:
+    # What a program writes to standard error is `info#err`.
+    return told.get("severity", "").partition("#")[0]
 
 
 def read(stack: str, code: int, events: Iterable[Event], secrets: Secrets, last_words: str = "") -> Preview:
@@ -132,7 +137,7 @@ def _messages(events: Iterable[Event]) -> Iterator[Message]:
         text = _COLOUR.sub("", told["message"]).strip() if told else ""
         if told and text:
             urn = told.get("urn", "")
-            yield Message(severity=told["severity"], text=text, kind=kind_of(urn), name=name_of(urn))
+            yield Message(severity=_severity(told), text=text, kind=kind_of(urn), name=name_of(urn))
 
 
 def _violations(events: Iterable[Event]) -> Iterator[Violation]:
@@ -167,10 +172,11 @@ def _packs(events: Iterable[Event]) -> Iterator[Pack]:
 
 def _cost(stacks: Iterable[Mapping[str, Any]]) -> Cost | None:
     for step in stacks:
-        before, after = (((step.get(side) or {}).get("outputs") or {}).get("cost") for side in ("old", "new"))
+        sides = [((step.get(side) or {}).get("outputs") or {}).get("cost") for side in ("old", "new")]
+        before, after = map(_monthly, sides)
         if before is not None or after is not None:
-            currencies = [one["currency"] for one in (after, before) if isinstance(one, dict) and "currency" in one]
-            return Cost(before=_monthly(before), after=_monthly(after), currency=str((currencies or [""])[0])[:16])
+            units = [one["currency"] for one in reversed(sides) if isinstance(one, dict) and "currency" in one]
+            return Cost(before=before, after=after, currency=str((units or [""])[0])[:16])
     return None
 
 

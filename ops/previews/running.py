@@ -51,9 +51,14 @@ def _run(command: Sequence[str], engine: Engine) -> tuple[int, str]:
     with subprocess.Popen(command, cwd=engine.project, env=own, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None  # noqa: S101 (asked for above)
         end = b""
-        while chunk := os.read(process.stderr.fileno(), 65536):
-            sys.stderr.buffer.write(chunk)
-            sys.stderr.buffer.flush()
-            end = (end + chunk)[-_LAST_BYTES:]
+        try:
+            while chunk := os.read(process.stderr.fileno(), 65536):
+                sys.stderr.buffer.write(chunk)
+                sys.stderr.buffer.flush()
+                end = (end + chunk)[-_LAST_BYTES:]
+        except KeyboardInterrupt:
+            # The engine was interrupted too, and lets go of the stack before it ends.
+            process.wait()
+            raise
     lines = _COLOUR.sub("", end.decode(errors="replace")).strip().splitlines()[-_LAST_LINES:]
     return process.returncode, "\n".join(lines)

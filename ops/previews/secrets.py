@@ -23,7 +23,7 @@ SHORTEST = 4  # what is shorter stands in ordinary words
 # By these the engine marks a secret in a state.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"  # pragma: allowlist secret
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  # pragma: allowlist secret
-_OF_ENVIRONMENT = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSPHRASE|ACCESS_KEY|PRIVATE_KEY|API_KEY|CREDENTIAL)S?$")
+_OF_ENVIRONMENT = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSPHRASE|_KEY|CREDENTIAL)S?$")
 _SHORTEST_OF_OBJECT = 6
 _SHORTEST_OF_ENVIRONMENT = 8
 _BASE64 = frozenset(f"{string.ascii_letters}{string.digits}+/=_-")

@@ -64,7 +64,9 @@ def level(found: str) -> str:
 def cost(found: Cost) -> str:
     """Return the money a month before and after, and the difference."""
     unit = "".join(letter for letter in found.currency if letter.isalpha())
-    before, after = ("none" if one is None else f"{one:,.2f} {unit}".strip() for one in (found.before, found.after))
+    before, after = (
+        "not known" if one is None else f"{one:,.2f} {unit}".strip() for one in (found.before, found.after)
+    )
     if found.before == found.after:
         return f"{before} a month, as before"
     if found.before is None or found.after is None:
