@@ -128,7 +128,7 @@ rust-lint:
 	    cargo clippy --quiet --locked --target-dir ../../$(VENV)/native-target -- -D warnings
 
 secrets: $(READY)
-	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|requirements\.txt$$|go\.sum$$|Cargo\.lock$$|^tests/components/golden/kserve/|\.secrets\.baseline$$)' \
+	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|^tests/ops/previews/|requirements\.txt$$|go\.sum$$|Cargo\.lock$$|^tests/components/golden/kserve/|\.secrets\.baseline$$)' \
 	    | xargs -0 $(VENV)/bin/detect-secrets-hook --baseline .secrets.baseline
 
 lock: $(READY) ## Compile every requirements*.in, with hashes

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 try:
-    from ops import gc, predict, recover, refresh, stack
+    from ops import gc, predict, preview, recover, refresh, stack
 except ModuleNotFoundError as error:
     sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
 
@@ -22,9 +22,7 @@ class Command:
 
 COMMANDS = {
     "up": Command("start what the stack needs, then `pulumi up`", stack.add_arguments, stack.command("up")),
-    "preview": Command(
-        "start what the stack needs, then `pulumi preview`", stack.add_arguments, stack.command("preview")
-    ),
+    "preview": Command("start what the stacks need, then `pulumi preview`", preview.add_arguments, preview.run),
     "destroy": Command(
         "start what the stack needs, then `pulumi destroy`; nothing of it is left",
         stack.add_arguments,

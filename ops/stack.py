@@ -12,7 +12,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,14 @@ from ops.engine import Engine, EngineError, environment, is_embedded, own_settin
 from ops.holders import holders, state_folder
 
 FAILED, USAGE = 1, 2
+
+
+class NotStartedError(EngineError):
+    """What a stack needs did not start and has said why; `code` is its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"`python -m local up` ended with exit code {code}; its output says why")
+        self.code = code
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,25 +53,54 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         embedded = is_embedded(project, arguments.stack)
         if name == "destroy":
             return _destroy(project, arguments, embedded=embedded)
-        judged_by = policies.packs(project)
-        if name == "preview" and scratch.needed(project, arguments.stack):
-            return _preview_without_credentials(project, arguments, judged_by)
-        code = start(project, arguments.stack) if embedded else 0
-        if code:
-            return code
-        engine = Engine(project, arguments.stack, environment(project, arguments.stack))
-        _create_if_missing(engine, embedded=embedded)
-        return _pulumi(engine, name, yes=embedded or arguments.yes, rest=[*judged_by, *arguments.rest])
+        if name == "preview":
+            with previewing(project, arguments.stack) as found:
+                return _pulumi(found.engine, name, yes=False, rest=[*found.arguments, *arguments.rest])
+        engine = opened(project, arguments.stack)
+        rest = [*policies.packs(project), *arguments.rest]
+        return _pulumi(engine, name, yes=embedded or arguments.yes, rest=rest)
+    except NotStartedError as error:
+        return error.code
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
 
 
-def _preview_without_credentials(project: Path, arguments: argparse.Namespace, judged_by: list[str]) -> int:
-    with scratch.scratch(project, arguments.stack) as found:
-        print(f"stack {arguments.stack}: {found.notice}", file=sys.stderr, flush=True)
-        rest = ["--config-file", str(found.config), *judged_by, *arguments.rest]
-        return _pulumi(found.engine, "preview", yes=False, rest=rest)
+@dataclass(frozen=True)
+class Previewing:
+    """An engine for a stack's previews, what it is called with, and what a reader of them has to know."""
+
+    engine: Engine
+    arguments: tuple[str, ...]
+    notice: str = ""
+
+
+@contextlib.contextmanager
+def previewing(project: Path, stack: str) -> Iterator[Previewing]:
+    """Yield what previews a stack, judged by the policies; without its credentials a stack without a past.
+
+    Raises EngineError.
+    """
+    _require_settings(project, stack)
+    judged_by = policies.packs(project)
+    if not scratch.needed(project, stack):
+        yield Previewing(opened(project, stack), tuple(judged_by))
+        return
+    with scratch.scratch(project, stack) as found:
+        print(f"stack {stack}: {found.notice}", file=sys.stderr, flush=True)
+        yield Previewing(found.engine, ("--config-file", str(found.config), *judged_by), found.notice)
+
+
+def opened(project: Path, stack: str) -> Engine:
+    """Return a stack's engine with everything started that the stack needs; raises EngineError."""
+    _require_settings(project, stack)
+    embedded = is_embedded(project, stack)
+    code = start(project, stack) if embedded else 0
+    if code:
+        raise NotStartedError(code)
+    engine = Engine(project, stack, environment(project, stack))
+    _create_if_missing(engine, embedded=embedded)
+    return engine
 
 
 def _destroy(project: Path, arguments: argparse.Namespace, *, embedded: bool) -> int:
@@ -134,20 +172,24 @@ def _local(project: Path, *command: str) -> int:
     return subprocess.run([sys.executable, "-m", "local", *command], cwd=project, check=False).returncode
 
 
-def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
-    path = engine.environment.get("PATH", "")
-    program = shutil.which("pulumi", path=path)
+def command_line(engine: Engine, name: str, *, yes: bool, rest: Sequence[str]) -> list[str]:
+    """Return the command line of an engine's command on a stack; raises EngineError where there is no engine."""
+    program = shutil.which("pulumi", path=engine.environment.get("PATH", ""))
     if program is None:
         raise EngineError("pulumi: is not on PATH; install it, or build it with `python -m local up`")
     asking = ["--yes"] if yes and name != "preview" else []
-    arguments = [program, name, "--stack", engine.stack, *asking, *rest]
+    return [program, name, "--stack", engine.stack, *asking, *rest]
+
+
+def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
+    arguments = command_line(engine, name, yes=yes, rest=rest)
     code = subprocess.run(arguments, cwd=engine.project, env=dict(engine.environment), check=False).returncode
     if code:
-        _tell_of_locks_left(engine)
+        tell_of_locks_left(engine)
     return code
 
 
-def _tell_of_locks_left(engine: Engine) -> None:
+def tell_of_locks_left(engine: Engine) -> None:
     """Name the way back where a dead process holds the stack; what the engine names frees the lock and no more."""
     with contextlib.suppress(EngineError):
         held = holders(engine.backend(), engine.project_name, engine.stack)

@@ -64,7 +64,16 @@ class Finder:
         wanted, repository = self.wanted, self.repository
         # What is mounted where stands in the image itself: whoever trusts its digest need trust nothing beside it.
         runtime = repository.runtime_digest(digest, wanted.platform) if wanted.packaging == "volume" else None
-        return Made(digest, (repository.report(digest) or {}) if told is None else told, runtime)
+        known = (repository.report(digest) or {}) if told is None else told
+        return Made(digest, {**known, "layers": self.layers(digest, runtime)}, runtime)
+
+    def layers(self, digest: str, runtime: str | None) -> list[dict[str, Any]]:
+        """Return digest and bytes of each layer of an image, and of the runtime image that lies beside it."""
+        beside = [] if runtime is None or self.wanted.is_base(runtime) else [runtime]
+        found: dict[str, int] = {}
+        for one in (digest, *beside):
+            found |= self.repository.layers(one)
+        return [{"digest": layer, "size": size} for layer, size in found.items()]
 
     def counts(self, made: Made) -> bool:
         """Return whether an image that was had before is there still, and signed where that is asked for."""

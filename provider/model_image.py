@@ -35,7 +35,7 @@ from provider.registry import Repository
 from provider.values import Fields, Properties, unknown, wrap
 from provider.wanted import DERIVED, FIRST, OPTIONAL, PLACES_OF_KEYS, REQUIRED, Wanted, derive, failure_of, failures
 
-RESULTS = ("image", "runtimeImage", "digest", "steps", "metrics", "report")
+RESULTS = ("image", "runtimeImage", "digest", "layers", "steps", "metrics", "report")
 COMPARED = (*REQUIRED, *(key for key in OPTIONAL if key not in PLACES_OF_KEYS), "inputsHash", "trusts", "tag")
 REPLACING = ("push", "repository")
 
@@ -184,6 +184,7 @@ class ModelImageType:
         made = _made(result, wanted)
         # Nothing is deployed on the word of the process that built it.
         await asyncio.to_thread(finder.require_signed, made.digest)
+        made = await asyncio.to_thread(finder.made_of, made.digest, made.told)
         await self.log.info(urn, _summary(made))
         return made
 
@@ -216,7 +217,7 @@ def _kept(olds: Properties, wanted: Wanted | None) -> Made | None:
     before = (fields.text("inputsHash"), fields.text("push"), fields.text("repository"))
     if before != (wanted.inputs_hash, wanted.push, wanted.repository):
         return None
-    told: dict[str, Any] = {key: olds[key] for key in ("steps", "metrics", "report") if key in olds}
+    told: dict[str, Any] = {key: olds[key] for key in ("steps", "metrics", "report", "layers") if key in olds}
     return Made(digest, told, _digest_in(fields.text("runtimeImage")))
 
 
@@ -239,6 +240,7 @@ def _outputs(inputs: Properties, wanted: Wanted, made: Made, tag: str) -> Proper
         "runtimeImage": wanted.runtime_image(made.runtime),
         "digest": made.digest,
         "tag": tag,
+        "layers": told.get("layers") or [],
         "steps": told.get("steps") or [],
         "metrics": told.get("metrics") or {},
         "report": told.get("page") or told.get("report") or "",

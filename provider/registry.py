@@ -100,6 +100,16 @@ class Repository:
         parts = [*(found.parsed.get("layers") or ()), *([found.parsed["config"]] if "config" in found.parsed else ())]
         return sum(int(one["size"]) for one in parts) + sum(map(self.size, self.children(digest)))
 
+    def layers(self, digest: str) -> dict[str, int]:
+        """Return the bytes of each layer that an image names, of every platform, by digest; none where it is gone."""
+        found = self._registry.get(self.name, digest)
+        if found is None:
+            return {}
+        own = {str(one["digest"]): int(one["size"]) for one in found.parsed.get("layers") or ()}
+        for child in self.children(digest):
+            own |= self.layers(child)
+        return own
+
     def report(self, digest: str) -> dict[str, Any] | None:
         """Return the report attached to an image."""
         return read_report(self._registry, self.name, digest)

@@ -52,6 +52,8 @@ class ModelImage(pulumi.CustomResource):
     parts: pulumi.Output[dict[str, str]]
     parsed: pulumi.Output[dict[str, Any]]
     reason: pulumi.Output[str]
+    layers: pulumi.Output[list[dict[str, Any]]]
+    """Digest and bytes (`size`) of each layer."""
     steps: pulumi.Output[list[dict[str, Any]]]
     metrics: pulumi.Output[dict[str, Any]]
     report: pulumi.Output[str]
@@ -69,7 +71,7 @@ class ModelImage(pulumi.CustomResource):
         }
         outputs = (
             *("image", "runtime_image", "runtime", "digest", "inputs_hash", "parts", "parsed", "reason"),
-            *("steps", "metrics", "report"),
+            *("layers", "steps", "metrics", "report"),
         )
         super().__init__("modelstack:index:ModelImage", name, {**dict.fromkeys(outputs), **inputs}, opts)
 

@@ -57,3 +57,11 @@ def test_it_says_what_it_is_made_without_and_leaves_nothing(outside: dict[str, s
     after = subprocess.run(["git", "status", "--porcelain"], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert before.stdout == after.stdout
     assert not list(Path(outside["HOME"]).rglob("*.yaml"))
+
+
+def test_its_comment_says_so_too(outside: dict[str, str]) -> None:
+    words = [sys.executable, "-m", "ops", "preview", "--stack", "prod", "--comment", "-"]
+    done = subprocess.run(words, cwd=PROJECT, env=outside, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no credentials of AWS: everything shows as new" in done.stdout
+    assert "aws:eks/cluster:Cluster" in done.stdout

@@ -63,10 +63,10 @@ class House:
 
 
 @contextmanager
-def open_house(folder: Path) -> Iterator[House]:
+def open_house(folder: Path, program: str = PROGRAM) -> Iterator[House]:
     """Yield a house in `folder`; at its end no process works for it."""
     shutil.copytree(ROOT / "models/digits", folder / "project/tiny", ignore=shutil.ignore_patterns("__pycache__"))
-    project = Project.make(folder / "project", PROGRAM)
+    project = Project.make(folder / "project", program)
     with running_registry(folder / "registry") as host:
         yield House(project, host, push_base(host))
     left = processes_of(folder)

@@ -51,6 +51,18 @@ def test_up_pushes_an_image_that_its_inputs_and_its_stack_name(house: House, bui
     assert built.outputs()["metrics"]["accuracy"] >= 0.5
 
 
+def test_the_state_keeps_the_layers_of_an_image_and_a_preview_of_another_stack_tells_them(
+    house: House, built: Stack
+) -> None:
+    digest = built.outputs()["image"].rpartition("@")[2]
+    (recorded,) = [outputs for urn, outputs in built.recorded() if KIND in urn]
+    layers = {one["digest"]: one["size"] for one in recorded["layers"]}
+    assert layers == house.images("shared/tiny").layers(digest)
+    assert len(layers) >= 3
+    previewed = house.stack("layers", "shared/tiny").run("preview")
+    assert previewed.planned(KIND)[1]["layers"] == recorded["layers"]
+
+
 def test_a_second_preview_finds_no_change(house: House, built: Stack) -> None:
     done = built.run("preview", "--expect-no-changes")
     assert done.code == 0, done.said
