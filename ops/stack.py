@@ -56,9 +56,8 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         if name == "preview":
             with previewing(project, arguments.stack) as found:
                 return _pulumi(found.engine, name, yes=False, rest=[*found.arguments, *arguments.rest])
-        engine = opened(project, arguments.stack)
         rest = [*policies.packs(project), *arguments.rest]
-        return _pulumi(engine, name, yes=embedded or arguments.yes, rest=rest)
+        return _pulumi(opened(project, arguments.stack), name, yes=embedded or arguments.yes, rest=rest)
     except NotStartedError as error:
         return error.code
     except EngineError as error:
