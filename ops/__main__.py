@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 try:
-    from ops import gc, predict, recover, stack
+    from ops import gc, predict, promote, recover, stack, test
 except ModuleNotFoundError as error:
     sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
 
@@ -31,6 +31,8 @@ COMMANDS = {
         stack.command("destroy"),
     ),
     "predict": Command("send every held-out sample through the endpoint", predict.add_arguments, predict.run),
+    "test": Command("test what a stack runs, and record it beside each image", test.add_arguments, test.run),
+    "promote": Command("copy the tested images of a stack to the next one", promote.add_arguments, promote.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
     "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }

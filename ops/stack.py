@@ -39,7 +39,7 @@ def command(name: str) -> Callable[[argparse.Namespace], int]:
 def _run(name: str, arguments: argparse.Namespace) -> int:
     project = Path.cwd()
     try:
-        _require_settings(project, arguments.stack)
+        require_settings(project, arguments.stack)
         embedded = is_embedded(project, arguments.stack)
         if name == "destroy":
             return _destroy(project, arguments, embedded=embedded)
@@ -47,7 +47,7 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         if code:
             return code
         engine = Engine(project, arguments.stack, environment(project, arguments.stack))
-        _create_if_missing(engine)
+        create_if_missing(engine)
         return _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -70,7 +70,8 @@ def _destroy(project: Path, arguments: argparse.Namespace, *, embedded: bool) ->
     return _local(project, "collect")
 
 
-def _require_settings(project: Path, stack: str) -> None:
+def require_settings(project: Path, stack: str) -> None:
+    """Raise EngineError where a stack has no settings in the project."""
     path = project / f"Pulumi.{stack}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(one.name.split(".")[1] for one in project.glob("Pulumi.*.yaml")))
@@ -96,7 +97,8 @@ def forget(engine: Engine) -> None:
         file.unlink(missing_ok=True)
 
 
-def _create_if_missing(engine: Engine) -> None:
+def create_if_missing(engine: Engine) -> None:
+    """Create a stack that the backend does not know; raises EngineError."""
     # The wrapper of a local state creates the stack itself, with its salt kept out of the checkout.
     if engine.environment.get("PULUMI_BACKEND_URL", "").startswith("file://") or exists(engine):
         return

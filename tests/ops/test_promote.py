@@ -1,0 +1,229 @@
+"""`ops test` and `ops promote` between stacks of a real engine and real registries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from model_build.oci.registry import Registry
+from model_build.supply.subject import Subject
+from model_build.supply.tested import PREDICATE, attach_record, records
+from ops import load
+from ops.engine import Engine, resources
+from ops.model_images import TYPE
+from ops.promotion import missed
+from tests.ops.shops import MODEL, Ops, Shop, at_home, open_shop
+from tests.provider.stacks import Stack
+from tests.signing import a_key
+
+pytestmark = pytest.mark.timeout(600)
+DEV = "dev"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def dev(shop: Shop) -> Stack:
+    """A stack that is up with the signed image."""
+    shop.push(shop.hosts[0], "dev")
+    stack = shop.stack(DEV, shop.hosts[0], "dev", signs=True)
+    done = stack.run("up")
+    assert done.code == 0, done.said
+    return stack
+
+
+@pytest.fixture
+def ops(shop: Shop, dev: Stack, monkeypatch: pytest.MonkeyPatch) -> Ops:
+    return at_home(shop, monkeypatch)
+
+
+@pytest.fixture
+def image(shop: Shop, dev: Stack) -> Subject:
+    """The image that dev runs, without a record of tests."""
+    digest = dev.outputs()["image"].partition("@")[2]
+    descriptor = Registry(shop.hosts[0]).head(f"dev/{MODEL}", digest)
+    assert descriptor is not None
+    return Subject(Registry(shop.hosts[0]), f"dev/{MODEL}", descriptor)
+
+
+def recorded(shop: Shop, image: Subject) -> dict[str, bool]:
+    return {one.suite: one.ok for one in records(image, [shop.key.public])}
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    return said
+
+
+def test_a_tested_image_has_a_signed_record_of_both_suites(ops: Ops, shop: Shop, image: Subject) -> None:
+    assert ops.test(DEV) == 0
+    assert recorded(shop, image) == {"functional": True, "load": True}
+    functional, under_load = records(image, [shop.key.public])
+    assert functional.passed == (
+        "ready",
+        "metadata",
+        "golden",
+        "held-out",
+        "refuses-malformed-json",
+        "refuses-wrong-shape",
+    )
+    assert functional.figures["accuracy"] == 1.0
+    assert under_load.figures["requests"] == 30
+    assert under_load.figures["answers"] == {"200": 30}
+
+
+def test_a_dry_run_records_nothing(ops: Ops, shop: Shop, image: Subject, capsys: pytest.CaptureFixture[str]) -> None:
+    before = records(image, [shop.key.public])
+    assert ops.test(DEV, "--dry-run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["recorded"] is False
+    assert told["models"][MODEL]["suites"]["load"]["ok"] is True
+    assert records(image, [shop.key.public]) == before
+
+
+def test_a_limit_that_is_missed_is_exit_code_1_and_recorded_as_failed(
+    ops: Ops, shop: Shop, image: Subject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ops.test(DEV, "--max-p99", "0.000001") == 1
+    assert recorded(shop, image) == {"functional": True, "load": False}
+    assert "load/p99: p99 is 0.0" in one_line(capsys)
+    assert ops("promote", DEV, "staging") == 1
+    assert "Pulumi.staging.yaml is no file" in one_line(capsys)
+
+
+def test_an_accuracy_below_the_limit_fails_the_functional_suite(ops: Ops, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ops.test(DEV, "--held-out", f"{MODEL}=held-out.npz", "--min-accuracy", "1", "--dry-run") == 0
+    assert ops.test("dev", "--model", "other") == 2
+    assert "'other' is no model that stack 'dev' runs" in one_line(capsys)
+
+
+@pytest.fixture
+def moved(shop: Shop, dev: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The state names another digest as soon as the load was sent; as before after the test."""
+    engine = Engine(shop.folder, DEV, dev.environment)
+    state, other = engine.export(), engine.export()
+    (resource,) = [one for one in resources(other) if one["type"] == TYPE]
+    resource["outputs"]["digest"] = f"sha256:{'9' * 64}"
+    send = load.send
+
+    def sent(*arguments: Any) -> Any:
+        done = send(*arguments)
+        engine.replace_state(other)
+        return done
+
+    monkeypatch.setattr(load, "send", sent)
+    yield
+    engine.replace_state(state)
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_digest_that_changed_during_the_test_records_nothing(
+    ops: Ops, shop: Shop, image: Subject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = records(image, [shop.key.public])
+    assert ops.test(DEV) == 3
+    assert "nothing is recorded, test again" in one_line(capsys)
+    assert records(image, [shop.key.public]) == before
+
+
+@pytest.fixture(scope="module")
+def staging(shop: Shop) -> Stack:
+    """A stack with a registry of its own and the public half of the key alone; nothing of it is up."""
+    return shop.stack("staging", shop.hosts[1], "staging")
+
+
+def test_an_untested_image_is_refused_by_the_name_of_each_test(
+    ops: Ops, shop: Shop, image: Subject, staging: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one in records(image, [shop.key.public]):
+        attach_record(image, replace(one, ended="2999-01-01T00:00:00Z", passed=(), failed=("p99",)), shop.key)
+    assert ops("promote", DEV, "staging") == 3
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(" of sha256:")[0] for line in said] == [
+        "refused: tiny: tests: the functional test",
+        "refused: tiny: tests: the load test",
+    ]
+    assert Registry(shop.hosts[1]).tags(f"staging/{MODEL}") == []
+
+
+def test_a_tested_image_is_copied_and_the_targets_preview_builds_nothing(
+    ops: Ops, shop: Shop, image: Subject, staging: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one in records(image, [shop.key.public]):
+        attach_record(image, replace(one, ended="2999-01-02T00:00:00Z", passed=("p99",), failed=()), shop.key)
+    assert ops("promote", DEV, "staging", "--dry-run", "--json") == 0
+    foretold = json.loads(capsys.readouterr().out)["models"][MODEL]
+    assert foretold["before"] is None
+    assert foretold["bytes_sent"] > 0
+    assert Registry(shop.hosts[1]).tags(f"staging/{MODEL}") == []
+    assert ops("promote", DEV, "staging") == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == [MODEL, "none", image.digest[:19]]
+    done = staging.run("preview")
+    operation, outputs = done.planned(TYPE)
+    assert (operation, outputs["digest"]) == ("create", image.digest)
+    assert [one for one in done.messages() if "nothing to build" in one], done.said
+    done = staging.run("up")
+    assert done.code == 0, done.said
+    assert staging.outputs()["image"] == f"{shop.hosts[1]}/staging/{MODEL}@{image.digest}"
+
+
+def test_a_second_promotion_sends_nothing(
+    ops: Ops, image: Subject, staging: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ops("promote", DEV, "staging", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["models"][MODEL]
+    assert found["bytes_sent"] == 0
+    assert found["before"]["digest"] == image.digest
+
+
+def test_what_was_tested_comes_along(shop: Shop, image: Subject, staging: Stack) -> None:
+    copy = Subject(Registry(shop.hosts[1]), f"staging/{MODEL}", image.descriptor)
+    assert records(copy, [shop.key.public]) == records(image, [shop.key.public])
+    assert {one.predicate_type for one in copy.statements()} == {PREDICATE, "https://slsa.dev/provenance/v1"}
+
+
+def test_other_inputs_are_refused_by_the_name_of_the_part_that_differs(
+    ops: Ops, shop: Shop, staging: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shop.folder / "tiny/model.py"
+    text = model.read_text()
+    model.write_text("def build(): return 2\n")
+    try:
+        assert ops("promote", DEV, "staging") == 3
+    finally:
+        model.write_text(text)
+    assert "these differ: model sources; check out the commit that dev runs" in one_line(capsys)
+
+
+def test_a_stack_that_trusts_another_key_takes_nothing(
+    ops: Ops, shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.stack("strange", shop.hosts[1], "strange")
+    path = shop.folder / "Pulumi.strange.yaml"
+    (shop.folder / "strange.pub").write_bytes(a_key(shop.folder, "stranger").public.pem)
+    path.write_text(path.read_text().replace("release.pub", "strange.pub"))
+    assert ops("promote", DEV, "strange") == 3
+    assert "refused: tiny: signature: " in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        ({"metrics": {"accuracy": 0.98}}, "gates.min_accuracy: accuracy is 0.9800, the limit is at least 0.99; "),
+        ({"metrics": {}}, "gates: the report lacks a figure"),
+        ({"metrics": {"accuracy": 1.0}, "refused": {}}, "gates: no report of figures"),
+        ({}, "gates: no report of figures"),
+    ],
+)
+def test_a_gate_that_the_report_misses_is_named(report: dict[str, Any], said: str) -> None:
+    (found,) = missed(report, {"gates": {"min_accuracy": 0.99}})
+    assert found.startswith(said)
