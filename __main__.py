@@ -48,10 +48,7 @@ in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
 
-images = {
-    name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base))
-    for name, model in chosen.models.items()
-}
+images = {name: ModelImage(name, registry.model_image(name, model, base)) for name, model in chosen.models.items()}
 cache = None
 if chosen.needs_cache:
     shared = CacheArgs(

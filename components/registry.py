@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 
 from provider.resources import ModelImageArgs, PinnedImage, PinnedImageArgs
+from settings import ModelSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,11 @@ class Registry(pulumi.ComponentResource):
         self._args = args
         self.register_outputs({"push": args.push, "pull": args.pull})
 
-    def model_image(self, name: str, recipe: str, base: pulumi.Input[str], own: str | None = None) -> ModelImageArgs:
-        """Return what makes a model's image of `recipe`, on `base` or one of its own; no stack's name is part of it."""
-        base = base if own is None else self.by_digest(f"{name}-base", own)
+    def model_image(self, name: str, model: ModelSettings, base: pulumi.Input[str]) -> ModelImageArgs:
+        """Return what makes a model's image, on `base` or one of its own; no stack's name is part of it."""
+        base = base if model.base is None else self.by_digest(f"{name}-base", model.base)
         return ModelImageArgs(
-            recipe=recipe,
+            recipe=model.recipe,
             push=self._args.push,
             pull=self._args.pull,
             repository=f"{self._args.prefix}/{name}",
@@ -47,6 +48,7 @@ class Registry(pulumi.ComponentResource):
             docker_config=self._args.docker_config,
             signing_key=self._args.signing_key,
             public_keys=list(self._args.public_keys) or None,
+            pin=model.pin,
         )
 
     def by_digest(self, name: str, reference: str) -> pulumi.Input[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +105,14 @@ class Repository:
     def report(self, digest: str) -> dict[str, Any] | None:
         """Return the report attached to an image."""
         return read_report(self.registry, self.name, digest)
+
+    def labels(self, digest: str) -> Mapping[str, str]:
+        """Return the labels of an image, of several platforms those of the first; none where it is not there."""
+        found = self.registry.get(self.name, digest)
+        if found is None:
+            return {}
+        children = self.children(digest)
+        return self.labels(children[0]) if children else labels_of(self.registry, self.name, found)
 
     def runtime_digest(self, digest: str, platform: str) -> str | None:
         """Return the digest of the runtime image that an image of weights names."""
