@@ -84,7 +84,7 @@ def run(
     metadata = endpoint.answers()
     yield Verdict("metadata", _wrong_metadata(endpoint, metadata))
     if golden is not None:
-        yield _golden(endpoint, metadata, golden)
+        yield judge_golden(endpoint, metadata, golden)
     yield _held_out(endpoint, held_out, least)
     yield _refuses(endpoint, "malformed-json", b"{")
     yield _refuses(endpoint, "wrong-shape", _misshapen(metadata))
@@ -104,7 +104,8 @@ def _wrong_metadata(endpoint: Endpoint, metadata: Mapping[str, Any]) -> str:
     return f"{endpoint.path}: serves versions {named}, the stack's image is {endpoint.version}"
 
 
-def _golden(endpoint: Endpoint, metadata: Mapping[str, Any], golden: Mapping[str, Array]) -> Verdict:
+def judge_golden(endpoint: Endpoint, metadata: Mapping[str, Any], golden: Mapping[str, Array]) -> Verdict:
+    """Return whether the golden set is answered as it was baked; raises UnreachableError, SamplesError."""
     inputs, outputs = (_tensors(metadata, golden, part) for part in ("inputs", "outputs"))
     answer = endpoint.infer({"inputs": inputs})
     version = answer.get("model_version")

@@ -62,7 +62,7 @@ def prepared(arguments: argparse.Namespace, engine: Engine, image: ModelImage) -
         else samples.of_recipe(project, name, str(image.values.get("recipe"))),
         golden=_golden(project, image) if own else None,
         limits=_limits(arguments, project, image),
-        key=None if arguments.dry_run else _key(arguments, project, image),
+        key=None if arguments.dry_run else key_for(arguments.key, project, image),
     )
 
 
@@ -102,8 +102,12 @@ def _rollout(project: Path, stack: str, model: str) -> settings.RolloutSettings:
         ) from error
 
 
-def _key(arguments: argparse.Namespace, project: Path, image: ModelImage) -> PrivateKey | None:
-    trust = image.trust(project, arguments.key)
+def key_for(named: str | None, project: Path, image: ModelImage) -> PrivateKey | None:
+    """Return the key that signs a record, `named` or the stack's own; None where loopback asks for none.
+
+    Raises RefusedError, ProviderError, SignatureError.
+    """
+    trust = image.trust(project, named)
     if not trust.required and not is_loopback(image.repository(project).host):
         raise RefusedError(
             f"{image.model}: registry.publicKeys is not set, and a record that nobody signed counts for nothing on "

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi.runtime.rpc import UNKNOWN
 
 from model_build.oci.registry import Registry
 from model_build.supply.subject import Subject
 from model_build.supply.tested import PREDICATE, attach_record, records
 from ops import load
 from ops.engine import Engine, resources
-from ops.model_images import TYPE
-from ops.promotion import missed
+from ops.model_images import TYPE, ModelImage
+from ops.promotion import Promotion, missed
+from ops.under_test import RefusedError, key_for
 from tests.ops.shops import MODEL, Ops, Shop, at_home, open_shop
 from tests.provider.stacks import Stack
 from tests.signing import a_key
@@ -213,6 +216,36 @@ def test_a_stack_that_trusts_another_key_takes_nothing(
     path.write_text(path.read_text().replace("release.pub", "strange.pub"))
     assert ops("promote", DEV, "strange") == 3
     assert "refused: tiny: signature: " in one_line(capsys)
+
+
+def test_a_target_that_has_another_image_of_the_same_inputs_is_refused(
+    ops: Ops, shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shop.push(shop.hosts[1], "taken", "other")
+    shop.stack("taken", shop.hosts[1], "taken")
+    assert ops("promote", DEV, "taken") == 3
+    assert f"digest: {shop.hosts[1]}/taken/tiny has {other.digest} of the same inputs" in one_line(capsys)
+
+
+def beyond(**values: Any) -> ModelImage:
+    """An image of a registry beyond this machine, which no key vouches for; nothing is asked there."""
+    known = {"push": "registry.example", "repository": "models/tiny", "recipe": "r", "base": "b", "inputsHash": "1"}
+    return ModelImage("urn:pulumi:dev::shop::modelstack:index:ModelImage::tiny", {**known, "digest": "d", **values})
+
+
+def test_a_target_beyond_this_machine_that_trusts_no_key_takes_nothing(tmp_path: Path) -> None:
+    (lack,) = Promotion(tmp_path, DEV, beyond(), beyond(), None).lacks()
+    assert lack.startswith("registry.publicKeys: is not set in the target, and on registry.example no image counts")
+
+
+def test_inputs_that_the_preview_does_not_know_are_told_with_the_remedy(tmp_path: Path) -> None:
+    (lack,) = Promotion(tmp_path, DEV, beyond(), beyond(inputsHash=UNKNOWN), None).lacks()
+    assert lack.endswith("name the base by digest")
+
+
+def test_a_record_that_nobody_could_sign_is_refused_beyond_this_machine(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="a record that nobody signed counts for nothing on registry.example"):
+        key_for(None, tmp_path, beyond())
 
 
 @pytest.mark.parametrize(
