@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from model_build.supply.tested import Record, records
 from ops import model_images
 from ops.engine import Engine, EngineError, environment
 from ops.model_images import ModelImage
-from ops.predict import UsageError
+from ops.predict import Progress, UsageError
 from ops.versions import Version, past, updates, versions
 
 FAILED, USAGE = 1, 2
@@ -97,28 +97,35 @@ def _found(project: Path, arguments: argparse.Namespace) -> Iterator[tuple[Model
     names = [one for one in listed if arguments.stack in (None, one, one.rpartition("/")[2])]
     if not names:
         raise UsageError(f"--stack: {arguments.stack!r} is not among {', '.join(listed) or 'no stacks'}; correct it")
-    for name in names:
+    progress = Progress("history", len(names), "stacks read")
+    for at, name in enumerate(names):
+        progress.show(at)
         one = Engine(project, name, engine.environment)
         image = model_images.of_state(one.export()).get(arguments.model)
         if image is not None and image.digest:
             yield image, versions(name.rpartition("/")[2], image, updates(one))
+    progress.clear()
 
 
 def _rows(project: Path, found: Sequence[tuple[ModelImage, list[Version]]]) -> list[Row]:
-    """Return a row a digest, the one that some stack took last first."""
-    images: dict[str, ModelImage] = {}
-    by_digest: dict[str, list[Version]] = {}
-    # Where a stack runs it now it is there for sure; and of one stack alone the order is that of `past`.
+    """Return a row a digest, the one that some stack took last first; of one stack in the order of `past`."""
+    by_digest: dict[str, list[tuple[ModelImage, Version]]] = {}
     for image, some in found:
         for one in past(some):
-            by_digest.setdefault(one.digest, []).append(one)
-            if one.digest not in images or image.digest == one.digest:
-                images[one.digest] = image
-    rows = [
-        Row(tuple(sorted(some, key=lambda one: one.began, reverse=True)), _facts(project, images[digest], some[0]))
-        for digest, some in by_digest.items()
-    ]
+            by_digest.setdefault(one.digest, []).append((image, one))
+    rows = [_row(project, some) for some in by_digest.values()]
     return rows if len(found) == 1 else sorted(rows, key=lambda one: one.latest.began, reverse=True)
+
+
+def _row(project: Path, ran: Sequence[tuple[ModelImage, Version]]) -> Row:
+    facts = [_facts(project, image, version) for image, version in ran]
+    # Where one stack's registry has dropped it, another's may have it still.
+    known = next((one for one in facts if not one.why), facts[0])
+    last: dict[tuple[str, str], Record] = {}
+    for test in sorted((test for one in facts for test in one.tests), key=lambda test: test.ended):
+        last[test.stack, test.suite] = test
+    versions = sorted((version for _, version in ran), key=lambda one: one.began, reverse=True)
+    return Row(tuple(versions), replace(known, tests=tuple(last[key] for key in sorted(last))))
 
 
 def _facts(project: Path, image: ModelImage, version: Version) -> Facts:

@@ -258,20 +258,21 @@ def percentile(values: Sequence[float], share: float) -> float:
 class Progress:
     """Says how far a run is, every PROGRESS_SECONDS, on standard error."""
 
-    def __init__(self, model: str, total: int) -> None:
+    def __init__(self, model: str, total: int, what: str = "samples sent") -> None:
         self._model = model
         self._total = total
+        self._what = what
         self._due = time.monotonic() + PROGRESS_SECONDS
         self._shown = False
 
     def show(self, done: int) -> None:
-        """Say that `done` samples are sent, if it is time to."""
+        """Say that `done` are, if it is time to."""
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + PROGRESS_SECONDS
         self._shown = True
         ending = "\r" if sys.stderr.isatty() else "\n"
-        print(f"{self._model}: {done}/{self._total} samples sent", end=ending, file=sys.stderr, flush=True)
+        print(f"{self._model}: {done}/{self._total} {self._what}", end=ending, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the line away where it stands on a terminal."""

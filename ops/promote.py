@@ -83,6 +83,7 @@ def _promotions(project: Path, arguments: argparse.Namespace) -> list[Promotion]
     )
     source = {name: one for name, one in model_images.of_state(origin.export()).items() if one.digest}
     stack.create_if_missing(target)
+    print(f"preview of {arguments.target}, which tells the inputs that it asks for", file=sys.stderr, flush=True)
     planned = model_images.of_plan(target.plan())
     before = model_images.of_state(target.export())
     chosen = _chosen(arguments, source, planned)

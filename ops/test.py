@@ -139,7 +139,7 @@ def _suites(subject: Subject, plan: Plan) -> Iterator[tuple[str, list[Verdict], 
 def _under_load(subject: Subject, plan: Plan) -> list[Verdict]:
     endpoint, limits = subject.endpoint, subject.limits
     bodies = list(islice(predict.bodies(endpoint.answers(), endpoint.path, subject.held_out), MOST_BODIES))
-    progress = predict.Progress(f"{endpoint.model}: load", plan.requests)
+    progress = predict.Progress(endpoint.model, plan.requests, "requests sent")
     done = load.send(f"{endpoint.path}/infer", endpoint.headers, bodies, plan, progress.show)
     progress.clear()
     p99 = done.percentile(99)

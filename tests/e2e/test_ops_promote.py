@@ -14,7 +14,7 @@ from tests.e2e.checkout import Checkout, Done
 pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(1500)]
 
 RECIPE = ("models/digits/recipe.yaml", "calibration_samples: 400", "calibration_samples: 350")
-LOAD = ("--rate", "20", "--seconds", "4")
+LOAD = ("--rate", "20", "--seconds", "4", "--max-p99", "10")
 
 
 def ops(checkout: Checkout, *arguments: str) -> Done:

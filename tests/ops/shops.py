@@ -88,7 +88,7 @@ class Shop:
         """Return a new stack with its settings, which trusts the key."""
         place = {"push": host, "prefix": prefix, "publicKeys": ["release.pub"]}
         config = {
-            "modelstack:models": {MODEL: {"recipe": "tiny/recipe.yaml"}},
+            "modelstack:models": {MODEL: {"recipe": "tiny/recipe.yaml", "rollout": {"maxP99Seconds": 10.0}}},
             "modelstack:cluster": {"kubeconfig": "kubeconfig"},
             "modelstack:registry": {**place, "signingKey": "release.key"} if signs else place,
             "modelstack:base": self.base,
