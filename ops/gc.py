@@ -155,7 +155,9 @@ def named(states: Iterable[dict[str, Any]], repository: str) -> frozenset[str]:
 
 
 def _named(resource: dict[str, Any], repository: str) -> Iterator[str]:
-    found = _PLACED.findall(json.dumps(resource))
+    # What a stack ran once it tells of, and holds no more.
+    outputs = {key: value for key, value in (resource.get("outputs") or {}).items() if key != "versions"}
+    found = _PLACED.findall(json.dumps({**resource, "outputs": outputs}))
     placed = {digest for name, digest in found if name}
     for name, digest in found:
         if f"/{name}".endswith(f"/{repository}") or digest not in placed:

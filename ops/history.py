@@ -18,7 +18,7 @@ from ops import model_images
 from ops.engine import Engine, EngineError, environment
 from ops.model_images import ModelImage
 from ops.predict import Progress, UsageError
-from ops.versions import Version, past, updates, versions
+from ops.versions import LONG_AGO, Version, past, updates, versions
 
 FAILED, USAGE = 1, 2
 
@@ -154,10 +154,14 @@ def _lines(rows: Sequence[Row], stack: str | None) -> Iterator[str]:
         number = str(at - now) if stack and at >= now else ""
         size = f"{facts.size / 1e6:.1f}" if facts.size is not None else "?"
         yield (
-            f"{number:>2}  {version.digest[:19]}  {version.began:%Y-%m-%d %H:%M}  {version.by[:14]:<14}  "
+            f"{number:>2}  {version.digest[:19]}  {_since(version):<16}  {version.by[:14]:<14}  "
             f"{_commit(version):<9}  {_quality(facts):>7}  {size:>7}  {_stacks(row)}"
         )
     yield from dict.fromkeys(f"{row.latest.digest[:19]}: {row.facts.why}" for row in rows if row.facts.why)
+
+
+def _since(version: Version) -> str:
+    return "?" if version.began == LONG_AGO else f"{version.began:%Y-%m-%d %H:%M}"
 
 
 def _runs(row: Row) -> bool:
@@ -201,7 +205,7 @@ def _told(version: Version) -> dict[str, Any]:
     )
     return {
         "stack": version.stack,
-        "began": _text(version.began),
+        "began": None if version.began == LONG_AGO else _text(version.began),
         "until": None if version.until is None else _text(version.until),
         "by": version.by,
         "served": version.served,

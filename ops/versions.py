@@ -13,6 +13,8 @@ from ops.model_images import ModelImage
 
 MOST_UPDATES = 500
 SUCCEEDED = "succeeded"
+# When a stack took the version that a record read anew from the registry is of, nobody knows any more.
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ def versions(stack: str, image: ModelImage, known: Sequence[Update]) -> list[Ver
     """Return every version in the state of a stack, the latest first."""
     found: list[Version] = []
     until: datetime | None = None
-    for one in image.values.get("versions") or ():
-        began = _moment(one["at"])
+    only: list[dict[str, Any]] = [{"digest": image.digest, "inputs": image.inputs, "at": ""}]
+    for one in image.values.get("versions") or only:
+        began = _moment(one["at"]) if one["at"] else LONG_AGO
         taken = next((each for each in known if _spans(each, began)), None)
         served = _served(known, began, until)
         found.append(

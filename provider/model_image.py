@@ -266,9 +266,12 @@ def _outputs(inputs: Properties, wanted: Wanted, made: Made, tag: str) -> Proper
 
 def _versions(olds: Properties, wanted: Wanted, made: Made) -> Properties:
     """Return the versions that the stack had, the latest first: no backend but the service's keeps past states."""
-    known = plain(olds["versions"]) if "versions" in olds else []
+    before = Fields(olds)
+    # A record that was read anew from the registry lists none, and knows the one that it is of.
+    only = [{"digest": before.text("digest"), "inputs": before.text("inputsHash"), "at": "", "by": ""}]
+    known = plain(olds["versions"]) if "versions" in olds else only if before.text("digest") else []
     if known and known[0]["digest"] == made.digest:
-        return {"versions": olds["versions"]}
+        return {"versions": wrap(known)}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     told = {"digest": made.digest, "inputs": wanted.inputs_hash, "at": now, "by": _user()}
     return {"versions": wrap([told, *known][:MOST_VERSIONS])}

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from ops.model_images import TYPE
+from ops.model_images import TYPE, ModelImage
+from ops.versions import LONG_AGO
+from ops.versions import versions as listed
 from tests.ops.shops import METRICS, MODEL, Ops, Shop, at_home, open_shop
 from tests.provider.stacks import Stack
 from tests.registry import push
@@ -180,3 +182,9 @@ def test_an_image_that_no_trusted_key_signed_is_refused(
     digest = push(shop.hosts[0], f"prod/{MODEL}", "planted")
     assert ops("rollback", PROD, MODEL, "--to", digest) == 3
     assert "is not signed" in capsys.readouterr().err
+
+
+def test_a_version_of_which_nobody_knows_the_time_is_listed_all_the_same() -> None:
+    image = ModelImage("urn:pulumi:dev::shop::t::tiny", {"digest": "sha256:1", "inputsHash": "2"})
+    (one,) = listed(PROD, image, [])
+    assert (one.digest, one.began, one.until, one.served) == ("sha256:1", LONG_AGO, None, None)

@@ -241,6 +241,15 @@ def test_the_state_lists_every_version_that_the_stack_had_the_latest_first(
     assert versions[0]["at"] >= versions[1]["at"] > "2026"
 
 
+def test_a_record_that_lists_no_version_goes_on_from_its_own(
+    provider: Provider, checked: dict[str, Any], repository: Repository, digest: str, project: Path
+) -> None:
+    identifier, outputs = provider.create(checked)
+    del outputs["versions"]
+    after = updated(provider, checked, repository, project, made=(identifier, outputs), texts=("second",))
+    assert [one["digest"] for one in after["versions"]] == [after["digest"], digest]
+
+
 def test_an_update_that_keeps_the_digest_lists_no_version_more(
     provider: Provider, checked: dict[str, Any], digest: str
 ) -> None:
