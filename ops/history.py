@@ -77,15 +77,15 @@ def run(arguments: argparse.Namespace) -> int:
         if not found:
             where = f"stack {arguments.stack!r}" if arguments.stack else "no stack of the project"
             raise UsageError(f"MODEL: {arguments.model!r} is no model that {where} has an image of; correct the name")
-        rows = _rows(project, found)
+        listed = rows(project, found)
     except UsageError as error:
         return _fail(USAGE, error)
     except EngineError as error:
         return _fail(FAILED, error)
     if arguments.json:
-        print(json.dumps({"model": arguments.model, "versions": [one.values() for one in rows]}))
+        print(json.dumps({"model": arguments.model, "versions": [one.values() for one in listed]}))
         return 0
-    for line in _lines(rows, arguments.stack):
+    for line in _lines(listed, arguments.stack):
         print(line)
     return 0
 
@@ -107,14 +107,14 @@ def _found(project: Path, arguments: argparse.Namespace) -> Iterator[tuple[Model
     progress.clear()
 
 
-def _rows(project: Path, found: Sequence[tuple[ModelImage, list[Version]]]) -> list[Row]:
+def rows(project: Path, found: Sequence[tuple[ModelImage, list[Version]]]) -> list[Row]:
     """Return a row a digest, the one that some stack took last first; of one stack in the order of `past`."""
     by_digest: dict[str, list[tuple[ModelImage, Version]]] = {}
     for image, some in found:
         for one in past(some):
             by_digest.setdefault(one.digest, []).append((image, one))
-    rows = [_row(project, some) for some in by_digest.values()]
-    return rows if len(found) == 1 else sorted(rows, key=lambda one: one.latest.began, reverse=True)
+    listed = [_row(project, some) for some in by_digest.values()]
+    return listed if len(found) == 1 else sorted(listed, key=lambda one: one.latest.began, reverse=True)
 
 
 def _row(project: Path, ran: Sequence[tuple[ModelImage, Version]]) -> Row:
@@ -146,10 +146,10 @@ def _facts(project: Path, image: ModelImage, version: Version) -> Facts:
         return Facts(why=str(error))
 
 
-def _lines(rows: Sequence[Row], stack: str | None) -> Iterator[str]:
+def _lines(listed: Sequence[Row], stack: str | None) -> Iterator[str]:
     yield f"{'N':>2}  {'digest':<19}  {'since (UTC)':<16}  {'by':<14}  {'commit':<9}  {'quality':>7}  {'MB':>7}  stacks"
-    now = next((at for at, one in enumerate(rows) if _runs(one)), 0)
-    for at, row in enumerate(rows):
+    now = next((at for at, one in enumerate(listed) if _runs(one)), 0)
+    for at, row in enumerate(listed):
         version, facts = row.latest, row.facts
         number = str(at - now) if stack and at >= now else ""
         size = f"{facts.size / 1e6:.1f}" if facts.size is not None else "?"
@@ -157,7 +157,7 @@ def _lines(rows: Sequence[Row], stack: str | None) -> Iterator[str]:
             f"{number:>2}  {version.digest[:19]}  {_since(version):<16}  {version.by[:14]:<14}  "
             f"{_commit(version):<9}  {_quality(facts):>7}  {size:>7}  {_stacks(row)}"
         )
-    yield from dict.fromkeys(f"{row.latest.digest[:19]}: {row.facts.why}" for row in rows if row.facts.why)
+    yield from dict.fromkeys(f"{row.latest.digest[:19]}: {row.facts.why}" for row in listed if row.facts.why)
 
 
 def _since(version: Version) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from ops import history
 from ops.model_images import TYPE, ModelImage
 from ops.versions import LONG_AGO
 from ops.versions import versions as listed
 from tests.ops.shops import METRICS, MODEL, Ops, Shop, at_home, open_shop
 from tests.provider.stacks import Stack
-from tests.registry import push
+from tests.registry import free_port, push
 
 pytestmark = pytest.mark.timeout(600)
 PROD = "prod"
@@ -188,3 +189,12 @@ def test_a_version_of_which_nobody_knows_the_time_is_listed_all_the_same() -> No
     image = ModelImage("urn:pulumi:dev::shop::t::tiny", {"digest": "sha256:1", "inputsHash": "2"})
     (one,) = listed(PROD, image, [])
     assert (one.digest, one.began, one.until, one.served) == ("sha256:1", LONG_AGO, None, None)
+
+
+def test_a_registry_that_is_away_is_told_and_the_version_all_the_same(tmp_path: Path) -> None:
+    place = {"push": f"127.0.0.1:{free_port()}", "repository": "shop/tiny"}
+    image = ModelImage("urn:pulumi:dev::shop::t::tiny", {"digest": "sha256:1", "inputsHash": "2", **place})
+    (row,) = history.rows(tmp_path, [(image, listed(PROD, image, []))])
+    assert row.latest.digest == "sha256:1"
+    assert place["push"] in row.facts.why
+    assert row.values()["bytes"] is None
