@@ -50,7 +50,7 @@ registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
 
 images = {
-    name: ModelImage(name, registry.model_image(name, model.recipe, base, model.base), registry.has(name))
+    name: ModelImage(name, registry.model_image(name, model, base), registry.has(name))
     for name, model in chosen.models.items()
 }
 cache = None

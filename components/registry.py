@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 
 from provider.resources import ModelImageArgs, PinnedImage, PinnedImageArgs
+from settings import ModelSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +43,11 @@ class Registry(pulumi.ComponentResource):
         self._args = args
         self.register_outputs({"push": args.push, "pull": args.pull})
 
-    def model_image(self, name: str, recipe: str, base: pulumi.Input[str], own: str | None = None) -> ModelImageArgs:
-        """Return what makes a model's image of `recipe`, on `base` or one of its own; no stack's name is part of it."""
-        base = base if own is None else self.by_digest(f"{name}-base", own)
+    def model_image(self, name: str, model: ModelSettings, base: pulumi.Input[str]) -> ModelImageArgs:
+        """Return what makes a model's image, on `base` or one of its own; no stack's name is part of it."""
+        base = base if model.base is None else self.by_digest(f"{name}-base", model.base)
         return ModelImageArgs(
-            recipe=recipe,
+            recipe=model.recipe,
             push=self._args.push,
             pull=self._args.pull,
             repository=self._args.repository(name),
@@ -54,6 +55,7 @@ class Registry(pulumi.ComponentResource):
             docker_config=self._args.docker_config,
             signing_key=self._args.signing_key,
             public_keys=list(self._args.public_keys) or None,
+            pin=model.pin,
         )
 
     def has(self, name: str) -> pulumi.ResourceOptions:

@@ -14,6 +14,7 @@ from model_build.artifact import CONFUSION, MODEL, OUTPUTS
 from model_build.errors import GateError
 from model_build.host import instruction_sets
 from model_build.job import Job
+from model_build.limits import limits
 from model_build.measure import Artifact, UnusableError, latencies_ms
 from model_build.probes import first, probes
 from model_build.soundness import Signature, bad_answers, unsound
@@ -160,29 +161,6 @@ def _quality(subject: Subject, answers: Mapping[str, Answers]) -> dict[str, Any]
     if len(subject.test.labels):
         told["correct"] = int((answers["artifact"].argmax(axis=1) == subject.test.labels).sum())
     return told
-
-
-def limits(metrics: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
-    """Return every limit that a figure misses; compared with `not (figure <= limit)`, so that NaN misses too."""
-    misses = []
-    for gate, figure, remedy in (
-        ("min_accuracy", "accuracy", "train longer, change the model, or quantize less"),
-        ("min_cosine", "cosine", "quantize less, or another way"),
-        ("min_agreement", "agreement", "quantize less, or another way"),
-        ("min_speedup", "speedup", "leave the quantize step out, or take a smaller model"),
-    ):
-        limit = gates.get(gate)
-        if limit is not None and not metrics[figure] >= limit:
-            misses.append(f"gates.{gate}: {figure} is {metrics[figure]:.4f}, the limit is at least {limit}; {remedy}")
-    for gate, figure, remedy in (
-        ("max_drop", "drop", "raise calibration_samples, or leave the quantize step out"),
-        ("max_size_ratio", "size_ratio", "quantize, or raise the limit"),
-        ("max_latency_ms", "latency_ms", "take a smaller model, or raise the limit"),
-    ):
-        limit = gates.get(gate)
-        if limit is not None and not metrics[figure] <= limit:
-            misses.append(f"gates.{gate}: {figure} is {metrics[figure]:.4f}, the limit is at most {limit}; {remedy}")
-    return misses
 
 
 def _parity(subject: Subject, exported: Artifact, gate: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:

@@ -1,9 +1,10 @@
 """What a recipe may say of the server that answers, and which sources each server can answer for."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from model_build.recipe_steps import GRAPH, Frozen, Load, Step
 
@@ -77,6 +78,12 @@ class Vllm(Frozen):
 
 Runtime = Annotated[OnnxRuntime | Triton | KServe | TensorFlowServing | TorchServe | Vllm, Field(discriminator="name")]
 VOLUME_ALONE = ("kserve", "vllm")
+_ANY: TypeAdapter[Runtime] = TypeAdapter(Runtime)
+
+
+def of_values(values: object) -> Runtime:
+    """Return the server in the plain values of a recipe that was read before; raises ValueError."""
+    return _ANY.validate_json(json.dumps(values))
 
 
 def require_source(runtime: Runtime, steps: Sequence[Step]) -> None:

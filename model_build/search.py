@@ -10,8 +10,8 @@ import numpy as np
 from model_build import data
 from model_build.artifact import CANDIDATE, MODEL
 from model_build.errors import GateError
-from model_build.gates import limits
 from model_build.job import Job
+from model_build.limits import limits
 from model_build.measure import Artifact, UnusableError, latencies_ms
 from model_build.tasks import TASKS, Answers, Figures, Task
 

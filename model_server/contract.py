@@ -32,6 +32,9 @@ DATATYPES = (
     "FP64",
 )
 TEXT = "BYTES"
+# int8 kernels differ between CPUs by a quantum or so (1/255 of an output's range); a wrong file by far more.
+RELATIVE = 0.02
+ABSOLUTE = 1e-4
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._]{0,63}")
 INPUTS_HASH = re.compile(r"[0-9a-f]{64}")

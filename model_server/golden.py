@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model_server.contract import TEXT, ModelContract, TensorSpec
+from model_server.contract import ABSOLUTE, RELATIVE, TEXT, ModelContract, TensorSpec
 from model_server.errors import ConfigError
 from model_server.tensors import NUMPY_TYPES, Array
 
 if TYPE_CHECKING:
     # What compares answers over HTTP reads the golden set too, and runs no model.
     from model_server.runtime import Session
-
-# int8 kernels differ between CPUs by a quantum or so (1/255 of an output's range); a wrong file differs by far more.
-RELATIVE = 0.02
-ABSOLUTE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)

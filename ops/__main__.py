@@ -1,4 +1,4 @@
-"""`python -m ops up|preview|destroy|predict|refresh|recover|gc`: one subcommand a line below."""
+"""`python -m ops COMMAND`: one subcommand a line below."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 try:
-    from ops import gc, predict, preview, recover, refresh, stack
+    from ops import gc, history, predict, preview, promote, recover, refresh, rollback, stack, test
 except ModuleNotFoundError as error:
     sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
 
@@ -30,6 +30,10 @@ COMMANDS = {
     ),
     "predict": Command("send every held-out sample through the endpoint", predict.add_arguments, predict.run),
     "refresh": Command("a branch with newer data of a model, built and gated", refresh.add_arguments, refresh.run),
+    "test": Command("test what a stack runs, and record it beside each image", test.add_arguments, test.run),
+    "promote": Command("copy the tested images of a stack to the next one", promote.add_arguments, promote.run),
+    "history": Command("a model's versions, and which stacks run them", history.add_arguments, history.run),
+    "rollback": Command("pin a model to a version of the stack's past", rollback.add_arguments, rollback.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
     "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }

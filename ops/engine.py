@@ -65,6 +65,10 @@ class Engine:
         """Return the stack's state."""
         return dict(json.loads(self.on_stack("stack", "export", *(["--show-secrets"] if secrets else []))))
 
+    def plan(self) -> dict[str, Any]:
+        """Return what `pulumi preview --json` says that `up` would do."""
+        return dict(json.loads(self.on_stack("preview", "--json", "--show-sames")))
+
     def replace_state(self, state: State) -> None:
         """Put `state` in place of the stack's; the engine drops pending operations from it."""
         self.on_stack("stack", "import", stdin=json.dumps(state))

@@ -20,6 +20,7 @@ from typing import Any
 from model_build.errors import RegistryError
 from model_build.oci.descriptor import DIGEST
 from model_build.oci.reference import Reference
+from ops import model_images
 from ops.engine import Engine, EngineError, environment, if_down, pending, resources
 from ops.holders import holders
 from provider.holding import KEPT
@@ -27,7 +28,6 @@ from provider.naming import holds
 from provider.registry import Repository
 
 FAILED, USAGE, REFUSED = 1, 2, 3
-IMAGE = "modelstack:index:ModelImage"
 # Before the `@` stands where the image lies, and perhaps a tag of it.
 _PLACED = re.compile(rf"(?:([^\s\"@]+?)(?::[\w.-]+)?@)?({DIGEST.pattern})")
 InStates = Callable[[str], frozenset[str]]
@@ -155,7 +155,9 @@ def named(states: Iterable[dict[str, Any]], repository: str) -> frozenset[str]:
 
 
 def _named(resource: dict[str, Any], repository: str) -> Iterator[str]:
-    found = _PLACED.findall(json.dumps(resource))
+    # What a stack ran once it tells of, and holds no more.
+    outputs = {key: value for key, value in (resource.get("outputs") or {}).items() if key != "versions"}
+    found = _PLACED.findall(json.dumps({**resource, "outputs": outputs}))
     placed = {digest for name, digest in found if name}
     for name, digest in found:
         if f"/{name}".endswith(f"/{repository}") or digest not in placed:
@@ -172,7 +174,7 @@ def _require_there(places: Iterable[Repository], asked: Iterable[Reference]) -> 
 
 def _repositories(states: Iterable[dict[str, Any]], further: Iterable[Reference], project: Path) -> list[Repository]:
     found = {(one.host, one.repository): Repository(one.host, one.repository, None, project) for one in further}
-    for one in (one for state in states for one in resources(state) if one["type"] == IMAGE):
+    for one in (one for state in states for one in resources(state) if one["type"] == model_images.TYPE):
         given = one.get("inputs") or {}
         place = (str(given["push"]), str(given["repository"]))
         found[place] = Repository(*place, given.get("dockerConfig"), project)

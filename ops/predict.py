@@ -7,7 +7,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import mul
 from pathlib import Path
@@ -102,10 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
         for figure, limit in least.items():
             if not 0 <= limit <= 1:
                 raise UsageError(f"--min-{figure}: {limit} is not a share from 0 to 1, such as 0.97")
-        files = _held_out_files(arguments.held_out)
-        outputs = _outputs(project, arguments.stack, arguments.outputs)
+        files = held_out_files(arguments.held_out)
+        outputs = outputs_of(project, arguments.stack, arguments.outputs)
         results = {}
-        for model, url in _endpoints(outputs, arguments.stack).items():
+        for model, url in endpoints(outputs, arguments.stack).items():
             found = samples.read(files[model]) if model in files else _of_recipe(project, model, outputs)
             results[model] = ask(model, url, found, os.environ.get(KEY))
             if not arguments.json:
@@ -122,24 +122,24 @@ def run(arguments: argparse.Namespace) -> int:
 def ask(model: str, url: str, held_out: Samples, key: str | None = None) -> Result:
     """Send every sample to `url` over one kept-alive connection; `key` is the gateway's. Raises UnreachableError."""
     path = f"{url.rstrip('/')}/v2/models/{model}"
-    sent = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
-    with urllib3.PoolManager(1, maxsize=1, retries=RETRIES, timeout=TIMEOUT, headers=sent) as pool:
-        tensor = _first_input(_request(pool, "GET", path), path, held_out)
-        progress = _Progress(model, len(held_out))
+    headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    with urllib3.PoolManager(1, maxsize=1, retries=RETRIES, timeout=TIMEOUT, headers=headers) as pool:
+        sent = bodies(request(pool, "GET", path), path, held_out)
+        progress = Progress(model, len(held_out))
         scores, times = [], []
-        for at in range(len(held_out)):
-            body = json.dumps({"inputs": [tensor | {"data": held_out.inputs.row(at)}]}).encode()
+        for at, body in enumerate(sent):
             begun = time.perf_counter()
-            answer = _request(pool, "POST", f"{path}/infer", body)
+            answer = request(pool, "POST", f"{path}/infer", body)
             times.append((time.perf_counter() - begun) * 1000)
             scores.append(_score(_numbers(answer, path), held_out, at))
             progress.show(at + 1)
         progress.clear()
     figure = "accuracy" if held_out.wanted is None else "cosine"
-    return Result(figure, tuple(scores), statistics.median(times), _percentile(times, 0.99))
+    return Result(figure, tuple(scores), statistics.median(times), percentile(times, 0.99))
 
 
-def _request(pool: urllib3.PoolManager, method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
+def request(pool: urllib3.PoolManager, method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
+    """Return the object that a URL answers with; raises UnreachableError for no answer and every other one."""
     try:
         response = pool.request(method, url, body=body)
         document = json.loads(response.data)
@@ -154,6 +154,13 @@ def _request(pool: urllib3.PoolManager, method: str, url: str, body: bytes | Non
         said = document.get("error", "") if isinstance(document, dict) else ""
         raise UnreachableError(f"{url}: status {response.status}: {said or 'no reason given'}")
     return document
+
+
+def bodies(metadata: dict[str, Any], path: str, held_out: Samples) -> Iterator[bytes]:
+    """Yield a request a sample; raises UsageError where the model takes another type, UnreachableError."""
+    tensor = _first_input(metadata, path, held_out)
+    for at in range(len(held_out)):
+        yield json.dumps({"inputs": [tensor | {"data": held_out.inputs.row(at)}]}).encode()
 
 
 def _first_input(metadata: dict[str, Any], path: str, held_out: Samples) -> dict[str, Any]:
@@ -185,7 +192,8 @@ def _score(numbers: Sequence[float], held_out: Samples, at: int) -> float:
     return sum(map(mul, numbers, wanted)) / lengths if fits else 0.0
 
 
-def _outputs(project: Path, stack: str, file: Path | None) -> object:
+def outputs_of(project: Path, stack: str, file: Path | None = None) -> object:
+    """Return a stack's outputs, from a JSON file where one is given; raises UsageError, EngineError."""
     try:
         if file is not None:
             return json.loads(file.read_text(encoding="utf-8"))
@@ -201,7 +209,8 @@ def _of_recipe(project: Path, model: str, outputs: Any) -> Samples:
     return samples.of_recipe(project, model, told.get("recipe") or f"models/{model}/recipe.yaml")
 
 
-def _endpoints(outputs: object, stack: str) -> dict[str, str]:
+def endpoints(outputs: object, stack: str) -> dict[str, str]:
+    """Return model → URL of a stack's outputs; raises UsageError."""
     found = outputs.get("endpoint") if isinstance(outputs, dict) else None
     if not isinstance(found, dict) or not found:
         raise UsageError(f"stack {stack!r} has no output `endpoint`; run `make up STACK={stack}` first")
@@ -213,7 +222,8 @@ def _endpoints(outputs: object, stack: str) -> dict[str, str]:
     return found
 
 
-def _held_out_files(given: Sequence[str]) -> dict[str, Path]:
+def held_out_files(given: Sequence[str]) -> dict[str, Path]:
+    """Return model → file of `MODEL=FILE` words; raises UsageError."""
     files = {}
     for one in given:
         model, separator, file = one.partition("=")
@@ -239,29 +249,30 @@ def _fail(code: int, error: object) -> int:
     return code
 
 
-def _percentile(values: Sequence[float], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     """Return the nearest-rank percentile."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-class _Progress:
+class Progress:
     """Says how far a run is, every PROGRESS_SECONDS, on standard error."""
 
-    def __init__(self, model: str, total: int) -> None:
+    def __init__(self, model: str, total: int, what: str = "samples sent") -> None:
         self._model = model
         self._total = total
+        self._what = what
         self._due = time.monotonic() + PROGRESS_SECONDS
         self._shown = False
 
     def show(self, done: int) -> None:
-        """Say that `done` samples are sent, if it is time to."""
+        """Say that `done` are, if it is time to."""
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + PROGRESS_SECONDS
         self._shown = True
         ending = "\r" if sys.stderr.isatty() else "\n"
-        print(f"{self._model}: {done}/{self._total} samples sent", end=ending, file=sys.stderr, flush=True)
+        print(f"{self._model}: {done}/{self._total} {self._what}", end=ending, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the line away where it stands on a terminal."""

@@ -1,6 +1,7 @@
 """Held-out samples for the program's environment, which has no numpy: an .npz read with the standard library alone."""
 
 import ast
+import io
 import math
 import struct
 import subprocess
@@ -103,6 +104,15 @@ def read(path: Path) -> Samples:
     if answers == "wanted":
         return Samples(inputs, wanted=right)
     return Samples(inputs, tuple(int(one) for one in right.values))
+
+
+def arrays(content: bytes) -> dict[str, Array]:
+    """Return name → array of an .npz; raises SamplesError."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
+    except (KeyError, ValueError, SyntaxError, struct.error, zipfile.BadZipFile) as error:
+        raise SamplesError(f"an .npz of {len(content)} bytes cannot be read ({error}); make it again") from error
 
 
 def _array(raw: bytes) -> Array:

@@ -49,7 +49,7 @@ def command(name: str) -> Callable[[argparse.Namespace], int]:
 def _run(name: str, arguments: argparse.Namespace) -> int:
     project = Path.cwd()
     try:
-        _require_settings(project, arguments.stack)
+        require_settings(project, arguments.stack)
         embedded = is_embedded(project, arguments.stack)
         if name == "destroy":
             return _destroy(project, arguments, embedded=embedded)
@@ -80,7 +80,7 @@ def previewing(project: Path, stack: str) -> Iterator[Previewing]:
 
     Raises EngineError.
     """
-    _require_settings(project, stack)
+    require_settings(project, stack)
     judged_by = policies.packs(project)
     if not scratch.needed(project, stack):
         yield Previewing(opened(project, stack), tuple(judged_by))
@@ -92,13 +92,13 @@ def previewing(project: Path, stack: str) -> Iterator[Previewing]:
 
 def opened(project: Path, stack: str) -> Engine:
     """Return a stack's engine with everything started that the stack needs; raises EngineError."""
-    _require_settings(project, stack)
+    require_settings(project, stack)
     embedded = is_embedded(project, stack)
     code = start(project, stack) if embedded else 0
     if code:
         raise NotStartedError(code)
     engine = Engine(project, stack, environment(project, stack))
-    _create_if_missing(engine, embedded=embedded)
+    create_if_missing(engine)
     return engine
 
 
@@ -118,7 +118,8 @@ def _destroy(project: Path, arguments: argparse.Namespace, *, embedded: bool) ->
     return _local(project, "collect")
 
 
-def _require_settings(project: Path, stack: str) -> None:
+def require_settings(project: Path, stack: str) -> None:
+    """Raise EngineError where a stack has no settings in the project."""
     path = project / f"Pulumi.{stack}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(one.name.split(".")[1] for one in project.glob("Pulumi.*.yaml")))
@@ -144,9 +145,11 @@ def forget(engine: Engine) -> None:
         file.unlink(missing_ok=True)
 
 
-def _create_if_missing(engine: Engine, *, embedded: bool) -> None:
+def create_if_missing(engine: Engine) -> None:
+    """Create a stack that the backend does not know; raises EngineError."""
     # The embedded platform's wrapper of a state in a folder creates the stack, and keeps its salt out of the checkout.
-    wrapped = embedded and engine.environment.get("PULUMI_BACKEND_URL", "").startswith("file://")
+    in_folder = engine.environment.get("PULUMI_BACKEND_URL", "").startswith("file://")
+    wrapped = in_folder and is_embedded(engine.project, engine.stack)
     if wrapped or exists(engine):
         return
     engine.run("stack", "init", engine.stack)

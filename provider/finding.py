@@ -27,6 +27,8 @@ class Found:
 
     made: Made | None
     why_not: str = ""
+    asked: bool = True
+    """Whether the registry answered."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Finder:
         return Trust(self.wanted.public_keys, self.wanted.signing_key, self.project)
 
     def find(self) -> Found:
-        """Return what the tag of the inputs names, where that tag can count."""
+        """Return what the pin or else the tag of the inputs names, where that tag can count."""
         repository = self.repository
-        digest = repository.digest(self.wanted.inputs_tag) if self.trust.looks_at(self.wanted.push) else None
+        digest = repository.digest(self._name) if self._name else None
         if digest is None:
             return Found(None)
         try:
@@ -58,6 +60,14 @@ class Finder:
             return Found(None, str(error))
         made = self.made_of(digest, report or {})
         return Found(made if self._is_there(made) else None)
+
+    @property
+    def _name(self) -> str | None:
+        """The digest or tag to look for; None where no tag can count."""
+        # A digest that the settings name is what was reviewed there: nobody can move it.
+        if self.wanted.pin:
+            return self.wanted.pin
+        return self.wanted.inputs_tag if self.trust.looks_at(self.wanted.push) else None
 
     def made_of(self, digest: str, told: dict[str, Any] | None) -> Made:
         """Return an image of the registry with what its build told, which is looked up where it is None."""

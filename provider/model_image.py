@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +35,11 @@ from provider.errors import ProviderError
 from provider.finding import Finder, Found, Made
 from provider.naming import image_id, runtime_tag, split_image_id, stack_tag
 from provider.registry import Repository
-from provider.values import Fields, Properties, unknown, wrap
+from provider.values import Fields, Properties, plain, unknown, wrap
 from provider.wanted import DERIVED, FIRST, OPTIONAL, PLACES_OF_KEYS, REQUIRED, Wanted, derive, failure_of, failures
 
+MOST_VERSIONS = 50
+CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID")
 RESULTS = ("image", "runtimeImage", "digest", "layers", "steps", "metrics", "report")
 COMPARED = (*REQUIRED, *(key for key in OPTIONAL if key not in PLACES_OF_KEYS), "inputsHash", "trusts", "tag")
 REPLACING = ("push", "repository")
@@ -56,7 +61,7 @@ class ModelImageType:
             return CheckResponse(failures=wrong)
         try:
             derived = await asyncio.to_thread(derive, given, request.old_inputs, self.project)
-        except BuildError as error:
+        except (BuildError, ProviderError) as error:
             return CheckResponse(failures=[failure_of(error)])
         return CheckResponse(inputs={**given, **derived})
 
@@ -76,7 +81,7 @@ class ModelImageType:
             raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
         made = await self._have(request.urn, wanted)
         await asyncio.to_thread(_hold, self._finder(wanted).repository, tag, wanted, made, Fields({}))
-        outputs = _outputs(request.properties, wanted, made, tag)
+        outputs = _outputs(request.properties, wanted, made, tag) | _versions({}, wanted, made)
         return CreateResponse(image_id(wanted.push, wanted.repository, tag), outputs)
 
     async def update(self, request: UpdateRequest) -> UpdateResponse:
@@ -97,7 +102,7 @@ class ModelImageType:
         await asyncio.to_thread(_hold, repository, tag, wanted, kept, olds)
         if (former := olds.text("tag")) and former != tag:
             await asyncio.to_thread(_let_go, repository, former, None)
-        return UpdateResponse(_outputs(request.news, wanted, kept, tag))
+        return UpdateResponse(_outputs(request.news, wanted, kept, tag) | _versions(request.olds, wanted, kept))
 
     async def read(self, request: ReadRequest) -> ReadResponse:
         """Look at the registry; an image that is gone is a resource that is gone."""
@@ -139,6 +144,8 @@ class ModelImageType:
         tag = stack_tag(urn)
         looked = await self._look(urn, wanted) if wanted is not None else Found(None)
         found = looked.made
+        if wanted is not None and wanted.pin and looked.asked and found is None:
+            raise _pin_is_gone(wanted, looked)
         if wanted is None or found is None:
             await self.log.info(urn, f"to be built ({'; '.join(filter(None, (reason, looked.why_not)))})")
             if wanted is not None and wanted.public_keys and wanted.signing_key is None:
@@ -147,7 +154,8 @@ class ModelImageType:
                 )
             return {**inputs, **dict.fromkeys(RESULTS, unknown()), "tag": wrap(tag)}
         because = "" if reason == FIRST else f" ({reason})"
-        await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs{because}")
+        same = "is pinned, whatever the recipe says" if wanted.pin else f"was made from the same inputs{because}"
+        await self.log.info(urn, f"nothing to build: {found.digest[:19]} {same}")
         return _outputs(inputs, wanted, found, tag)
 
     async def _look(self, urn: str, wanted: Wanted) -> Found:
@@ -155,7 +163,7 @@ class ModelImageType:
             return await asyncio.to_thread(self._finder(wanted).find)
         except RegistryError as error:
             await self.log.caution(urn, f"{error}; whether the image exists shows during `up`")
-            return Found(None)
+            return Found(None, asked=False)
 
     async def _foretells(self, wanted: Wanted, kept: Made) -> bool:
         """Return whether `up` will keep an image, as far as a preview can tell: unsigned ones without a look."""
@@ -173,6 +181,8 @@ class ModelImageType:
         if found.made is not None:
             await self.log.info(urn, f"nothing to build: {found.made.digest[:19]} was made from the same inputs")
             return found.made
+        if wanted.pin:
+            raise _pin_is_gone(wanted, found)
         order = Order(
             recipe=(self.project / wanted.recipe).resolve(),
             destination=f"{wanted.push}/{wanted.repository}",
@@ -204,6 +214,14 @@ def _let_go(repository: Repository, tag: str, digest: str | None) -> None:
     holding.let_go(repository, runtime_tag(tag), None)
 
 
+def _pin_is_gone(wanted: Wanted, found: Found) -> ProviderError:
+    why = found.why_not or "is not there, or lacks its runtime image"
+    return ProviderError(
+        f"pin: {wanted.push}/{wanted.repository}@{wanted.pin} {why}; pin a version that `python -m ops history` "
+        "names, or remove the pin"
+    )
+
+
 def _digest_in(reference: str | None) -> str | None:
     return reference.partition("@")[2] or None if reference else None
 
@@ -215,7 +233,7 @@ def _kept(olds: Properties, wanted: Wanted | None) -> Made | None:
     if wanted is None or digest is None:
         return None
     before = (fields.text("inputsHash"), fields.text("push"), fields.text("repository"))
-    if before != (wanted.inputs_hash, wanted.push, wanted.repository):
+    if before != (wanted.inputs_hash, wanted.push, wanted.repository) or wanted.pin not in (None, digest):
         return None
     told: dict[str, Any] = {key: olds[key] for key in ("steps", "metrics", "report", "layers") if key in olds}
     return Made(digest, told, _digest_in(fields.text("runtimeImage")))
@@ -246,6 +264,28 @@ def _outputs(inputs: Properties, wanted: Wanted, made: Made, tag: str) -> Proper
         "report": told.get("page") or told.get("report") or "",
     }
     return {**inputs, **{key: wrap(value) for key, value in outputs.items()}}
+
+
+def _versions(olds: Properties, wanted: Wanted, made: Made) -> Properties:
+    """Return the versions that the stack had, the latest first: no backend but the service's keeps past states."""
+    before = Fields(olds)
+    # A record that was read anew from the registry lists none, and knows the one that it is of.
+    only = [{"digest": before.text("digest"), "inputs": before.text("inputsHash"), "at": "", "by": ""}]
+    known = plain(olds["versions"]) if "versions" in olds else only if before.text("digest") else []
+    if known and known[0]["digest"] == made.digest:
+        return {"versions": wrap(known)}
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = {"digest": made.digest, "inputs": wanted.inputs_hash, "at": now, "by": _user()}
+    return {"versions": wrap([told, *known][:MOST_VERSIONS])}
+
+
+def _user() -> str:
+    """Return who runs `up`: whom a CI system says it runs for, else this process's user."""
+    named = next(filter(None, (os.environ.get(one) for one in CI_USERS)), None)
+    try:
+        return named or getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def _summary(made: Made) -> str:

@@ -37,6 +37,8 @@ class ModelImageArgs:
     """Private key that signs what is built: a file, or `env://NAME` of a variable. The state keeps this name alone."""
     public_keys: pulumi.Input[list[str]] | None = None
     """Files of public keys, relative to the project's folder; an image that none of them verifies is not used."""
+    pin: pulumi.Input[str] | None = None
+    """Digest of an image that is used as it is, whatever the recipe says; nothing is built."""
 
 
 class ModelImage(pulumi.CustomResource):
@@ -57,6 +59,8 @@ class ModelImage(pulumi.CustomResource):
     steps: pulumi.Output[list[dict[str, Any]]]
     metrics: pulumi.Output[dict[str, Any]]
     report: pulumi.Output[str]
+    versions: pulumi.Output[list[dict[str, Any]]]
+    """What the stack had, the latest first: digest, inputs hash, when `up` took it (UTC), and who ran it."""
 
     def __init__(self, name: str, args: ModelImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = {
@@ -68,10 +72,11 @@ class ModelImage(pulumi.CustomResource):
             "docker_config": args.docker_config,
             "signing_key": args.signing_key,
             "public_keys": args.public_keys,
+            "pin": args.pin,
         }
         outputs = (
             *("image", "runtime_image", "runtime", "digest", "inputs_hash", "parts", "parsed", "reason"),
-            *("layers", "steps", "metrics", "report"),
+            *("layers", "steps", "metrics", "report", "versions"),
         )
         super().__init__("modelstack:index:ModelImage", name, {**dict.fromkeys(outputs), **inputs}, opts)
 

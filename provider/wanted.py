@@ -11,16 +11,19 @@ from pulumi.provider.experimental.provider import CheckFailure
 from model_build import inputs as build_inputs
 from model_build import runtimes
 from model_build.errors import BuildError, SignatureError
+from model_build.oci.descriptor import DIGEST
 from model_build.oci.reference import HOST, REPOSITORY
+from provider import pinned
+from provider.errors import ProviderError
 from provider.inputs import unknown_keys
 from provider.trust import Trust
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
 REQUIRED = ("recipe", "base", "push", "repository")
-OPTIONAL = ("pull", "dockerConfig", "signingKey", "publicKeys")
+OPTIONAL = ("pull", "dockerConfig", "signingKey", "publicKeys", "pin")
 # Where a key lies differs from machine to machine; which keys count does not.
 PLACES_OF_KEYS = ("signingKey", "publicKeys")
-OF_INPUTS = ("inputsHash", "parts", "parsed", "reason", "runtime")
+OF_INPUTS = pinned.OF_INPUTS
 DERIVED = (*OF_INPUTS, "trusts")
 DECIDING = ("recipe", "base")
 FIRST = "first build"
@@ -28,6 +31,7 @@ FIRST = "first build"
 _FORMS = {
     "push": (HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
     "pull": (HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
+    "pin": (DIGEST, "a digest, as `sha256:` and 64 hex digits"),
     "repository": (REPOSITORY, "lower-case words joined by `/`, as `modelstack/digits`"),
 }
 
@@ -48,6 +52,7 @@ class Wanted:
     platform: str = "linux/amd64"
     signing_key: str | None = None
     public_keys: tuple[str, ...] = ()
+    pin: str | None = None
 
     @classmethod
     def of(cls, properties: Properties) -> Wanted | None:
@@ -68,6 +73,7 @@ class Wanted:
             platform=next(iter(fields.mapping("parsed").get("platforms", ())), "linux/amd64"),
             signing_key=fields.text("signingKey") or None,
             public_keys=fields.texts("publicKeys"),
+            pin=fields.text("pin") or None,
         )
 
     @property
@@ -137,13 +143,18 @@ def _misshapen_list(value: PropertyValue) -> str | None:
 
 
 def derive(properties: Properties, previous: Properties, project: Path) -> Properties:
-    """Return the inputs' hash and parts, the recipe, what changed since `previous`, the server; raises BuildError."""
+    """Return the inputs' hash and parts, the recipe, what changed since `previous`, the server.
+
+    Raises BuildError, and ProviderError for a pin that cannot be had.
+    """
     trusts = _trusts(properties, project)
     if any(is_unknown(properties[key]) for key in DECIDING if key in properties):
         return {**dict.fromkeys(OF_INPUTS, unknown()), **trusts}
     fields, before = Fields(properties), Fields(previous)
     recipe = Path(fields.text("recipe") or "")
     found = build_inputs.compute(_located(recipe, project), fields.text("base"))
+    if fields.text("pin"):
+        return {**pinned.derive(properties, previous, found.parsed, project), **trusts}
     if found.hash == before.text("inputsHash"):
         reason = before.text("reason") or FIRST
     elif before.text("inputsHash"):
@@ -170,9 +181,11 @@ def _located(recipe: Path, project: Path) -> Path:
     return recipe if recipe.is_absolute() or Path.cwd() == project else project / recipe
 
 
-def failure_of(error: BuildError) -> CheckFailure:
-    """Return the check failure for an error of model_build."""
+def failure_of(error: BuildError | ProviderError) -> CheckFailure:
+    """Return the check failure for an error of model_build, or of a pin."""
     message = str(error)
+    if isinstance(error, ProviderError):
+        return CheckFailure("pin", message)
     if isinstance(error, SignatureError):
         return CheckFailure("publicKeys", f"publicKeys: {message}")
     return CheckFailure("base" if message.startswith("base:") else "recipe", message)

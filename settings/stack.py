@@ -24,6 +24,9 @@ class ModelSettings(Frozen):
 
     recipe: str = Field(min_length=1)
     base: str | None = Field(default=None, min_length=1, description="image of the server that the recipe names")
+    pin: str | None = Field(
+        default=None, pattern=r"^sha256:[0-9a-f]{64}$", description="the image to run, whatever the recipe says"
+    )
     replicas: int = Field(default=1, ge=1, le=100)
     rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
     resources: Resources = Resources()

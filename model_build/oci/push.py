@@ -67,7 +67,7 @@ def _remembered(draft: Draft, memory: Memory) -> tuple[Layer, ...]:
 
 
 def _sent(draft: Draft, to: Target, told: Told, known: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    progress = _Progress(told, draft.size)
+    progress = Progress(told, draft.size)
     named = {layer.contents.identity: layer.digest for layer in known}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         carried = [pool.submit(_carry, one, draft.base, to, progress) for one in draft.carried]
@@ -83,7 +83,7 @@ def _sent(draft: Draft, to: Target, told: Told, known: tuple[Layer, ...]) -> tup
 
 
 @dataclass
-class _Progress:
+class Progress:
     """The bytes of the whole that are done, over all that is on its way; once stopped it ends what it counts."""
 
     told: Told
@@ -107,18 +107,20 @@ class _Progress:
 
 
 @dataclass(frozen=True)
-class _Counted:
+class Counted:
     """Content that tells how far it was read."""
 
     content: Content
     name: str
-    progress: _Progress
+    progress: Progress
 
     @property
     def size(self) -> int:
+        """How many bytes there are."""
         return self.content.size
 
     def open(self, start: int = 0) -> Iterator[bytes]:
+        """Yield them from the byte `start` on, and tell of each."""
         at = start
         for chunk in self.content.open(start):
             yield chunk
@@ -126,11 +128,11 @@ class _Counted:
             self.progress.reach(self.name, at)
 
 
-def _send(contents: Contents, digest: str | None, to: Target, progress: _Progress) -> Layer:
+def _send(contents: Contents, digest: str | None, to: Target, progress: Progress) -> Layer:
     """Bring one layer into the repository: it is there, or mounted, or streamed."""
     memory = to.memory or NOTHING
     known = Layer(digest, contents) if digest else memory.layer(contents) or _read_first(contents, memory)
-    counted = _Counted(contents, contents.identity, progress)
+    counted = Counted(contents, contents.identity, progress)
     if known is None:
         layer = Layer(Upload(to.registry, to.repository, counted).run(), contents)
     else:
@@ -180,7 +182,7 @@ def _stream(upload: Upload, memory: Memory, contents: Contents) -> None:
 
 
 @dataclass(frozen=True)
-class _Elsewhere:
+class Elsewhere:
     """A blob of another registry or repository."""
 
     registry: Source
@@ -189,9 +191,11 @@ class _Elsewhere:
 
     @property
     def size(self) -> int:
+        """How many bytes its manifest says there are."""
         return self.blob.size
 
     def open(self, start: int = 0) -> Iterator[bytes]:
+        """Yield them from the byte `start` on; raises RegistryError where there are more."""
         at = 0
         for chunk in self.registry.stream(self.repository, self.blob.digest):
             if at + len(chunk) > self.size:
@@ -204,7 +208,7 @@ class _Elsewhere:
             at += len(chunk)
 
 
-def _carry(one: Descriptor, base: Base | None, to: Target, progress: _Progress) -> None:
+def _carry(one: Descriptor, base: Base | None, to: Target, progress: Progress) -> None:
     """Bring one layer of the base: it is there, or mounted from the base's repository, or copied."""
     if base is None:
         return
@@ -213,6 +217,6 @@ def _carry(one: Descriptor, base: Base | None, to: Target, progress: _Progress) 
     found = _there_or_place(one.digest, to, *((repository,) if here else ()))
     if found is not True:
         origin = to.source or Source((Registry(base.reference.host) if not here else to.registry,))
-        counted = _Counted(_Elsewhere(origin, repository, one), one.digest, progress)
+        counted = Counted(Elsewhere(origin, repository, one), one.digest, progress)
         Upload(to.registry, to.repository, counted, one.digest, found or None).run()
     progress.reach(one.digest, one.size)

@@ -10,12 +10,12 @@ def read_back(registry: Registry, repository: str, digest: str) -> int:
     manifest = registry.get(repository, digest)
     if manifest is None:
         raise RegistryError(f"registry {registry.host}: {repository}@{digest} is not there; push it again")
-    children, blobs = _named(registry, manifest)
+    children, blobs = named_by(registry, manifest)
     read = sum(len(chunk) for one in blobs for chunk in registry.stream(repository, one.digest))
     return len(manifest.body) + read + sum(read_back(registry, repository, one.digest) for one in children)
 
 
-def _named(registry: Registry, manifest: Manifest) -> tuple[list[Descriptor], list[Descriptor]]:
+def named_by(registry: Registry, manifest: Manifest) -> tuple[list[Descriptor], list[Descriptor]]:
     """Return the manifests and the blobs that a manifest names."""
     parsed = manifest.parsed
     blobs = [*(parsed.get("layers") or ()), *([parsed["config"]] if "config" in parsed else ())]

@@ -38,8 +38,13 @@ def attach_layers(
     subject: Descriptor,
     artifact_type: str,
     layers: Sequence[tuple[Descriptor, bytes]],
+    *,
+    instead_of: str | None = None,
 ) -> str:
-    """Attach one manifest of several layers to the image `subject`, as `attach` does one of one layer."""
+    """Attach one manifest of several layers to the image `subject`, as `attach` does one of one layer.
+
+    Where the registry has no referrers API the one with the digest `instead_of` is listed no more.
+    """
     for content in (_EMPTY_BODY, *(content for _, content in layers)):
         put_blob(registry, repository, content)
     told = {
@@ -51,11 +56,24 @@ def attach_layers(
         "subject": subject.json(),
     }
     body = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+    list_referrer(registry, repository, subject, body, artifact_type, instead_of=instead_of)
+    return Descriptor.of(body, MANIFEST).digest
+
+
+def list_referrer(
+    registry: Registry,
+    repository: str,
+    subject: Descriptor,
+    body: bytes,
+    artifact_type: str,
+    *,
+    instead_of: str | None = None,
+) -> None:
+    """Store a manifest that names `subject`, and list it where the registry does not: in place of `instead_of`."""
     if not registry.put_referrer(repository, body):
         found = Descriptor.of(body, MANIFEST)
         listed = Descriptor(MANIFEST, found.digest, found.size, {"artifactType": artifact_type})
-        _list_under_fallback(registry, repository, subject, listed)
-    return Descriptor.of(body, MANIFEST).digest
+        _list_under_fallback(registry, repository, subject, listed, instead_of)
 
 
 def referrers(
@@ -104,9 +122,11 @@ def _is_list(index: Manifest) -> bool:
     return index.descriptor.media_type == INDEX and all("artifactType" in one for one in _listed_in(index))
 
 
-def _list_under_fallback(registry: Registry, repository: str, subject: Descriptor, listed: Descriptor) -> None:
+def _list_under_fallback(
+    registry: Registry, repository: str, subject: Descriptor, listed: Descriptor, instead_of: str | None
+) -> None:
     replaced = registry.get(repository, fallback_tag(subject.digest))
-    kept = [one for one in _listed_in(replaced) if one["digest"] != listed.digest]
+    kept = [one for one in _listed_in(replaced) if one["digest"] not in (listed.digest, instead_of)]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, listed.json()]}
     body = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
     registry.put(repository, fallback_tag(subject.digest), body, INDEX)

@@ -100,12 +100,17 @@ class SignedStatement:
         """The statement; raises ValueError where it is malformed."""
         return Statement.model_validate_json(self.payload)
 
+    @property
+    def predicate_type(self) -> str:
+        """The type of the statement; empty where it is malformed."""
+        try:
+            return self.statement.predicate_type
+        except ValueError:
+            return ""
+
     def is_of(self, predicate_type: str) -> bool:
         """Return whether the statement is of one type."""
-        try:
-            return self.statement.predicate_type == predicate_type
-        except ValueError:
-            return False
+        return self.predicate_type == predicate_type
 
     def claims(self) -> tuple[Claim, ...]:
         """Return which images the statement is about; raises ValueError where it is malformed."""

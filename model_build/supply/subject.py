@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -39,6 +39,10 @@ class Shelf:
 
 SIGNATURES = Shelf(".sig", "application/vnd.dev.cosign.artifact.sig.v1+json", simple_signing.MEDIA_TYPE)
 STATEMENTS = Shelf(".att", "application/vnd.dev.cosign.artifact.att.v1+json", dsse.ENVELOPE)
+
+
+def _nothing(_: SignedStatement) -> bool:
+    return False
 
 
 class _Layer(Part):
@@ -110,24 +114,50 @@ class Subject:
         annotations = {SIGNATURE: base64.b64encode(signed.signature).decode()}
         self._add(SIGNATURES, signed.content, annotations)
 
-    def add_statement(self, signed: SignedStatement, predicate_type: str) -> None:
-        """Attach a signed statement before those that are there."""
-        self._add(STATEMENTS, signed.envelope, {SIGNATURE: "", "predicateType": predicate_type})
+    def add_statement(
+        self, signed: SignedStatement, predicate_type: str, instead_of: Callable[[SignedStatement], bool] = _nothing
+    ) -> None:
+        """Attach a signed statement before those that are there, and drop those that it stands `instead_of`."""
+
+        def stays(content: bytes) -> bool:
+            with suppress(ValueError):
+                return not instead_of(SignedStatement.of_envelope(content))
+            return True
+
+        self._add(STATEMENTS, signed.envelope, {SIGNATURE: "", "predicateType": predicate_type}, stays)
 
     def attached(self, artifact_type: str) -> tuple[bytes, ...]:
         """Return the content of each referrer of one type."""
         found = (attached(self.registry, self.repository, one.digest) for one in self._listed(artifact_type))
         return tuple(one for one in found if one is not None)
 
-    def _add(self, shelf: Shelf, content: bytes, annotations: dict[str, str]) -> None:
+    def _add(
+        self, shelf: Shelf, content: bytes, annotations: dict[str, str], stays: Callable[[bytes], bool] = lambda _: True
+    ) -> None:
         added = replace(Descriptor.of(content, shelf.media_type), further={"annotations": annotations})
-        kept = [(_described(layer, len(body)), body) for layer, body in self._contents(shelf)]
+        kept = [(_described(layer, len(body)), body) for layer, body in self._contents(shelf) if stays(body)]
         layers = [(added, content), *kept][:MOST]
-        digest = attach_layers(self.registry, self.repository, self.descriptor, shelf.artifact_type, layers)
+        before = self._superseded(shelf)
+        digest = attach_layers(
+            self.registry, self.repository, self.descriptor, shelf.artifact_type, layers, instead_of=before
+        )
         manifest = self.registry.get(self.repository, digest)
         if manifest is None:
             raise RegistryError(f"registry {self.registry.host}: {self.repository}@{digest} went; sign again")
         self.registry.put(self.repository, shelf.tag(self.digest), manifest.body)
+        if before not in (None, digest):
+            # Some registries remove nothing; what is superseded then lies beside.
+            with suppress(RegistryError):
+                self.registry.delete(self.repository, str(before))
+
+    def _superseded(self, shelf: Shelf) -> str | None:
+        """Return the manifest under cosign's tag, where all that it holds is taken over by the next one."""
+        tagged = self.registry.get(self.repository, shelf.tag(self.digest))
+        if tagged is None:
+            return None
+        own = [layer for layer in _layers([tagged]) if layer.media_type == shelf.media_type]
+        whole = tagged.parsed.get("artifactType") == shelf.artifact_type and len(own) < MOST
+        return tagged.digest if whole and len(own) == len(tagged.parsed.get("layers") or ()) else None
 
     def _contents(self, shelf: Shelf) -> Iterator[tuple[_Layer, bytes]]:
         for layer in self._shelved(shelf):

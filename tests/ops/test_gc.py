@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_removed_image_takes_what_is_attached_to_it_along(place: Repository) -
     assert place.digest(attachment) is None
 
 
-def of(**outputs: str) -> dict[str, object]:
+def of(**outputs: Any) -> dict[str, object]:
     """Return a state with one resource of these outputs."""
     return {"deployment": {"resources": [{"type": "any:index:Thing", "outputs": outputs}]}}
 
@@ -132,6 +133,11 @@ def test_a_digest_that_a_state_names_is_held_in_that_repository_at_any_host(imag
 def test_a_digest_that_is_named_in_no_repository_is_held_in_every_one() -> None:
     state = of(image=f"registry.example/modelstack/digits@{ONE}", digest=OTHER)
     assert named([state], "modelstack/mnist") == {OTHER}
+
+
+def test_a_version_that_a_stack_ran_once_is_held_no_more() -> None:
+    state = of(image=f"registry.example/modelstack/digits@{ONE}", versions=[{"digest": ONE}, {"digest": OTHER}])
+    assert named([state], "modelstack/digits") == {ONE}
 
 
 def test_what_an_interrupted_operation_names_is_held() -> None:

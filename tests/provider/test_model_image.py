@@ -217,7 +217,8 @@ def test_a_record_without_outputs_is_completed_from_the_registry(
     provider: Provider, checked: dict[str, Any], digest: str
 ) -> None:
     identifier, outputs = provider.create(checked)
-    assert provider.read(identifier, checked, {}) == (identifier, outputs)
+    known = {key: value for key, value in outputs.items() if key != "versions"}
+    assert provider.read(identifier, checked, {}) == (identifier, known)
 
 
 def test_a_record_without_outputs_of_an_image_nobody_pushed_is_dropped(
@@ -225,6 +226,36 @@ def test_a_record_without_outputs_of_an_image_nobody_pushed_is_dropped(
 ) -> None:
     tag = stack_tag(provider.urn)
     assert provider.read(f"{repository.host}/{repository.name}:{tag}", checked, {})[0] == ""
+
+
+def test_the_state_lists_every_version_that_the_stack_had_the_latest_first(
+    provider: Provider, checked: dict[str, Any], repository: Repository, digest: str, project: Path
+) -> None:
+    made = provider.create(checked)
+    outputs = updated(provider, checked, repository, project, made=made, texts=("second",))
+    versions = outputs["versions"]
+    assert [(one["digest"], one["inputs"]) for one in versions] == [
+        (outputs["digest"], outputs["inputsHash"]),
+        (digest, checked["inputsHash"]),
+    ]
+    assert versions[0]["at"] >= versions[1]["at"] > "2026"
+
+
+def test_a_record_that_lists_no_version_goes_on_from_its_own(
+    provider: Provider, checked: dict[str, Any], repository: Repository, digest: str, project: Path
+) -> None:
+    identifier, outputs = provider.create(checked)
+    del outputs["versions"]
+    after = updated(provider, checked, repository, project, made=(identifier, outputs), texts=("second",))
+    assert [one["digest"] for one in after["versions"]] == [after["digest"], digest]
+
+
+def test_an_update_that_keeps_the_digest_lists_no_version_more(
+    provider: Provider, checked: dict[str, Any], digest: str
+) -> None:
+    identifier, outputs = provider.create(checked)
+    updated = provider.update(identifier, outputs, checked | {"pull": "registry.example"})
+    assert updated["versions"] == outputs["versions"]
 
 
 def test_a_renamed_stack_lets_go_of_the_tag_it_holds_now(
