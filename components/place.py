@@ -63,6 +63,7 @@ def _registry(registry: RegistrySettings) -> RegistryArgs:
         prefix=registry.prefix,
         signing_key=registry.signing_key,
         public_keys=registry.public_keys,
+        copy_from=registry.copy_from,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 
 from provider.resources import ModelImageArgs, PinnedImage, PinnedImageArgs
+from settings import CopySettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class RegistryArgs:
     """Private key that signs what is built: a file, or `env://NAME` of a variable."""
     public_keys: tuple[str, ...] = ()
     """Files of public keys; an image that none of them verifies is not used."""
+    copy_from: CopySettings | None = None
+    """Where other stacks' images lie, which are copied where they count."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -38,6 +41,7 @@ class Registry(pulumi.ComponentResource):
     def model_image(self, name: str, recipe: str, base: pulumi.Input[str], own: str | None = None) -> ModelImageArgs:
         """Return what makes a model's image of `recipe`, on `base` or one of its own; no stack's name is part of it."""
         base = base if own is None else self.by_digest(f"{name}-base", own)
+        origin = self._args.copy_from
         return ModelImageArgs(
             recipe=recipe,
             push=self._args.push,
@@ -47,6 +51,8 @@ class Registry(pulumi.ComponentResource):
             docker_config=self._args.docker_config,
             signing_key=self._args.signing_key,
             public_keys=list(self._args.public_keys) or None,
+            copy_from=None if origin is None else f"{origin.prefix}/{name}",
+            copy_keys=list(origin.public_keys) or None if origin else None,
         )
 
     def by_digest(self, name: str, reference: str) -> pulumi.Input[str]:

@@ -33,10 +33,25 @@ from provider.finding import Finder, Found, Made
 from provider.naming import image_id, runtime_tag, split_image_id, stack_tag
 from provider.registry import Repository
 from provider.values import Fields, Properties, unknown, wrap
-from provider.wanted import DERIVED, FIRST, OPTIONAL, PLACES_OF_KEYS, REQUIRED, Wanted, derive, failure_of, failures
+from provider.wanted import (
+    DERIVED,
+    FIRST,
+    OPTIONAL,
+    ORIGIN,
+    PLACES_OF_KEYS,
+    REQUIRED,
+    Wanted,
+    derive,
+    failure_of,
+    failures,
+)
 
 RESULTS = ("image", "runtimeImage", "digest", "steps", "metrics", "report")
-COMPARED = (*REQUIRED, *(key for key in OPTIONAL if key not in PLACES_OF_KEYS), "inputsHash", "trusts", "tag")
+COMPARED = (
+    *REQUIRED,
+    *(key for key in OPTIONAL if key not in (*PLACES_OF_KEYS, ORIGIN)),
+    *("inputsHash", "trusts", "tag"),
+)
 REPLACING = ("push", "repository")
 
 
@@ -147,7 +162,10 @@ class ModelImageType:
                 )
             return {**inputs, **dict.fromkeys(RESULTS, unknown()), "tag": wrap(tag)}
         because = "" if reason == FIRST else f" ({reason})"
-        await self.log.info(urn, f"nothing to build: {found.digest[:19]} was made from the same inputs{because}")
+        copied = f", to be copied from {looked.origin}" if looked.origin else ""
+        await self.log.info(
+            urn, f"nothing to build: {found.digest[:19]} was made from the same inputs{because}{copied}"
+        )
         return _outputs(inputs, wanted, found, tag)
 
     async def _look(self, urn: str, wanted: Wanted) -> Found:
@@ -171,7 +189,12 @@ class ModelImageType:
         finder = self._finder(wanted)
         found = await asyncio.to_thread(finder.find)
         if found.made is not None:
-            await self.log.info(urn, f"nothing to build: {found.made.digest[:19]} was made from the same inputs")
+            if found.origin:
+                await asyncio.to_thread(finder.copy, found.made, found.origin)
+            copied = f", copied from {found.origin}" if found.origin else ""
+            await self.log.info(
+                urn, f"nothing to build: {found.made.digest[:19]} was made from the same inputs{copied}"
+            )
             return found.made
         order = Order(
             recipe=(self.project / wanted.recipe).resolve(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_build.bake import RUNTIME_LABEL
 from model_build.errors import RegistryError
+from model_build.oci.copy import copy
 from model_build.oci.credentials import docker_folder
 from model_build.oci.labels import labels_of, read_labels
 from model_build.oci.reference import Reference
@@ -70,6 +71,22 @@ class Repository:
         self._registry.delete(self.name, digest)
         for child in set(children) - self._still_named() - set(held) if children else ():
             self.delete(child, held)
+
+    def copy(self, origin: str, digest: str) -> None:
+        """Bring an image and what is attached to it here from the repository `origin` of the same registry."""
+        copy(self._registry, origin, self.name, digest)
+
+    def sign(self, digest: str, key: str, inputs: str, trusted: Sequence[PublicKey]) -> None:
+        """Sign an image for its inputs, and again the provenance that one of the `trusted` keys signed.
+
+        Raises SignatureError where the key cannot be used.
+        """
+        from model_build.supply.commands import sign_again  # noqa: PLC0415
+        from model_build.supply.keys import private_key  # noqa: PLC0415
+        from model_build.supply.subject import Subject  # noqa: PLC0415
+
+        subject = Subject.of(self._registry, Reference(self.host, self.name, digest=digest))
+        sign_again(subject, private_key(key), inputs, trusted)
 
     def _still_named(self) -> set[str]:
         """Return what a tag names, and what an index under a tag does."""

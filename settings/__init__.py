@@ -4,7 +4,7 @@ from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, server_of
-from settings.places import ClusterSettings, ImageSettings, RegistrySettings
+from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
@@ -17,6 +17,7 @@ __all__ = [
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
+    "CopySettings",
     "ExposureSettings",
     "GatewaySettings",
     "ImageSettings",

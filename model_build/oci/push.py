@@ -180,7 +180,7 @@ def _stream(upload: Upload, memory: Memory, contents: Contents) -> None:
 
 
 @dataclass(frozen=True)
-class _Elsewhere:
+class Elsewhere:
     """A blob of another registry or repository."""
 
     registry: Source
@@ -189,9 +189,11 @@ class _Elsewhere:
 
     @property
     def size(self) -> int:
+        """How many bytes its manifest says."""
         return self.blob.size
 
     def open(self, start: int = 0) -> Iterator[bytes]:
+        """Yield them from the byte `start` on."""
         at = 0
         for chunk in self.registry.stream(self.repository, self.blob.digest):
             if at + len(chunk) > self.size:
@@ -213,6 +215,6 @@ def _carry(one: Descriptor, base: Base | None, to: Target, progress: _Progress) 
     found = _there_or_place(one.digest, to, *((repository,) if here else ()))
     if found is not True:
         origin = to.source or Source((Registry(base.reference.host) if not here else to.registry,))
-        counted = _Counted(_Elsewhere(origin, repository, one), one.digest, progress)
+        counted = _Counted(Elsewhere(origin, repository, one), one.digest, progress)
         Upload(to.registry, to.repository, counted, one.digest, found or None).run()
     progress.reach(one.digest, one.size)

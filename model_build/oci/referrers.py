@@ -50,12 +50,21 @@ def attach_layers(
         "layers": [layer.json() for layer, _ in layers],
         "subject": subject.json(),
     }
-    body = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+    return put_referring(registry, repository, subject, artifact_type, json_of(told))
+
+
+def json_of(told: dict[str, Any]) -> bytes:
+    """Return the bytes of a manifest, the same for the same content."""
+    return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+
+
+def put_referring(registry: Registry, repository: str, subject: Descriptor, artifact_type: str, body: bytes) -> str:
+    """Store the manifest `body`, whose subject is `subject`, so that it is listed; returns its digest."""
+    found = Descriptor.of(body, MANIFEST)
     if not registry.put_referrer(repository, body):
-        found = Descriptor.of(body, MANIFEST)
         listed = Descriptor(MANIFEST, found.digest, found.size, {"artifactType": artifact_type})
         _list_under_fallback(registry, repository, subject, listed)
-    return Descriptor.of(body, MANIFEST).digest
+    return found.digest
 
 
 def referrers(
@@ -108,7 +117,7 @@ def _list_under_fallback(registry: Registry, repository: str, subject: Descripto
     replaced = registry.get(repository, fallback_tag(subject.digest))
     kept = [one for one in _listed_in(replaced) if one["digest"] != listed.digest]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, listed.json()]}
-    body = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
+    body = json_of(index)
     registry.put(repository, fallback_tag(subject.digest), body, INDEX)
     if replaced is not None and replaced.digest != digest_of(body) and _is_list(replaced):
         # No tag names the earlier list any more, so that nothing else would ever remove it; some registries cannot.
