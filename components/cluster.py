@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -19,6 +20,8 @@ class ClusterArgs:
     context: str | None
     namespace: str
     stack: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """What the namespace carries for people."""
 
 
 class Cluster(pulumi.ComponentResource):
@@ -44,9 +47,10 @@ class Cluster(pulumi.ComponentResource):
     def _create_namespace(self, name: str, args: ClusterArgs) -> k8s.core.v1.Namespace:
         security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
         labels = {**Labels("namespace", args.stack).metadata, **security}
-        return k8s.core.v1.Namespace(
-            name, metadata={"name": args.namespace, "labels": labels}, opts=self._child(provider=self.provider)
-        )
+        metadata: k8s.meta.v1.ObjectMetaArgsDict = {"name": args.namespace, "labels": labels}
+        if args.annotations:
+            metadata["annotations"] = args.annotations
+        return k8s.core.v1.Namespace(name, metadata=metadata, opts=self._child(provider=self.provider))
 
     def _deny_by_default(self, name: str, args: ClusterArgs, namespace: k8s.core.v1.Namespace) -> None:
         k8s.networking.v1.NetworkPolicy(

@@ -5,6 +5,7 @@ from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, server_of
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
+from settings.review import ReviewSettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
@@ -31,6 +32,7 @@ __all__ = [
     "ParentSettings",
     "RegistrySettings",
     "Resources",
+    "ReviewSettings",
     "RolloutSettings",
     "ScaleSettings",
     "ServeSettings",

@@ -10,6 +10,7 @@ from settings.base import Frozen, Label, Quantity, Resources
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
+from settings.review import ReviewSettings
 from settings.rollout import ControllerSettings, RolloutSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
@@ -102,6 +103,7 @@ class Settings(Frozen):
     rollouts: ControllerSettings = ControllerSettings()
     keda: KedaSettings = KedaSettings()
     kserve: KServeSettings = KServeSettings()
+    review: ReviewSettings | None = Field(default=None, description="written by `ops review up` alone")
 
     @property
     def needs_cache(self) -> bool:
