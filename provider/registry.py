@@ -72,6 +72,24 @@ class Repository:
         for child in set(children) - self._still_named() - set(held) if children else ():
             self.delete(child, held)
 
+    def blobs(self) -> set[str]:
+        """Return the blobs of everything that a tag names, and of what is attached to it."""
+        named = {found for tag in self.tags() if (found := self.digest(tag)) is not None}
+        return set().union(*map(self._blobs_of, named))
+
+    def _blobs_of(self, digest: str) -> set[str]:
+        found = self._registry.get(self.name, digest)
+        if found is None:
+            return set()
+        further = {*self.children(digest), *(one.digest for one in referrers(self._registry, self.name, digest))}
+        parts = (found.parsed.get("config"), *(found.parsed.get("layers") or ()))
+        return {str(one["digest"]) for one in parts if one}.union(*map(self._blobs_of, further - {digest}))
+
+    def unlink(self, blobs: Collection[str]) -> None:
+        """Take blobs out of this repository, where the registry does so; other repositories keep theirs."""
+        for one in blobs:
+            self._registry.unlink(self.name, one)
+
     def copy(self, origin: str, digest: str) -> None:
         """Bring an image and what is attached to it here from the repository `origin` of the same registry."""
         copy(self._registry, origin, self.name, digest)

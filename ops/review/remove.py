@@ -36,9 +36,13 @@ def remove(place: Workplace, stack: str, say: Say) -> None:
     """Destroy a stack that was made sure of, and forget it; raises EngineError, RegistryError, RefusedError."""
     engine, aside = place.inside(stack, NONE), place.aside(stack)
     recover_if_killed(engine, say)
-    _sweep(aside.export(), place.project)
+    state = aside.export()
+    sweep(state, place.project)
+    blobs = {one: one.blobs() for one in _repositories(state, place.project)}
     say(f"stack {stack}: is destroyed")
     streamed(engine, "destroy", "--yes", "--skip-preview")
+    for repository, named_in in blobs.items():
+        repository.unlink(named_in)
     drop(aside)
 
 
@@ -68,7 +72,7 @@ def on_platform(project: Path, *command: str) -> None:
         raise EngineError(f"`python -m local {' '.join(command)}` ended with exit code {done.returncode}; see above")
 
 
-def _sweep(state: State, project: Path) -> None:
+def sweep(state: State, project: Path) -> None:
     """Remove what builds left in the stack's repositories that it does not hold: those of a killed `up`.
 
     It comes before the destroy, which lets go of the rest: afterwards no state would name the repositories.
