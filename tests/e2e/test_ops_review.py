@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -165,6 +166,10 @@ def test_each_has_a_namespace_repositories_and_a_key_of_its_own(reviews: Reviews
         assert namespace["metadata"]["annotations"]["modelstack.dev/review-owner"] == f"owner-{number}"
         assert [tag for tag in reviews.tags(f"review/modelstack/{number}/digits") if tag.endswith(".sig")]
     assert not [tag for tag in reviews.tags("modelstack/digits") if "review" in tag or tag.endswith(".sig")]
+    states = Path(reviews.platform.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+    kept = b"".join(path.read_bytes() for path in states.rglob("*review-*") if path.is_file())
+    assert kept.count(b"review:signingKey")
+    assert not [one for one in (b"PRIVATE KEY", base64.b64encode(b"-----BEGIN PRIVATE KEY")) if one in kept]
 
 
 def test_the_list_is_a_table_for_people(reviews: Reviews, said: dict[int, str]) -> None:
