@@ -37,6 +37,7 @@ cluster = Cluster(
         namespace=chosen.namespace or f"{pulumi.get_project()}-{stack}",
         stack=stack,
         after=here.ready,
+        annotations=chosen.review.annotations if chosen.review else {},
     ),
 )
 site = Site(
@@ -123,6 +124,8 @@ if chosen.monitoring.enabled:
     )
     pulumi.export("prometheus", Monitoring("monitoring", watched, in_cluster).url)
 
+if chosen.review:
+    pulumi.export("review", chosen.review.told)
 pulumi.export("namespace", cluster.namespace)
 pulumi.export("endpoint", {name: (gateway or service).url for name, service in services.items()})
 pulumi.export("models", {name: {"recipe": chosen.models[name].recipe, **one.told} for name, one in images.items()})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -22,6 +22,8 @@ class ClusterArgs:
     stack: str
     after: Sequence[pulumi.Resource] = ()
     """What the cluster's pods need first."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """What the namespace carries for people."""
 
 
 class Cluster(pulumi.ComponentResource):
@@ -47,10 +49,13 @@ class Cluster(pulumi.ComponentResource):
     def _create_namespace(self, name: str, args: ClusterArgs) -> k8s.core.v1.Namespace:
         security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
         labels = {**Labels("namespace", args.stack).metadata, **security}
+        metadata: k8s.meta.v1.ObjectMetaArgsDict = {"name": args.namespace, "labels": labels}
+        if args.annotations:
+            metadata["annotations"] = args.annotations
         after = pulumi.ResourceOptions(depends_on=list(args.after))
         return k8s.core.v1.Namespace(
             name,
-            metadata={"name": args.namespace, "labels": labels},
+            metadata=metadata,
             opts=pulumi.ResourceOptions.merge(self._child(provider=self.provider), after),
         )
 

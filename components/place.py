@@ -93,6 +93,7 @@ def _registry(registry: RegistrySettings, push: str | None = None) -> RegistryAr
         prefix=registry.prefix,
         signing_key=registry.signing_key,
         public_keys=registry.public_keys,
+        copy_from=registry.copy_from,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 
 from provider.resources import ModelImageArgs, PinnedImage, PinnedImageArgs
-from settings import ModelSettings
+from settings import CopySettings, ModelSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,9 @@ class RegistryArgs:
         """Return the repository of a model."""
         return f"{self.prefix}/{model}"
 
+    copy_from: CopySettings | None = None
+    """Where other stacks' images lie, which are copied where they count."""
+
 
 class Registry(pulumi.ComponentResource):
     """An OCI registry; a model has one repository for all stacks, so that a digest is shared."""
@@ -46,6 +49,7 @@ class Registry(pulumi.ComponentResource):
     def model_image(self, name: str, model: ModelSettings, base: pulumi.Input[str]) -> ModelImageArgs:
         """Return what makes a model's image, on `base` or one of its own; no stack's name is part of it."""
         base = base if model.base is None else self.by_digest(f"{name}-base", model.base)
+        origin = self._args.copy_from
         return ModelImageArgs(
             recipe=model.recipe,
             push=self._args.push,
@@ -56,6 +60,8 @@ class Registry(pulumi.ComponentResource):
             signing_key=self._args.signing_key,
             public_keys=list(self._args.public_keys) or None,
             pin=model.pin,
+            copy_from=None if origin is None else f"{origin.prefix}/{name}",
+            copy_keys=list(origin.public_keys) or None if origin else None,
         )
 
     def has(self, name: str) -> pulumi.ResourceOptions:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 try:
     from ops import gc, history, predict, preview, promote, recover, refresh, rollback, stack, test
+    from ops.review import command as review
 except ModuleNotFoundError as error:
     sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
 
@@ -35,6 +36,7 @@ COMMANDS = {
     "history": Command("a model's versions, and which stacks run them", history.add_arguments, history.run),
     "rollback": Command("pin a model to a version of the stack's past", rollback.add_arguments, rollback.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
+    "review": Command("a stack for each pull request: up, down, list, reap", review.add_arguments, review.run),
     "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }
 

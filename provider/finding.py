@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_build.errors import SignatureError
 from provider.registry import Repository
 from provider.trust import Trust
 from provider.wanted import Wanted
+
+if TYPE_CHECKING:
+    from model_build.supply.keys import PublicKey
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Found:
     why_not: str = ""
     asked: bool = True
     """Whether the registry answered."""
+    origin: str = ""
+    """The other repository that it is to be copied from; empty where it lies in its own."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,40 @@ class Finder:
         """Which keys count for it."""
         return Trust(self.wanted.public_keys, self.wanted.signing_key, self.project)
 
+    @property
+    def origin(self) -> Finder | None:
+        """What looks in the other repository, by the keys that count there."""
+        if self.wanted.copy_from is None:
+            return None
+        there = replace(self.wanted, repository=self.wanted.copy_from, public_keys=self.wanted.copy_keys)
+        return Finder(replace(there, signing_key=None, copy_from=None, copy_keys=()), self.project)
+
     def find(self) -> Found:
-        """Return what the pin or else the tag of the inputs names, where that tag can count."""
+        """Return what the tag of the inputs names, where that tag can count: in the other repository, else here."""
+        there = self.origin.find() if self.origin else Found(None)
+        if there.made is not None:
+            return replace(there, origin=self.wanted.copy_from or "")
+        here = self._find_here()
+        return here if here.made or here.why_not else Found(None, there.why_not)
+
+    def copy(self, made: Made, origin: str) -> None:
+        """Bring an image with what is attached to it from `origin` here, signed by this stack's own key.
+
+        Raises RegistryError, and SignatureError or ProviderError where a key is asked for that cannot be used.
+        """
+        key, repository = self.trust.signing_key(), self.repository
+        if made.runtime is not None and not self.wanted.is_base(made.runtime):
+            repository.copy(origin, made.runtime)
+        repository.copy(origin, made.digest)
+        if key is not None:
+            repository.sign(made.digest, key, self.wanted.inputs_hash, self._keys_there())
+        self.require_signed(made.digest)
+        repository.tag(made.digest, self.wanted.inputs_tag)
+
+    def _keys_there(self) -> list[PublicKey]:
+        return self.origin.trust.public_keys() if self.origin else []
+
+    def _find_here(self) -> Found:
         repository = self.repository
         digest = repository.digest(self._name) if self._name else None
         if digest is None:

@@ -36,12 +36,27 @@ from provider.finding import Finder, Found, Made
 from provider.naming import image_id, runtime_tag, split_image_id, stack_tag
 from provider.registry import Repository
 from provider.values import Fields, Properties, plain, unknown, wrap
-from provider.wanted import DERIVED, FIRST, OPTIONAL, PLACES_OF_KEYS, REQUIRED, Wanted, derive, failure_of, failures
+from provider.wanted import (
+    DERIVED,
+    FIRST,
+    OPTIONAL,
+    ORIGIN,
+    PLACES_OF_KEYS,
+    REQUIRED,
+    Wanted,
+    derive,
+    failure_of,
+    failures,
+)
 
 MOST_VERSIONS = 50
 CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID")
 RESULTS = ("image", "runtimeImage", "digest", "layers", "steps", "metrics", "report")
-COMPARED = (*REQUIRED, *(key for key in OPTIONAL if key not in PLACES_OF_KEYS), "inputsHash", "trusts", "tag")
+COMPARED = (
+    *REQUIRED,
+    *(key for key in OPTIONAL if key not in (*PLACES_OF_KEYS, ORIGIN)),
+    *("inputsHash", "trusts", "tag"),
+)
 REPLACING = ("push", "repository")
 
 
@@ -155,7 +170,8 @@ class ModelImageType:
             return {**inputs, **dict.fromkeys(RESULTS, unknown()), "tag": wrap(tag)}
         because = "" if reason == FIRST else f" ({reason})"
         same = "is pinned, whatever the recipe says" if wanted.pin else f"was made from the same inputs{because}"
-        await self.log.info(urn, f"nothing to build: {found.digest[:19]} {same}")
+        copied = f", to be copied from {looked.origin}" if looked.origin else ""
+        await self.log.info(urn, f"nothing to build: {found.digest[:19]} {same}{copied}")
         return _outputs(inputs, wanted, found, tag)
 
     async def _look(self, urn: str, wanted: Wanted) -> Found:
@@ -179,7 +195,12 @@ class ModelImageType:
         finder = self._finder(wanted)
         found = await asyncio.to_thread(finder.find)
         if found.made is not None:
-            await self.log.info(urn, f"nothing to build: {found.made.digest[:19]} was made from the same inputs")
+            if found.origin:
+                await asyncio.to_thread(finder.copy, found.made, found.origin)
+            copied = f", copied from {found.origin}" if found.origin else ""
+            await self.log.info(
+                urn, f"nothing to build: {found.made.digest[:19]} was made from the same inputs{copied}"
+            )
             return found.made
         if wanted.pin:
             raise _pin_is_gone(wanted, found)

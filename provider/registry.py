@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_build.bake import RUNTIME_LABEL
 from model_build.errors import RegistryError
+from model_build.oci.copy import copy
 from model_build.oci.credentials import docker_folder
 from model_build.oci.files import read_file
 from model_build.oci.labels import labels_of, read_labels
@@ -72,6 +73,40 @@ class Repository:
         self.registry.delete(self.name, digest)
         for child in set(children) - self._still_named() - set(held) if children else ():
             self.delete(child, held)
+
+    def blobs(self) -> set[str]:
+        """Return the blobs of everything that a tag names, and of what is attached to it."""
+        named = {found for tag in self.tags() if (found := self.digest(tag)) is not None}
+        return set().union(*map(self._blobs_of, named))
+
+    def _blobs_of(self, digest: str) -> set[str]:
+        found = self.registry.get(self.name, digest)
+        if found is None:
+            return set()
+        further = {*self.children(digest), *(one.digest for one in referrers(self.registry, self.name, digest))}
+        parts = (found.parsed.get("config"), *(found.parsed.get("layers") or ()))
+        return {str(one["digest"]) for one in parts if one}.union(*map(self._blobs_of, further - {digest}))
+
+    def unlink(self, blobs: Collection[str]) -> None:
+        """Take blobs out of this repository, where the registry does so; other repositories keep theirs."""
+        for one in blobs:
+            self.registry.unlink(self.name, one)
+
+    def copy(self, origin: str, digest: str) -> None:
+        """Bring an image and what is attached to it here from the repository `origin` of the same registry."""
+        copy(self.registry, origin, self.name, digest)
+
+    def sign(self, digest: str, key: str, inputs: str, trusted: Sequence[PublicKey]) -> None:
+        """Sign an image for its inputs, and again the provenance that one of the `trusted` keys signed.
+
+        Raises SignatureError where the key cannot be used.
+        """
+        from model_build.supply.commands import sign_again  # noqa: PLC0415
+        from model_build.supply.keys import private_key  # noqa: PLC0415
+        from model_build.supply.subject import Subject  # noqa: PLC0415
+
+        subject = Subject.of(self.registry, Reference(self.host, self.name, digest=digest))
+        sign_again(subject, private_key(key), inputs, trusted)
 
     def _still_named(self) -> set[str]:
         """Return what a tag names, and what an index under a tag does."""

@@ -12,6 +12,8 @@ _WIRE = {
     "inputs_hash": "inputsHash",
     "runtime_image": "runtimeImage",
     "public_keys": "publicKeys",
+    "copy_from": "copyFrom",
+    "copy_keys": "copyKeys",
     "signing_key": "signingKey",
 }
 _PYTHON = {wire: python for python, wire in _WIRE.items()}
@@ -39,6 +41,10 @@ class ModelImageArgs:
     """Files of public keys, relative to the project's folder; an image that none of them verifies is not used."""
     pin: pulumi.Input[str] | None = None
     """Digest of an image that is used as it is, whatever the recipe says; nothing is built."""
+    copy_from: pulumi.Input[str] | None = None
+    """Another repository of the registry: an image of the same inputs that counts there is copied, not built again."""
+    copy_keys: pulumi.Input[list[str]] | None = None
+    """Files of the public keys that count there."""
 
 
 class ModelImage(pulumi.CustomResource):
@@ -73,6 +79,8 @@ class ModelImage(pulumi.CustomResource):
             "signing_key": args.signing_key,
             "public_keys": args.public_keys,
             "pin": args.pin,
+            "copy_from": args.copy_from,
+            "copy_keys": args.copy_keys,
         }
         outputs = (
             *("image", "runtime_image", "runtime", "digest", "inputs_hash", "parts", "parsed", "reason"),

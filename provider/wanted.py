@@ -20,9 +20,12 @@ from provider.trust import Trust
 from provider.values import Fields, Properties, is_unknown, plain, unknown, wrap
 
 REQUIRED = ("recipe", "base", "push", "repository")
-OPTIONAL = ("pull", "dockerConfig", "signingKey", "publicKeys", "pin")
+OPTIONAL = ("pull", "dockerConfig", "signingKey", "publicKeys", "copyFrom", "copyKeys", "pin")
 # Where a key lies differs from machine to machine; which keys count does not.
-PLACES_OF_KEYS = ("signingKey", "publicKeys")
+PLACES_OF_KEYS = ("signingKey", "publicKeys", "copyKeys")
+LISTS = ("publicKeys", "copyKeys")
+# An image is the same wherever it came from.
+ORIGIN = "copyFrom"
 OF_INPUTS = pinned.OF_INPUTS
 DERIVED = (*OF_INPUTS, "trusts")
 DECIDING = ("recipe", "base")
@@ -33,6 +36,7 @@ _FORMS = {
     "pull": (HOST, "a registry's HOST[:PORT] without scheme or path, as `127.0.0.1:7401`"),
     "pin": (DIGEST, "a digest, as `sha256:` and 64 hex digits"),
     "repository": (REPOSITORY, "lower-case words joined by `/`, as `modelstack/digits`"),
+    ORIGIN: (REPOSITORY, "lower-case words joined by `/`, as `modelstack/digits`"),
 }
 
 
@@ -53,6 +57,8 @@ class Wanted:
     signing_key: str | None = None
     public_keys: tuple[str, ...] = ()
     pin: str | None = None
+    copy_from: str | None = None
+    copy_keys: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, properties: Properties) -> Wanted | None:
@@ -74,6 +80,8 @@ class Wanted:
             signing_key=fields.text("signingKey") or None,
             public_keys=fields.texts("publicKeys"),
             pin=fields.text("pin") or None,
+            copy_from=fields.text(ORIGIN) or None,
+            copy_keys=fields.texts("copyKeys"),
         )
 
     @property
@@ -121,8 +129,8 @@ def _misshapen(key: str, properties: Properties) -> str | None:
     value = properties[key]
     if key in PLACES_OF_KEYS and not is_unknown(value) and "PRIVATE KEY" in str(plain(value)):
         return f"{key}: is a private key itself, which the state would keep; name its file, or env://NAME"
-    if key == "publicKeys":
-        return _misshapen_list(value)
+    if key in LISTS:
+        return _misshapen_list(key, value)
     if value.value in (None, "") or is_unknown(value):
         return None
     if not isinstance(value.value, str):
@@ -133,13 +141,13 @@ def _misshapen(key: str, properties: Properties) -> str | None:
     return None if form.fullmatch(value.value) else f"{key}: {value.value!r} must be {limit}"
 
 
-def _misshapen_list(value: PropertyValue) -> str | None:
+def _misshapen_list(key: str, value: PropertyValue) -> str | None:
     if value.value is None or is_unknown(value):
         return None
     found = plain(value)
     if isinstance(found, list) and all(isinstance(one, str) and one for one in found):
         return None
-    return f"publicKeys: {found!r} is no list of texts; list the files of public keys, as [keys/release.pub]"
+    return f"{key}: {found!r} is no list of texts; list the files of public keys, as [keys/release.pub]"
 
 
 def derive(properties: Properties, previous: Properties, project: Path) -> Properties:

@@ -5,7 +5,7 @@ from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, server_of
-from settings.places import ClusterSettings, ImageSettings, RegistrySettings
+from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
 from settings.policies import (
     ENVIRONMENTS,
     CostSettings,
@@ -14,6 +14,7 @@ from settings.policies import (
     PolicySettings,
     environment_of,
 )
+from settings.review import ReviewSettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
@@ -28,6 +29,7 @@ __all__ = [
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
+    "CopySettings",
     "CostSettings",
     "ExceptionSettings",
     "ExposureSettings",
@@ -46,6 +48,7 @@ __all__ = [
     "PolicySettings",
     "RegistrySettings",
     "Resources",
+    "ReviewSettings",
     "RolloutSettings",
     "ScaleSettings",
     "ServeSettings",

@@ -22,15 +22,27 @@ class ClusterSettings(Frozen):
         return self
 
 
+Prefix = Annotated[str, Field(pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$", max_length=200)]
+KeyFiles = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=8)]
+
+
+class CopySettings(Frozen):
+    """Where other stacks' images lie: what counts there is copied and not built again."""
+
+    prefix: Prefix
+    public_keys: KeyFiles = ()
+
+
 class RegistrySettings(Frozen):
     """Where images are pushed, and where nodes pull them from."""
 
     push: str | None = Field(default=None, min_length=1, description="the account's own in AWS")
     pull: str | None = None
     docker_config: str | None = None
-    prefix: str = Field(default="modelstack", pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$", max_length=200)
+    prefix: Prefix = "modelstack"
     signing_key: str | None = Field(default=None, min_length=1, description="a file, or env://NAME")
-    public_keys: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=8)
+    public_keys: KeyFiles = ()
+    copy_from: CopySettings | None = None
 
     @field_validator("signing_key", "public_keys")
     @classmethod

@@ -12,6 +12,7 @@ from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.policies import Environment, ObjectiveSettings, PolicySettings
+from settings.review import ReviewSettings
 from settings.rollout import ControllerSettings, RolloutSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
@@ -127,6 +128,8 @@ class Settings(Frozen):
     def embedded(self) -> bool:
         """Whether the stack runs on the embedded platform."""
         return self.aws is None and self.cluster.kubeconfig is None
+
+    review: ReviewSettings | None = Field(default=None, description="written by `ops review up` alone")
 
     @property
     def needs_cache(self) -> bool:

@@ -273,3 +273,22 @@ def test_a_recipe_of_another_server_needs_that_servers_image(tmp_path: Path, spe
     assert "is served by triton, name that server's image" in said
     named = load(models=model(recipe=str(recipe), base="registry.example/server:1")).models["digits"]
     assert named.base == "registry.example/server:1"
+
+
+def test_a_registry_names_where_other_stacks_images_are_copied_from() -> None:
+    origin = {"prefix": "team/shop", "publicKeys": ["release.pub"]}
+    found = load(registry={"push": "registry.example", "prefix": "review/7", "copyFrom": origin}).registry
+    assert found is not None
+    assert found.copy_from is not None
+    assert (found.copy_from.prefix, found.copy_from.public_keys) == ("team/shop", ("release.pub",))
+
+
+def test_a_prefix_that_leads_out_of_its_place_is_refused() -> None:
+    for key in ("prefix", "copyFrom"):
+        value = "../modelstack" if key == "prefix" else {"prefix": "../modelstack"}
+        said = refused(registry={"push": "registry.example", key: value})
+        assert said.startswith(f"modelstack:registry.{key}")
+
+
+def test_a_mark_of_a_review_stack_that_was_written_by_hand_is_held_to_its_form() -> None:
+    assert refused(review={"pullRequest": 7, "expires": "tomorrow"}).startswith("modelstack:review.")

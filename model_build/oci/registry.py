@@ -144,6 +144,11 @@ class Registry:
         self._exchange.expect(request, answer, 202, 200)
         return True
 
+    def unlink(self, repository: str, digest: str) -> bool:
+        """Take a blob out of one repository; returns whether the registry did, for not every one does."""
+        answer, _ = self._exchange.ask("DELETE", repository, f"blobs/{digest}")
+        return answer.status in (200, 202)
+
     def has_blob(self, repository: str, digest: str) -> bool:
         """Return whether the repository holds a blob."""
         answer, request = self._exchange.ask("HEAD", repository, f"blobs/{digest}")

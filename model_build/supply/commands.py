@@ -11,7 +11,7 @@ from model_build.oci.reference import Reference
 from model_build.oci.registry import Registry
 from model_build.supply.contents import SBOM_TYPE
 from model_build.supply.dsse import SignedStatement
-from model_build.supply.keys import PublicKey, private_key, public_key
+from model_build.supply.keys import PrivateKey, PublicKey, private_key, public_key
 from model_build.supply.provenance import PREDICATE, Provenance, provenance, statement_of
 from model_build.supply.sign import sign
 from model_build.supply.subject import Subject
@@ -77,12 +77,19 @@ def signed_again(image: str, key: str, trusted: Sequence[str]) -> Told:
     keys, signer = _public(trusted), private_key(key)
     subject = _subject(image)
     before = verify(subject, keys)
-    after = Verified(subject, signer.public, before.inputs)
-    statement = statement_of(before)
-    if statement is not None and statement_of(after) is None:
-        subject.add_statement(SignedStatement.sign(statement.payload, signer), PREDICATE)
-    sign(subject, signer, before.inputs)
+    sign_again(subject, signer, before.inputs, keys)
     return Told.of(verify(subject, [signer.public], before.inputs))
+
+
+def sign_again(subject: Subject, signer: PrivateKey, inputs: str | None, trusted: Sequence[PublicKey]) -> None:
+    """Sign an image for its inputs, and the provenance where one of the `trusted` keys signed it for them.
+
+    Without a trusted key the image alone is signed. Raises SignatureError where keys are given and none signed it.
+    """
+    statement = statement_of(verify(subject, trusted, inputs)) if trusted else None
+    if statement is not None and statement_of(Verified(subject, signer.public, inputs)) is None:
+        subject.add_statement(SignedStatement.sign(statement.payload, signer), PREDICATE)
+    sign(subject, signer, inputs)
 
 
 def _public(references: Sequence[str]) -> list[PublicKey]:

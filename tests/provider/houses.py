@@ -29,7 +29,8 @@ if "PINNED" in os.environ:
 else:
     places = dict(base=os.environ["BASE"], push=os.environ["REGISTRY"], repository=os.environ["REPOSITORY"])
     keys = dict(signing_key=os.environ.get("SIGNING_KEY"), public_keys=os.environ.get("PUBLIC_KEYS", "").split())
-    image = ModelImage("tiny", ModelImageArgs(recipe="tiny/recipe.yaml", **places, **keys))
+    origin = dict(copy_from=os.environ.get("COPY_FROM"), copy_keys=os.environ.get("COPY_KEYS", "").split())
+    image = ModelImage("tiny", ModelImageArgs(recipe="tiny/recipe.yaml", **places, **keys, **origin))
     pulumi.export("image", image.image)
     pulumi.export("metrics", image.metrics)
 """
