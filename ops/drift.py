@@ -16,12 +16,14 @@ from typing import Any
 
 from local.plugins.kubernetes.diff import parse_path
 from ops.engine import Engine, EngineError, environment
+from ops.messages import Event
+from ops.notify import notify
 from ops.stack import exists
 from ops.streamed import events, holds_secret, is_secret, said_of
 
 NONE, FAILED, DRIFT = 0, 1, 3
 SECRET = "[secret]"  # noqa: S105 (what is told in place of one)
-SECRET_KIND = "kubernetes:core/v1:Secret"  # noqa: S105
+SECRET_KIND = "kubernetes:core/v1:Secret"  # noqa: S105  # pragma: allowlist secret
 SECRET_FIELDS = ("data", "stringData")
 PINNED = "modelstack:index:PinnedImage"
 GONE, CHANGED, MOVED = "gone", "changed", "moved"
@@ -64,6 +66,13 @@ class Drifted:
         """Return what is told of it."""
         return [f"{self.type} {self.name} ({self.id}): {TOLD[self.change]}", *(f"  {one}" for one in self.fields)]
 
+    @property
+    def summary(self) -> str:
+        """What is told of it without a value."""
+        paths = ", ".join(one.path for one in self.fields)
+        title = f"{self.type.rpartition(':')[2]} {self.name} {TOLD[self.change]}"
+        return f"{title}: {paths}" if paths else title
+
 
 @dataclass(frozen=True)
 class Report:
@@ -84,6 +93,11 @@ class Report:
             *told,
             f"stack {self.stack}: drift in {len(self.resources)} of {self.checked} resources; {self._remedy}",
         ]
+
+    @property
+    def summary(self) -> str:
+        """What drifted, without a value of it."""
+        return "; ".join(one.summary for one in self.resources)
 
     @property
     def _remedy(self) -> str:
@@ -206,7 +220,8 @@ def run(arguments: argparse.Namespace) -> int:
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    print(
-        json.dumps({**asdict(report), "drift": bool(report.resources)}) if arguments.json else "\n".join(report.lines())
-    )
+    if report.resources:
+        notify(engine, Event("drift", report.summary))
+    told = {**asdict(report), "drift": bool(report.resources)}
+    print(json.dumps(told) if arguments.json else "\n".join(report.lines()))
     return DRIFT if report.resources else NONE

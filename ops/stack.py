@@ -9,19 +9,26 @@ import argparse
 import contextlib
 import glob
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import settings
 from components import images
+from ops import failures
 from ops.engine import Engine, EngineError, environment, is_embedded, own_settings
 from ops.holders import holders, state_folder
+from ops.messages import Event
+from ops.notify import KEY as NOTIFICATIONS
+from ops.notify import is_asked_for, notify
 
 FAILED, USAGE = 1, 2
+NOTIFIED = ("up", "destroy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +58,8 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         return _pulumi(engine, name, yes=embedded or arguments.yes, rest=arguments.rest)
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
+        if name in NOTIFIED:
+            notify(Engine(project, arguments.stack, os.environ), Event(f"{name}-failed", str(error)))
         return FAILED
 
 
@@ -111,8 +120,10 @@ def start(project: Path, stack: str) -> int:
 
 
 def _to_bake(project: Path, stack: str) -> tuple[str, ...]:
+    # They may be encrypted, and run nothing.
+    own = {key: text for key, text in own_settings(project, stack).items() if key != NOTIFICATIONS}
     try:
-        return images.to_bake(settings.load(own_settings(project, stack), project, stack))
+        return images.to_bake(settings.load(own, project, stack))
     except settings.SettingsError:
         # The program says what is wrong with them, or it knows more than the file: secrets, an environment.
         return ()
@@ -128,10 +139,26 @@ def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
     if program is None:
         raise EngineError("pulumi: is not on PATH; install it, or build it with `python -m local up`")
     asking = ["--yes"] if yes and name != "preview" else []
-    arguments = [program, name, "--stack", engine.stack, *asking, *rest]
-    code = subprocess.run(arguments, cwd=engine.project, env=dict(engine.environment), check=False).returncode
+    arguments = [program, name, "--stack", engine.stack, *asking]
+    if name in NOTIFIED and is_asked_for(engine.project, engine.stack):
+        code = _run_and_notify(engine, name, arguments, rest)
+    else:
+        code = subprocess.run(
+            [*arguments, *rest], cwd=engine.project, env=dict(engine.environment), check=False
+        ).returncode
     if code:
         _tell_of_locks_left(engine)
+    return code
+
+
+def _run_and_notify(engine: Engine, name: str, arguments: list[str], rest: list[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="modelstack-events-") as folder:
+        log = Path(folder) / "events"
+        asked = [*arguments, failures.OPTION, str(log), *rest]
+        own = {**engine.environment, **failures.ENVIRONMENT}
+        code = subprocess.run(asked, cwd=engine.project, env=own, check=False).returncode
+        if code:
+            notify(engine, failures.event_of(name, failures.read(log)))
     return code
 
 

@@ -3,7 +3,8 @@
 from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
-from settings.loading import OWN_SERVER, load, server_of
+from settings.loading import OWN_SERVER, load, load_notifications, server_of
+from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
@@ -17,6 +18,7 @@ __all__ = [
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
+    "EmailSettings",
     "ExposureSettings",
     "GatewaySettings",
     "ImageSettings",
@@ -27,6 +29,7 @@ __all__ = [
     "LimitSettings",
     "ModelSettings",
     "MonitoringSettings",
+    "NotificationSettings",
     "ParentSettings",
     "RegistrySettings",
     "Resources",
@@ -39,5 +42,6 @@ __all__ = [
     "TlsSettings",
     "amount",
     "load",
+    "load_notifications",
     "server_of",
 ]

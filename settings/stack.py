@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from settings.base import Frozen, Label, Quantity, Resources
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
+from settings.notifications import NotificationSettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.rollout import ControllerSettings, RolloutSettings
 from settings.scale import KedaSettings, ScaleSettings
@@ -102,6 +103,7 @@ class Settings(Frozen):
     rollouts: ControllerSettings = ControllerSettings()
     keda: KedaSettings = KedaSettings()
     kserve: KServeSettings = KServeSettings()
+    notifications: NotificationSettings = NotificationSettings()
 
     @property
     def needs_cache(self) -> bool:

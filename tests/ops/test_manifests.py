@@ -35,7 +35,7 @@ def test_namespaces_and_kinds_come_first_and_the_order_of_the_state_counts_for_n
     ]
 
 
-@pytest.mark.parametrize("text", ["12345678901234e5", "1e3", "0o17", "0x1F", "1_000", "012", "y", "N", "yes", "12:30"])
+@pytest.mark.parametrize("text", ["1234567e5", "1e3", "0o17", "0x1F", "1_000", "012", "y", "N", "yes", "12:30"])
 def test_a_text_that_yaml_may_take_for_something_else_is_quoted(text: str) -> None:
     assert manifests.dumped({"key": text}) == f"key: '{text}'\n"
 
