@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 try:
-    from ops import drift, gc, logs, notify, predict, recover, render, stack
+    from ops import drift, efficiency, gc, logs, notify, predict, recover, render, stack
 except ModuleNotFoundError as error:
     sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
 
@@ -36,6 +36,9 @@ COMMANDS = {
     "render": Command("a stack as plain Kubernetes YAML, a file an object", render.add_arguments, render.run),
     "logs": Command("what the containers of a stack write, merged by time", logs.add_arguments, logs.run),
     "notify": Command("tell whom the stack's settings name of something", notify.add_arguments, notify.run),
+    "efficiency": Command(
+        "how long changes take: development, test and deployment", efficiency.add_arguments, efficiency.run
+    ),
     "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }
 
