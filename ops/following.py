@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ops.pods import Line, NoLogError, Pods, PodsError, Source
+from ops.pods import Line, NoLogError, NoPodError, Pods, PodsError, Source
 
 POLL_SECONDS = 1.0
 # Lines that arrive within it are put in order; a node may tell of a line that much later than another.
@@ -31,18 +31,19 @@ class _Following:
 
     def until_interrupted(self, show: Callable[[Line], object]) -> None:
         """Show lines until the caller is interrupted; raises PodsError where the cluster is away for long."""
-        looked, unanswered, shown = 0.0, 0, 0.0
+        looked, unanswered, arrived = 0.0, 0, 0.0
         waiting: list[Line] = []
         try:
             while True:
                 if time.monotonic() - looked >= POLL_SECONDS:
                     unanswered = self._look(unanswered)
                     looked = time.monotonic()
+                arrived = arrived if waiting else time.monotonic()
                 waiting += self._arrived()
-                if waiting and time.monotonic() - shown >= WINDOW_SECONDS:
+                if waiting and time.monotonic() - arrived >= WINDOW_SECONDS:
                     for line in sorted(waiting, key=lambda one: one.time):
                         show(line)
-                    waiting, shown = [], time.monotonic()
+                    waiting = []
         finally:
             self._ended.set()
 
@@ -59,6 +60,11 @@ class _Following:
         """Begin to read what has come; returns how often in a row nobody answered."""
         try:
             sources = self._pods.sources(self._chosen)
+        except NoPodError:
+            # A model that was followed may have none for a while.
+            if not self._begun:
+                raise
+            return 0
         except PodsError:
             if unanswered + 1 >= UNANSWERED:
                 raise

@@ -29,6 +29,10 @@ class PodsError(Exception):
     """Pods or what they wrote cannot be had; the message is one line and says what to do."""
 
 
+class NoPodError(PodsError):
+    """No pod of the stack has the name that was asked for."""
+
+
 class NoLogError(PodsError):
     """The pod is gone, or its container has no such log."""
 
@@ -82,7 +86,7 @@ class Pods:
         wanted = [pod for pod in pods if chosen is None or chosen in _names(pod)]
         if chosen is not None and pods and not wanted:
             known = ", ".join(sorted({name for pod in pods for name in _names(pod)}))
-            raise PodsError(f"MODEL: {chosen!r} has no pod in stack {self.stack}; there are {known}")
+            raise NoPodError(f"MODEL: {chosen!r} has no pod in stack {self.stack}; there are {known}")
         return [source for pod in wanted for source in _sources(pod, previous=previous)]
 
     def lines(

@@ -15,12 +15,13 @@ from email.utils import formatdate, make_msgid
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
-from model_build.oci.pools import proxy_of
 from ops.messages import Message
 from settings import EmailSettings, NotificationSettings
+from settings.notifications import is_loopback
 
 ALL_SECONDS = 25.0
 SECONDS = 5.0
@@ -97,7 +98,7 @@ def slack(url: str, message: Message) -> None:
 
 
 def _post(url: str, body: Mapping[str, Any]) -> None:
-    host, proxy = urlsplit(url).hostname, proxy_of(url)
+    host, proxy = urlsplit(url).hostname, _proxy(url)
     options: dict[str, Any] = {"timeout": urllib3.Timeout(total=SECONDS), "retries": RETRIES}
     with urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options) as pool:
         try:
@@ -107,6 +108,15 @@ def _post(url: str, body: Mapping[str, Any]) -> None:
             raise WayError(f"{host}: {type(getattr(error, 'reason', None) or error).__name__}") from None
     if not 200 <= answer.status < 300:
         raise WayError(f"{host}: status {answer.status}")
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for `url`, but for NO_PROXY and this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def email(chosen: EmailSettings, message: Message) -> None:

@@ -29,7 +29,7 @@ class Pools:
     def of(self, url: str) -> urllib3.PoolManager:
         """Return the connections for `url`; raises RegistryError where its certificates cannot be read."""
         own = urlsplit(url).netloc == self.address.host
-        key = (own, proxy_of(url))
+        key = (own, _proxy(url))
         with self._lock:
             if key not in self._found:
                 self._found[key] = self._made(*key)
@@ -58,7 +58,7 @@ class Pools:
             ) from error
 
 
-def proxy_of(url: str) -> str:
+def _proxy(url: str) -> str:
     """Return the proxy that the environment names for `url`: HTTP_PROXY, HTTPS_PROXY, but for NO_PROXY."""
     parts = urlsplit(url)
     if is_loopback(parts.netloc):

@@ -177,6 +177,24 @@ def test_follow_goes_on_with_a_container_that_was_restarted(api: Api, pods: Pods
     assert shown == ["first", "second"]
 
 
+def test_follow_goes_on_while_a_model_has_no_pod(api: Api, pods: Pods) -> None:
+    api.add("digits-1", at(1, "first"), model="digits")
+    api.add("mnist-1", at(1, "of another"), model="mnist")
+    shown: list[str] = []
+
+    def show(line: Line) -> None:
+        shown.append(line.text)
+        if line.text == "second":
+            raise KeyboardInterrupt
+        del api.pods[0]
+        threading.Timer(1.5, lambda: api.add("digits-2", at(2, "second"), model="digits")).start()
+
+    assert follow(pods, "digits", None, show) == 0
+    assert shown == ["first", "second"]
+    with pytest.raises(PodsError, match="'other' has no pod"):
+        follow(pods, "other", None, show)
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("1d", 86400), ("all", None)])
 def test_durations(text: str, seconds: int | None) -> None:
     assert logs.seconds_of(text) == seconds

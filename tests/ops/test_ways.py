@@ -132,3 +132,12 @@ def test_a_title_of_two_lines_makes_no_header(monkeypatch: pytest.MonkeyPatch) -
         failed = ways.send(settings, replace(MESSAGE, stack="prod\nBcc: other@example.com"))
     assert failed == {"email": "ValueError"}
     assert box.mails == []
+
+
+def test_the_environments_proxy_is_used_but_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert ways._proxy("https://hooks.example.com/x") == "http://proxy.example:3128"
+    assert ways._proxy("https://inside.example/x") is None
+    assert ways._proxy("http://127.0.0.1:8080/x") is None
