@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,26 @@ def read(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def event_of(command: str, events: Iterable[dict[str, Any]]) -> Event:
+def happened(events: Sequence[dict[str, Any]]) -> bool:
+    """Return whether a command whose exit code is not 0 failed: where all it began succeeded, a person declined."""
+    results = [one["summaryEvent"].get("result") for one in events if "summaryEvent" in one]
+    return not results or results[-1] != "succeeded"
+
+
+def event_of(command: str, events: Sequence[dict[str, Any]]) -> Event:
     """Return what is told of a command that failed: the errors of resources, and the images it was about."""
-    events = list(events)
     told = [one["diagnosticEvent"] for one in events if "diagnosticEvent" in one]
     errors = [one for one in told if one["severity"] == "error" and str(one["message"]).strip()]
     # What the engine says of itself only repeats that one of them failed.
     named = [one for one in errors if one.get("urn") and not _is_of(one, "pulumi:pulumi:Stack")] or errors
-    reasons = dict.fromkeys(" ".join(str(one["message"]).split()) for one in named)
+    said = [*named, *(one["policyEvent"] for one in events if _is_violation(one))]
+    reasons = dict.fromkeys(" ".join(str(one["message"]).split()) for one in said)
     kind = "canary-refused" if any(_is_of(one, PROMOTION) for one in named) else f"{command}-failed"
     return Event(kind, "; ".join(reasons) or UNTOLD, dict(_images(events)))
+
+
+def _is_violation(event: dict[str, Any]) -> bool:
+    return str(event.get("policyEvent", {}).get("enforcementLevel")) == "mandatory"
 
 
 def _is_of(diagnostic: dict[str, Any], kind: str) -> bool:

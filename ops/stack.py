@@ -157,8 +157,9 @@ def _run_and_notify(engine: Engine, name: str, arguments: list[str], rest: list[
         asked = [*arguments, failures.OPTION, str(log), *rest]
         own = {**engine.environment, **failures.ENVIRONMENT}
         code = subprocess.run(asked, cwd=engine.project, env=own, check=False).returncode
-        if code:
-            notify(engine, failures.event_of(name, failures.read(log)))
+        events = failures.read(log)
+        if code and failures.happened(events):
+            notify(engine, failures.event_of(name, events))
     return code
 
 

@@ -113,6 +113,19 @@ def test_a_canary_that_was_refused_is_told_as_such_with_its_digest() -> None:
     assert told.images == {"digits": "sha256:1f"}
 
 
+def test_a_policy_that_refuses_is_told() -> None:
+    violated = {"policyEvent": {"enforcementLevel": "mandatory", "message": "images: name a digest"}}
+    advised = {"policyEvent": {"enforcementLevel": "advisory", "message": "costs more"}}
+    assert failures.event_of("up", [violated, advised]).reason == "images: name a digest"
+
+
+def test_who_declines_tells_nobody() -> None:
+    previewed = {"summaryEvent": {"result": "succeeded"}}
+    assert not failures.happened([previewed])
+    assert failures.happened([previewed, {"summaryEvent": {"result": "failed"}}])
+    assert failures.happened([])
+
+
 def test_an_engine_that_was_killed_leaves_events_that_can_be_read(tmp_path: Path) -> None:
     log = tmp_path / "events"
     log.write_text(json.dumps(error("SmokeTest", "wrong answers")) + '\n{"diagnosticEvent": {"sev')
