@@ -190,6 +190,8 @@ def _frontend(routes: list[Route], settings: GatewaySettings, at: Listening) -> 
         f"log-format {quoted('{' + ','.join(f'{json.dumps(name)}:{text}' for name, text in LOG.items()) + '}')}",
         "unique-id-format %[uuid]",
         "unique-id-header x-request-id",
+        # What a client reports of a request finds its line in the log.
+        "http-after-response set-header x-request-id %[unique-id]",
         "option forwardfor",
         "http-after-response set-header connection close if { stopping }",
         "http-request set-var(txn.path) path",

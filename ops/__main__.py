@@ -6,7 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 try:
-    from ops import gc, history, predict, preview, promote, recover, refresh, rollback, stack, test
+    from ops import (
+        drift,
+        efficiency,
+        gc,
+        history,
+        logs,
+        notify,
+        predict,
+        preview,
+        promote,
+        recover,
+        refresh,
+        render,
+        rollback,
+        stack,
+        test,
+    )
     from ops.review import command as review
 except ModuleNotFoundError as error:
     sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
@@ -37,6 +53,13 @@ COMMANDS = {
     "rollback": Command("pin a model to a version of the stack's past", rollback.add_arguments, rollback.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
     "review": Command("a stack for each pull request: up, down, list, reap", review.add_arguments, review.run),
+    "drift": Command("what the cluster and the registry hold otherwise than the state", drift.add_arguments, drift.run),
+    "render": Command("a stack as plain Kubernetes YAML, a file an object", render.add_arguments, render.run),
+    "logs": Command("what the containers of a stack write, merged by time", logs.add_arguments, logs.run),
+    "notify": Command("tell whom the stack's settings name of something", notify.add_arguments, notify.run),
+    "efficiency": Command(
+        "how long changes take: development, test and deployment", efficiency.add_arguments, efficiency.run
+    ),
     "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }
 

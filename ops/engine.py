@@ -97,11 +97,11 @@ def is_embedded(project: Path, stack: str) -> bool:
 
     Raises EngineError.
     """
-    own = _document(project / f"Pulumi.{stack}.yaml")
+    own = document(project / f"Pulumi.{stack}.yaml")
     # What lies in an environment of the Pulumi service cannot be seen from here.
     if own.get("environment"):
         return False
-    declared = (_document(project / "Pulumi.yaml").get("config") or {}).get(CLUSTER)
+    declared = (document(project / "Pulumi.yaml").get("config") or {}).get(CLUSTER)
     default = (declared.get("default") or declared.get("value")) if isinstance(declared, dict) else None
     config = own.get("config") or {}
     if config.get(AWS):
@@ -117,11 +117,12 @@ def if_down(project: Path, stack: str) -> str:
 
 def own_settings(project: Path, stack: str) -> dict[str, str]:
     """Return the configuration in Pulumi.<stack>.yaml as the engine hands it to the program. Raises EngineError."""
-    config = _document(project / f"Pulumi.{stack}.yaml").get("config") or {}
+    config = document(project / f"Pulumi.{stack}.yaml").get("config") or {}
     return {key: one if isinstance(one, str) else json.dumps(one) for key, one in config.items()}
 
 
-def _document(path: Path) -> dict[str, Any]:
+def document(path: Path) -> dict[str, Any]:
+    """Return a YAML file's mapping; an empty one where there is no file. Raises EngineError."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

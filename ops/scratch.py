@@ -30,7 +30,8 @@ VARIABLES = (
 )
 # Where a state lies and how it is read is another's matter; what is taken from them is not looked at.
 OWN = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
-UNKNOWN = "unknown-without-credentials"
+# Where a setting has to be a URL, this is one, of nobody.
+UNKNOWN = "https://unknown.invalid"
 
 
 @dataclass(frozen=True)

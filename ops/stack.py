@@ -9,21 +9,28 @@ import argparse
 import contextlib
 import glob
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import settings
 from components import images
-from ops import policies, scratch
+from ops import failures, policies, scratch
 from ops.engine import Engine, EngineError, environment, is_embedded, own_settings
 from ops.holders import holders, state_folder
+from ops.messages import Event
+from ops.notify import KEY as NOTIFICATIONS
+from ops.notify import is_asked_for, notify
 
 FAILED, USAGE = 1, 2
+NOTIFIED = ("up", "destroy")
 
 
 class NotStartedError(EngineError):
@@ -62,6 +69,8 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         return error.code
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
+        if name in NOTIFIED:
+            notify(Engine(project, arguments.stack, os.environ), Event(f"{name}-failed", str(error)))
         return FAILED
 
 
@@ -163,8 +172,10 @@ def start(project: Path, stack: str) -> int:
 
 
 def _to_bake(project: Path, stack: str) -> tuple[str, ...]:
+    # They may be encrypted, and run nothing.
+    own = {key: text for key, text in own_settings(project, stack).items() if key != NOTIFICATIONS}
     try:
-        return images.to_bake(settings.load(own_settings(project, stack), project, stack))
+        return images.to_bake(settings.load(own, project, stack))
     except settings.SettingsError:
         # The program says what is wrong with them, or it knows more than the file: secrets, an environment.
         return ()
@@ -184,11 +195,29 @@ def command_line(engine: Engine, name: str, *, yes: bool, rest: Sequence[str]) -
 
 
 def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
-    arguments = command_line(engine, name, yes=yes, rest=rest)
-    code = subprocess.run(arguments, cwd=engine.project, env=dict(engine.environment), check=False).returncode
+    if name in NOTIFIED and is_asked_for(engine.project, engine.stack):
+        code = _run_and_notify(engine, name, yes=yes, rest=rest)
+    else:
+        code = _call(engine, command_line(engine, name, yes=yes, rest=rest))
     if code:
         tell_of_locks_left(engine)
     return code
+
+
+def _run_and_notify(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="modelstack-events-") as folder:
+        log = Path(folder) / "events"
+        command = command_line(engine, name, yes=yes, rest=[failures.OPTION, str(log), *rest])
+        code = _call(engine, command, failures.ENVIRONMENT)
+        events = failures.read(log)
+        if code and failures.happened(events):
+            notify(engine, failures.event_of(name, events))
+    return code
+
+
+def _call(engine: Engine, command: list[str], further: Mapping[str, str] = MappingProxyType({})) -> int:
+    environment = {**engine.environment, **further}
+    return subprocess.run(command, cwd=engine.project, env=environment, check=False).returncode
 
 
 def tell_of_locks_left(engine: Engine) -> None:

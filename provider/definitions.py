@@ -98,7 +98,7 @@ class DefinitionsType:
         source, sha256 = fields.text("source"), fields.text("sha256")
         if preview or source is None or sha256 is None:
             return inputs
-        documents = await asyncio.to_thread(_read, self.project, source, sha256)
+        documents = await asyncio.to_thread(read, self.project, source, sha256)
         cluster = Cluster.of(inputs, self.project)
         names = [str(one["metadata"]["name"]) for one in documents]
         for name, document in zip(names, documents, strict=True):
@@ -162,7 +162,8 @@ def _is_used(cluster: Cluster, live: Object) -> bool:
     return bool(cluster.list(kind, None))
 
 
-def _read(project: Path, source: str, sha256: str) -> list[Object]:
+def read(project: Path, source: str, sha256: str) -> list[Object]:
+    """Return the kinds that a file or https URL of these bytes defines; raises ProviderError."""
     raw = _fetched(source) if source.startswith("https://") else _local(project, source)
     found = hashlib.sha256(raw).hexdigest()
     if found != sha256:

@@ -4,7 +4,8 @@ from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
-from settings.loading import OWN_SERVER, load, server_of
+from settings.loading import OWN_SERVER, load, load_notifications, server_of
+from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
 from settings.policies import (
     ENVIRONMENTS,
@@ -31,6 +32,7 @@ __all__ = [
     "ControllerSettings",
     "CopySettings",
     "CostSettings",
+    "EmailSettings",
     "ExceptionSettings",
     "ExposureSettings",
     "GatewaySettings",
@@ -43,6 +45,7 @@ __all__ = [
     "ModelSettings",
     "MonitoringSettings",
     "NodesSettings",
+    "NotificationSettings",
     "ObjectiveSettings",
     "ParentSettings",
     "PolicySettings",
@@ -59,5 +62,6 @@ __all__ = [
     "amount",
     "environment_of",
     "load",
+    "load_notifications",
     "server_of",
 ]

@@ -11,13 +11,15 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from settings.base import SettingsError
+from settings.base import Frozen, SettingsError
+from settings.notifications import NotificationSettings
 from settings.policies import environment_of
 from settings.stack import PREFIX, ModelSettings, Settings
 
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
 NAMED_IN_BODY = "vllm"  # the one whose clients name the model in the body alone, where no path tells it
 SHARED_BY_GPUS = "vllm"  # the one whose layers several GPUs share
+NOTIFICATIONS = "notifications"  # whose values are secrets
 BY_KSERVE = ("kserve", "vllm")  # those that KServe has a runtime for
 
 
@@ -39,14 +41,29 @@ def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
     return settings
 
 
+def load_notifications(text: str, stack: str) -> NotificationSettings:
+    """Return whom to tell from its JSON, though other settings be wrong. Raises SettingsError, which shows no value."""
+    where = f"Pulumi.{stack}.yaml"
+    values = {NOTIFICATIONS: _value(where, NOTIFICATIONS, text or "{}")}
+    try:
+        return _Notifications.model_validate_json(json.dumps(values)).notifications
+    except ValidationError as error:
+        raise SettingsError(f"{where}: {_explain(error, values)}") from None
+
+
+class _Notifications(Frozen):
+    notifications: NotificationSettings
+
+
 def _value(where: str, key: str, text: str) -> Any:
     if key in ("namespace", "base", "environment") or key not in Settings.model_fields:
         return text
     try:
         return json.loads(text)
     except ValueError:
+        shown = "" if key == NOTIFICATIONS else f"{text!r} "
         raise SettingsError(
-            f"{where}: {PREFIX}{key}: {text!r} is plain text; write a mapping (see `config` in Pulumi.yaml)"
+            f"{where}: {PREFIX}{key}: {shown}is plain text; write a mapping (see `config` in Pulumi.yaml)"
         ) from None
 
 
@@ -63,7 +80,8 @@ def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     if first["type"] == "value_error":
         return f"{key}: {first['ctx']['error']}"
     limit = first["msg"][0].lower() + first["msg"][1:]
-    return f"{key}: {_at(values, first['loc'])!r}: {limit}; correct it"
+    shown = "" if first["loc"][:1] == (NOTIFICATIONS,) else f"{_at(values, first['loc'])!r}: "
+    return f"{key}: {shown}{limit}; correct it"
 
 
 def _at(values: Any, path: tuple[int | str, ...]) -> Any:

@@ -10,6 +10,7 @@ from settings.aws import AwsSettings
 from settings.base import Frozen, Label, Quantity, Resources
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
+from settings.notifications import NotificationSettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.policies import Environment, ObjectiveSettings, PolicySettings
 from settings.review import ReviewSettings
@@ -113,6 +114,8 @@ class Settings(Frozen):
     keda: KedaSettings = KedaSettings()
     kserve: KServeSettings = KServeSettings()
     policies: PolicySettings = PolicySettings()
+    review: ReviewSettings | None = Field(default=None, description="written by `ops review up` alone")
+    notifications: NotificationSettings = NotificationSettings()
 
     @property
     def prod(self) -> bool:
@@ -128,8 +131,6 @@ class Settings(Frozen):
     def embedded(self) -> bool:
         """Whether the stack runs on the embedded platform."""
         return self.aws is None and self.cluster.kubeconfig is None
-
-    review: ReviewSettings | None = Field(default=None, description="written by `ops review up` alone")
 
     @property
     def needs_cache(self) -> bool:

@@ -41,6 +41,15 @@ def test_a_path_of_no_model_is_a_404_in_json(start: Start) -> None:
         assert error_of(answer) == "path: is of no model that is served here"
 
 
+def test_an_answer_names_the_request_as_the_log_and_the_pod_do(start: Start) -> None:
+    (pod,) = pods("127.0.0.1")
+    gateway = start({"digits-stable.test": [pod]})
+    named = [gateway.ask(path).headers["x-request-id"] for path in (INFER, "/v2/models/unknown")]
+    until(lambda: len(gateway.lines()) == 2, "both requests are in the log")
+    assert [line["id"] for line in gateway.lines()] == named
+    assert len(set(named)) == 2
+
+
 def test_tensorflow_and_openai_clients_find_their_models(start: Start, port: int) -> None:
     routes = [route("digits", port, protocol="tensorflow-v1"), route("chat", port, protocol="openai-v1")]
     gateway = start({"digits-stable.test": pods("127.0.0.1"), "chat-stable.test": pods("127.0.0.2")}, routes=routes)

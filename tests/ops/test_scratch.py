@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from ops import scratch
 from ops.engine import EngineError
+from settings import load_notifications
 
 IN_AWS = "config: {modelstack:aws: {region: eu-central-1}}"
 
@@ -68,3 +70,11 @@ config:
 def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"Pulumi\.prod\.yaml: cannot be read"):
         scratch.without_secrets(project(tmp_path, "config: ["), "prod")
+
+
+def test_settings_load_with_the_word_that_stands_for_whom_to_notify(tmp_path: Path) -> None:
+    settings = "config: {modelstack:notifications: {slack: {secure: v1:abc}, webhook: {secure: v1:def}}}"
+    document, _ = scratch.without_secrets(project(tmp_path, settings), "prod")
+    found = load_notifications(json.dumps(document["config"]["modelstack:notifications"]), "prod")
+    assert found.slack
+    assert found.webhook
