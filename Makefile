@@ -6,6 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3.11
 STACK ?= dev
+MINUTES ?= 10
 ARGS :=
 # Each worker that comes to an end-to-end test starts a platform of its own.
 WORKERS ?= 2
@@ -14,6 +15,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 LOCKS := requirements.txt requirements-dev.txt requirements-uv.txt
+AUDITED := $(wildcard requirements*.txt local/plugins/requirements.txt)
 READY := $(VENV)/.ready
 COMPILED := --generate-hashes --no-emit-index-url --python-version 3.11 --override requirements-overrides.in
 SHELL_SCRIPTS := .ci/run local/node/boot.sh local/node/start.sh provider/pulumi-resource-modelstack
@@ -25,7 +27,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign native check lint typecheck shell-lint go-vet rust-lint secrets lock clean-venv venv
+.PHONY: help up preview destroy predict watch revert built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign native check lint typecheck shell-lint go-vet rust-lint ci-lint audit secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +53,12 @@ destroy: $(READY) ## `pulumi destroy` of STACK
 
 predict: $(READY) ## Send every held-out sample through the endpoints of STACK
 	@$(PY) -m ops predict --stack $(STACK)
+
+watch: $(READY) ## The same again and again for MINUTES after a deployment; fails after two bad rounds
+	@$(PY) -m ops watch --stack $(STACK) --minutes $(MINUTES)
+
+revert: $(READY) ## `pulumi up` of the commit that STACK ran before this one
+	@$(PY) -m ops revert --stack $(STACK)
 
 # Once for all tests, and told: a test that waited for it would run into its own time limit.
 built: $(READY)
@@ -89,7 +97,7 @@ native: $(READY) ## Build the server's native module into .venv, where a local s
 check-cosign: $(READY) ## This project and a real cosign (COSIGN=path) about each other's signatures
 	@$(PY) -m tests.cosign $(COSIGN)
 
-check: lint typecheck shell-lint go-vet rust-lint secrets ## ruff, mypy --strict, shellcheck, go vet, clippy, secrets
+check: lint typecheck shell-lint go-vet rust-lint ci-lint secrets ## ruff, mypy --strict, shellcheck, go vet, clippy, actionlint, zizmor, secrets
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
@@ -112,6 +120,15 @@ rust-lint:
 	@if ! command -v cargo >/dev/null; then echo "cargo is not installed: model_server/native/ is not checked"; exit 0; fi; \
 	    cd model_server/native && cargo fmt --check && PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 \
 	    cargo clippy --quiet --locked --target-dir ../../$(VENV)/native-target -- -D warnings
+
+ci-lint: $(READY)
+	@$(PY) -m tests.ci.lint
+
+# An answer that some package has no advisories of its own counts as a failure: a registry's mirror serves none.
+audit: $(READY) ## Known vulnerabilities of what the locks pin
+	@for lock in $(AUDITED); do \
+	    echo "$$lock"; $(VENV)/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$lock; \
+	done
 
 secrets: $(READY)
 	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|requirements\.txt$$|go\.sum$$|Cargo\.lock$$|^tests/components/golden/kserve/|\.secrets\.baseline$$)' \

@@ -1,4 +1,4 @@
-"""`python -m ops up|preview|destroy|predict|recover|gc`: one subcommand a line below."""
+"""`python -m ops up|preview|destroy|predict|watch|revert|recover|gc`: one subcommand a line below."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 try:
-    from ops import gc, predict, recover, stack
+    from ops import gc, predict, recover, revert, stack, watch
 except ModuleNotFoundError as error:
     sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
 
@@ -31,6 +31,8 @@ COMMANDS = {
         stack.command("destroy"),
     ),
     "predict": Command("send every held-out sample through the endpoint", predict.add_arguments, predict.run),
+    "watch": Command("ask every held-out sample again and again for some minutes", watch.add_arguments, watch.run),
+    "revert": Command("`up` of the commit that the stack ran before HEAD", revert.add_arguments, revert.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
     "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }
