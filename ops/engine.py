@@ -93,7 +93,9 @@ def is_embedded(project: Path, stack: str) -> bool:
     # What lies in an environment of the Pulumi service cannot be seen from here.
     if own.get("environment"):
         return False
-    declared = (_document(project / "Pulumi.yaml").get("config") or {}).get(CLUSTER)
+    config = _document(project / "Pulumi.yaml").get("config") or {}
+    # The project declares keys of its own namespace without it; a `value` for every stack may bear it.
+    declared = config.get(CLUSTER, config.get(CLUSTER.partition(":")[2]))
     default = (declared.get("default") or declared.get("value")) if isinstance(declared, dict) else None
     cluster = (own.get("config") or {}).get(CLUSTER, default)
     return not (isinstance(cluster, dict) and cluster.get("kubeconfig"))
