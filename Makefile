@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3.11
 STACK ?= dev
 MINUTES ?= 10
+RECIPES ?= $(wildcard models/*/recipe.yaml)
 ARGS :=
 # Each worker that comes to an end-to-end test starts a platform of its own.
 WORKERS ?= 2
@@ -27,7 +28,7 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict watch revert built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign native check lint typecheck shell-lint go-vet rust-lint ci-lint audit secrets lock clean-venv venv
+.PHONY: help gates up preview destroy predict watch revert built test soak test-unit test-e2e bench-optimize bench-bake bench-serve bench-cold check-cosign native check lint typecheck shell-lint go-vet rust-lint ci-lint audit secrets lock clean-venv venv
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +43,10 @@ $(READY): $(LOCKS)
 	@$(UV) pip install --quiet --python $(PY) --require-hashes --no-deps -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
+gates: $(READY) ## Steps and gates of RECIPES (all models); pushes and deploys nothing
+	@python="$$($(PY) -m model_build.environment)"; \
+	    for recipe in $(RECIPES); do "$$python" -m model_build build --recipe "$$recipe"; done
+
 up: $(READY) ## Start what STACK needs, then `pulumi up`
 	@$(PY) -m ops up --stack $(STACK) -- $(ARGS)
 
@@ -55,7 +60,7 @@ predict: $(READY) ## Send every held-out sample through the endpoints of STACK
 	@$(PY) -m ops predict --stack $(STACK)
 
 watch: $(READY) ## The same again and again for MINUTES after a deployment; fails after two bad rounds
-	@$(PY) -m ops watch --stack $(STACK) --minutes $(MINUTES)
+	@$(PY) -m ops watch --stack $(STACK) --minutes $(MINUTES) $(ARGS)
 
 revert: $(READY) ## `pulumi up` of the commit that STACK ran before this one
 	@$(PY) -m ops revert --stack $(STACK)
@@ -131,7 +136,7 @@ audit: $(READY) ## Known vulnerabilities of what the locks pin
 	done
 
 secrets: $(READY)
-	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|requirements\.txt$$|go\.sum$$|Cargo\.lock$$|^tests/components/golden/kserve/|\.secrets\.baseline$$)' \
+	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|requirements\.txt$$|go\.sum$$|Cargo\.lock$$|package-lock\.json$$|^tests/components/golden/kserve/|\.secrets\.baseline$$)' \
 	    | xargs -0 $(VENV)/bin/detect-secrets-hook --baseline .secrets.baseline
 
 lock: $(READY) ## Compile every requirements*.in, with hashes
