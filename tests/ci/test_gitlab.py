@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from local.roots import RootSpec, libraries, root
+from local.steps import Steps
+from model_build.places import cache_root
 from tests.conftest import Platform
 from tests.e2e.checkout import Checkout, Done, clone
 from tests.e2e.conftest import OF_THIS_RUN
@@ -20,6 +24,7 @@ from tests.e2e.conftest import OF_THIS_RUN
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
 LOCK = Path(__file__).parent / "gitlab"
+RSYNC = RootSpec("rsync", packages=("rsync",))
 TINY = """\
 config:
   modelstack:models:
@@ -77,13 +82,20 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(LOCK / name, folder)
     subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)
-    return folder / "node_modules/.bin/gitlab-ci-local"
+    programs = folder / "node_modules/.bin"
+    # It copies a job's files by rsync, whose libraries no job should see.
+    tree = root(RSYNC, cache_root(), Steps())
+    found = " ".join(f"{name}={shlex.quote(value)}" for name, value in libraries(tree).items())
+    (programs / "rsync").write_text(f'#!/bin/sh\n{found} exec {tree}/usr/bin/rsync "$@"\n')
+    (programs / "rsync").chmod(0o755)
+    return programs / "gitlab-ci-local"
 
 
 def pipeline_in(folder: Path, program: Path, environment: dict[str, str]) -> Pipeline:
     clone(folder)
     (folder / "Pulumi.tiny.yaml").write_text(TINY)
-    found = Pipeline(program, Checkout(folder, environment | WHO))
+    path = f"{environment['PATH']}{os.pathsep}{program.parent}"
+    found = Pipeline(program, Checkout(folder, environment | WHO | {"PATH": path}))
     for command in (
         ("init", "--quiet", "--initial-branch", "main"),
         ("remote", "add", "origin", "git@gitlab.example.test:team/models.git"),
