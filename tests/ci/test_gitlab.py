@@ -43,6 +43,7 @@ OF_THIS_TEST = {
     "RECIPES": "models/digits/recipe.yaml",
     "PYTEST_ADDOPTS": "-k watch",
     "CI_DEFAULT_BRANCH": "main",
+    "MODELSTACK_CACHE": str(cache_root()),
 }
 
 
