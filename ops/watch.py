@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         _require_limits(arguments)
         least = predict.limits(arguments)
         return watch(lambda: _round(arguments, least), arguments)
-    except (UsageError, EngineError, SamplesError) as error:
+    except (UsageError, SamplesError) as error:
         print(f"error: {error}", file=sys.stderr)
         return predict.USAGE
 
@@ -61,9 +61,10 @@ def _round(arguments: argparse.Namespace, least: dict[str, float]) -> int:
     lines: list[str] = []
     try:
         results = predict.results_of(Path.cwd(), arguments, lines.append)
-    except UnreachableError as error:
+    except (UnreachableError, EngineError) as error:
+        # The backend of the stack's outputs may be away for a moment, too.
         print(f"{_clock()} {error}", file=sys.stderr, flush=True)
-        return predict.UNREACHABLE
+        return predict.UNREACHABLE if isinstance(error, UnreachableError) else predict.USAGE
     print(f"{_clock()} {'; '.join(lines)}", flush=True)
     return predict.judge(results, least)
 

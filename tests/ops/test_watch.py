@@ -80,6 +80,20 @@ def test_a_round_is_one_line_and_a_wrong_model_ends_the_watch(
     assert said.err.endswith("error: stack dev: 2 rounds in a row failed\n")
 
 
+def test_a_backend_that_is_away_is_a_bad_round_and_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pulumi").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {modelstack:cluster: {kubeconfig: mine}}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["watch", "--every", "0", "--failures", "3"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("`pulumi stack output --json --stack dev` failed with exit code 1") == 3
+    assert said.endswith("error: stack dev: 3 rounds in a row failed\n")
+
+
 @pytest.mark.parametrize(
     ("given", "told"), [(("--minutes", "-1"), "--minutes, --every"), (("--failures", "0"), "--failures: 0 is below 1")]
 )
