@@ -6,6 +6,8 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3.11
 STACK ?= dev
+MINUTES ?= 10
+RECIPES ?= $(wildcard models/*/recipe.yaml)
 ARGS :=
 # Each worker that comes to an end-to-end test starts a platform of its own.
 WORKERS ?= 2
@@ -14,6 +16,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 LOCKS := requirements.txt requirements-dev.txt requirements-policy.txt requirements-uv.txt
+AUDITED := $(wildcard requirements*.txt local/plugins/requirements.txt)
 READY := $(VENV)/.ready
 COMPILED := --generate-hashes --no-emit-index-url --python-version 3.11 --override requirements-overrides.in
 SHELL_SCRIPTS := .ci/run local/node/boot.sh local/node/start.sh provider/pulumi-resource-modelstack
@@ -25,10 +28,10 @@ VETTED ?= pause
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: help up preview destroy predict built
+.PHONY: help up preview destroy predict gates watch revert built
 .PHONY: test soak test-unit test-e2e test-gpu
 .PHONY: bench-optimize bench-bake bench-serve bench-gpu bench-cold bench-scale
-.PHONY: check lint typecheck shell-lint go-vet rust-lint secrets check-cosign
+.PHONY: check lint typecheck shell-lint go-vet rust-lint ci-lint audit secrets check-cosign
 .PHONY: native lock clean-venv venv
 
 help: ## Show this list
@@ -44,6 +47,10 @@ $(READY): $(LOCKS)
 	@$(UV) pip install --quiet --python $(PY) --require-hashes --no-deps -r requirements.txt -r requirements-dev.txt -r requirements-policy.txt
 	@touch $@
 
+gates: $(READY) ## Steps and gates of RECIPES (all models); pushes and deploys nothing
+	@python="$$($(PY) -m model_build.environment)"; \
+	    for recipe in $(RECIPES); do "$$python" -m model_build build --recipe "$$recipe"; done
+
 up: $(READY) ## Start what STACK needs, then `pulumi up`
 	@$(PY) -m ops up --stack $(STACK) -- $(ARGS)
 
@@ -55,6 +62,12 @@ destroy: $(READY) ## `pulumi destroy` of STACK
 
 predict: $(READY) ## Send every held-out sample through the endpoints of STACK
 	@$(PY) -m ops predict --stack $(STACK)
+
+watch: $(READY) ## The same again and again for MINUTES after a deployment; fails after two bad rounds
+	@$(PY) -m ops watch --stack $(STACK) --minutes $(MINUTES) $(ARGS)
+
+revert: $(READY) ## `pulumi up` of the commit that STACK ran before this one
+	@$(PY) -m ops revert --stack $(STACK)
 
 # Once for all tests, and told: a test that waited for it would run into its own time limit.
 built: $(READY)
@@ -103,7 +116,7 @@ native: $(READY) ## Build the server's native module into .venv, where a local s
 check-cosign: $(READY) ## This project and a real cosign (COSIGN=path) about each other's signatures
 	@$(PY) -m tests.cosign $(COSIGN)
 
-check: lint typecheck shell-lint go-vet rust-lint secrets ## ruff, mypy --strict, shellcheck, go vet, clippy, secrets
+check: lint typecheck shell-lint go-vet rust-lint ci-lint secrets ## ruff, mypy --strict, shellcheck, go vet, clippy, actionlint, zizmor, secrets
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
@@ -127,8 +140,17 @@ rust-lint:
 	    cd model_server/native && cargo fmt --check && PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 \
 	    cargo clippy --quiet --locked --target-dir ../../$(VENV)/native-target -- -D warnings
 
+ci-lint: $(READY)
+	@$(PY) -m tests.ci.lint
+
+# An answer that some package has no advisories of its own counts as a failure: a registry's mirror serves none.
+audit: $(READY) ## Known vulnerabilities of what the locks pin
+	@for lock in $(AUDITED); do \
+	    echo "$$lock"; $(VENV)/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$lock; \
+	done
+
 secrets: $(READY)
-	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|^tests/ops/previews/|requirements\.txt$$|go\.sum$$|Cargo\.lock$$|^tests/components/golden/kserve/|\.secrets\.baseline$$)' \
+	@git ls-files -z | grep -zvE '(^requirements.*\.txt$$|^tests/ops/previews/|requirements\.txt$$|go\.sum$$|Cargo\.lock$$|package-lock\.json$$|^tests/components/golden/kserve/|\.secrets\.baseline$$)' \
 	    | xargs -0 $(VENV)/bin/detect-secrets-hook --baseline .secrets.baseline
 
 lock: $(READY) ## Compile every requirements*.in, with hashes

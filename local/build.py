@@ -104,7 +104,7 @@ REGISTRY = Module(
 )
 COREDNS = Module("coredns", (".",), "github.com/coredns/coredns")
 PAUSE = Module("pause", (".",))
-# Part of no platform: other people's registry client, checks of registries and controller, for tests and benchmarks.
+# Part of no platform: other people's registry client and checks of registries, workflows and controllers, for tests.
 CRANE = Module(
     "crane",
     ("github.com/google/go-containerregistry/cmd/crane",),
@@ -116,6 +116,7 @@ CONFORMANCE = Module(
     ("github.com/opencontainers/distribution-spec/conformance",),
     "github.com/opencontainers/distribution-spec/conformance",
 )
+ACTIONLINT = Module("actionlint", ("github.com/rhysd/actionlint/cmd/actionlint",), "github.com/rhysd/actionlint")
 KSERVE = Module("kserve", ("github.com/kserve/kserve/cmd/manager",), "github.com/kserve/kserve")
 # Part of a platform that asks for it: the controller of canaries and blue-green rollouts.
 ROLLOUTS = Module(

@@ -19,9 +19,11 @@ try:
         recover,
         refresh,
         render,
+        revert,
         rollback,
         stack,
         test,
+        watch,
     )
     from ops.review import command as review
 except ModuleNotFoundError as error:
@@ -51,6 +53,8 @@ COMMANDS = {
     "promote": Command("copy the tested images of a stack to the next one", promote.add_arguments, promote.run),
     "history": Command("a model's versions, and which stacks run them", history.add_arguments, history.run),
     "rollback": Command("pin a model to a version of the stack's past", rollback.add_arguments, rollback.run),
+    "watch": Command("ask every held-out sample again and again for some minutes", watch.add_arguments, watch.run),
+    "revert": Command("`up` of the commit that the stack ran before HEAD", revert.add_arguments, revert.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
     "review": Command("a stack for each pull request: up, down, list, reap", review.add_arguments, review.run),
     "drift": Command("what the cluster and the registry hold otherwise than the state", drift.add_arguments, drift.run),

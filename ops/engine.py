@@ -101,7 +101,9 @@ def is_embedded(project: Path, stack: str) -> bool:
     # What lies in an environment of the Pulumi service cannot be seen from here.
     if own.get("environment"):
         return False
-    declared = (document(project / "Pulumi.yaml").get("config") or {}).get(CLUSTER)
+    known = document(project / "Pulumi.yaml").get("config") or {}
+    # The project declares keys of its own namespace without it; a `value` for every stack may bear it.
+    declared = known.get(CLUSTER, known.get(CLUSTER.partition(":")[2]))
     default = (declared.get("default") or declared.get("value")) if isinstance(declared, dict) else None
     config = own.get("config") or {}
     if config.get(AWS):

@@ -7,7 +7,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import mul
 from pathlib import Path
@@ -98,25 +98,39 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, 1 below the accuracy, 2 where something cannot be read, 3 where no answer comes."""
     project = Path.cwd()
     try:
-        least = {"accuracy": arguments.min_accuracy, "cosine": arguments.min_cosine}
-        for figure, limit in least.items():
-            if not 0 <= limit <= 1:
-                raise UsageError(f"--min-{figure}: {limit} is not a share from 0 to 1, such as 0.97")
-        files = held_out_files(arguments.held_out)
-        outputs = outputs_of(project, arguments.stack, arguments.outputs)
-        results = {}
-        for model, url in endpoints(outputs, arguments.stack).items():
-            found = samples.read(files[model]) if model in files else _of_recipe(project, model, outputs)
-            results[model] = ask(model, url, found, os.environ.get(KEY))
-            if not arguments.json:
-                print(results[model].line(model), flush=True)
+        least = limits(arguments)
+        results = results_of(project, arguments, lambda line: None if arguments.json else print(line, flush=True))
     except (UsageError, EngineError, SamplesError) as error:
         return _fail(USAGE, error)
     except UnreachableError as error:
         return _fail(UNREACHABLE, f"{error}{'' if arguments.outputs else if_down(project, arguments.stack)}")
     if arguments.json:
         print(json.dumps({"stack": arguments.stack, "models": {name: one.values() for name, one in results.items()}}))
-    return _judge(results, least)
+    return judge(results, least)
+
+
+def limits(arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the least accuracy and the least cosine that were asked for; raises UsageError."""
+    least = {"accuracy": arguments.min_accuracy, "cosine": arguments.min_cosine}
+    for figure, limit in least.items():
+        if not 0 <= limit <= 1:
+            raise UsageError(f"--min-{figure}: {limit} is not a share from 0 to 1, such as 0.97")
+    return least
+
+
+def results_of(project: Path, arguments: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Result]:
+    """Ask every model of the stack; `tell` hears a line of each.
+
+    Raises UsageError, EngineError, SamplesError and UnreachableError.
+    """
+    files = held_out_files(arguments.held_out)
+    outputs = outputs_of(project, arguments.stack, arguments.outputs)
+    results = {}
+    for model, url in endpoints(outputs, arguments.stack).items():
+        found = samples.read(files[model]) if model in files else _of_recipe(project, model, outputs)
+        results[model] = ask(model, url, found, os.environ.get(KEY))
+        tell(results[model].line(model))
+    return results
 
 
 def ask(model: str, url: str, held_out: Samples, key: str | None = None) -> Result:
@@ -233,7 +247,8 @@ def held_out_files(given: Sequence[str]) -> dict[str, Path]:
     return files
 
 
-def _judge(results: dict[str, Result], least: dict[str, float]) -> int:
+def judge(results: dict[str, Result], least: dict[str, float]) -> int:
+    """Say which model is below its limit; returns 1 where one is, else 0."""
     below = {name: one for name, one in results.items() if not one.mean >= least[one.figure]}
     for name, one in below.items():
         print(

@@ -27,6 +27,7 @@ def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
     """Return the settings in the engine's raw `config`; recipes lie below `project`. Raises SettingsError."""
     own = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
     where = f"Pulumi.{stack}.yaml"
+    _refuse_project_keys(where, config, project)
     given = {key: _value(where, key, text) for key, text in own.items()}
     # Pulumi.yaml declares every key, and a declared key without a value needs an empty default.
     values = {key: value for key, value in given.items() if value not in ("", {})}
@@ -53,6 +54,20 @@ def load_notifications(text: str, stack: str) -> NotificationSettings:
 
 class _Notifications(Frozen):
     notifications: NotificationSettings
+
+
+def _refuse_project_keys(where: str, config: Mapping[str, str], project: Path) -> None:
+    """Refuse what `pulumi config set models …` writes in a project of another name; it would be read by nobody."""
+    name = f"{_project_name(project)}:"
+    known = {info.alias or field for field, info in Settings.model_fields.items()} if name != PREFIX else set()
+    for key in sorted(known):
+        if config.get(name + key, "") not in ("", "{}"):
+            raise SettingsError(f"{where}: {name}{key}: is read by nobody; write {PREFIX}{key}")
+
+
+def _project_name(project: Path) -> str:
+    path = project / "Pulumi.yaml"
+    return str(yaml.safe_load(path.read_text(encoding="utf-8"))["name"]) if path.is_file() else PREFIX.rstrip(":")
 
 
 def _value(where: str, key: str, text: str) -> Any:

@@ -61,13 +61,13 @@ def test_both_stacks_of_the_project_build_the_same_recipes() -> None:
 
 def test_the_schema_declares_every_key_of_the_settings_and_no_other() -> None:
     declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
-    keys = {f"modelstack:{info.alias or name}" for name, info in Settings.model_fields.items()}
+    keys = {info.alias or name for name, info in Settings.model_fields.items()}
     assert set(declared) == keys
 
 
 def test_the_schemas_empty_defaults_are_as_if_not_set() -> None:
     declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
-    empty = {key.removeprefix("modelstack:"): one["default"] for key, one in declared.items() if "default" in one}
+    empty = {key: one["default"] for key, one in declared.items() if key != "models"}
     assert set(empty) >= {"namespace", "cluster", "registry"}
     assert load(**empty) == load()
 
