@@ -17,7 +17,7 @@ import yaml
 from ops.engine import Engine, EngineError
 
 # The engine takes what encrypts a stack from its state where the settings do not say, in every backend.
-FALLBACK = {"PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true"}
+FALLBACK = {"PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true"}  # pragma: allowlist secret
 # Settings for commands that run no program; the project declares these without a default.
 NONE: dict[str, Any] = {"config": {"modelstack:models": {}}}
 

@@ -169,7 +169,8 @@ def test_each_has_a_namespace_repositories_and_a_key_of_its_own(reviews: Reviews
     states = Path(reviews.platform.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
     kept = b"".join(path.read_bytes() for path in states.rglob("*review-*") if path.is_file())
     assert kept.count(b"review:signingKey")
-    assert not [one for one in (b"PRIVATE KEY", base64.b64encode(b"-----BEGIN PRIVATE KEY")) if one in kept]
+    key = b"-----BEGIN PRIVATE KEY"  # pragma: allowlist secret
+    assert not [one for one in (key[-11:], base64.b64encode(key)) if one in kept]
 
 
 def test_the_list_is_a_table_for_people(reviews: Reviews, said: dict[int, str]) -> None:
