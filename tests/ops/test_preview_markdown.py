@@ -53,6 +53,11 @@ def shape(text: str) -> list[str]:
     return [one.type for one in found if one.type != "code_inline" and one.content not in ("<code>", "</code>")]
 
 
+def said(text: str) -> str:
+    """Return all that a reader sees."""
+    return "".join(one.content for one in tokens(text) if one.type in ("text", "text_special", "code_inline"))
+
+
 def outside_code(text: str) -> str:
     """Return what a reader sees that is neither code nor a fold."""
     told, inside = [], False
@@ -92,8 +97,8 @@ def comment(*found: Preview) -> str:
 @settings(deadline=None)
 def test_text_of_others_changes_nothing_but_itself(text: str) -> None:
     assert shape(f"- {code(text)}") == shape(f"- {code('word')}")
-    table = "| a | b |\n|---|---|\n| {} | 2 |\n"
-    assert shape(table.format(code(text))) == shape(table.format(code("word")))
+    # A row with more cells than its head loses them unseen, so that the words count and not the cells alone.
+    assert said(f"| a | b |\n|---|---|\n| {code(text)} | 2 |\n") == f"ab{said(code(text))}2"
     assert Counter(one.type for one in PARSER.parse(block(text))) == {"fence": 1}
 
 
