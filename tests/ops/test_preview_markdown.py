@@ -155,7 +155,9 @@ def test_forty_models_of_three_stacks_fit_and_each_is_told() -> None:
     assert width(text) <= LIMIT
     rows = [line for line in text.splitlines() if line.startswith("| `model-")]
     assert len(rows) == 120
-    left_out = sum(int(found) for found in re.findall(r"^_(\d+) (?:more )?models are left out", text, re.MULTILINE))
+    left_out = sum(
+        int(found) for found in re.findall(r"^_Left out for length: (\d+) (?:more )?models?\._$", text, re.MULTILINE)
+    )
     assert left_out + text.count(" is updated: ") == 120
 
 
@@ -165,7 +167,7 @@ def test_what_is_replaced_and_deleted_outlives_all_else_that_is_cut() -> None:
     text = comment(Preview(stack="dev", code=0, changes=created + dangers))
     assert width(text) <= LIMIT
     assert all(f"`gone-{number}`" in text for number in range(200))
-    assert re.search(r"^_[\d,]+ more changes are left out: the text would be too long\._$", text, re.MULTILINE)
+    assert re.search(r"^_Left out for length: [\d,]+ more changes\._$", text, re.MULTILINE)
 
 
 def test_more_stacks_than_fit_are_told_in_a_line_each_and_the_failed_ones_are_kept() -> None:
@@ -173,7 +175,7 @@ def test_more_stacks_than_fit_are_told_in_a_line_each_and_the_failed_ones_are_ke
     text = comment(*quiet, Preview(stack="broken", code=255))
     assert width(text) <= LIMIT
     assert "`broken`: the preview failed with exit code 255" in text
-    assert re.search(r"^_[\d,]+ more stacks are left out", text, re.MULTILINE)
+    assert re.search(r"^_Left out for length: [\d,]+ more stacks\._$", text, re.MULTILINE)
 
 
 def test_a_long_error_keeps_its_end_and_counts_what_it_lost() -> None:
