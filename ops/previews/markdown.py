@@ -104,7 +104,7 @@ def _models(preview: Preview) -> Iterator[Block]:
     if not changing:
         return
     stay = len(preview.models) - len(changing)
-    title = f"**Models**{f' ({stay} more stay as they are)' if stay else ''}\n"
+    title = f"**Models**{f' ({stay} more the same)' if stay else ''}\n"
     cards = tuple(Item(_card(one), _CARD if len(changing) > MODELS_IN_FULL else _MODEL) for one in changing)
     if len(changing) <= MODELS_IN_FULL:
         yield Block(title, cards, noun="model")

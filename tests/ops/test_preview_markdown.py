@@ -240,6 +240,14 @@ def test_the_commit_stands_in_the_title() -> None:
     assert "\n## Preview of `0123456789ab`\n" in markdown(Previews(name="tiny", commit="0123456789abcdef"))
 
 
+def test_models_that_stay_are_counted_alone() -> None:
+    changed, same = (Model(name=name, operation=name) for name in ("update", "same"))
+    changes = (Change(kind="ModelImage", name="update", operation="update"),)
+    text = comment(Preview(stack="dev", code=0, models=(changed, same), changes=changes))
+    assert "**Models** (1 more the same)" in text
+    assert "`same`" not in text
+
+
 def test_layers_count_as_new_that_the_image_which_runs_lacks() -> None:
     def version(*names: str) -> Version:
         layers = tuple(Layer(digest=f"sha256:{name * 64}", size=1000) for name in names)
