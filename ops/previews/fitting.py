@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ops.previews.words import several
+
 _NOTE = 80  # more letters than a note of what was left out has
 
 
@@ -18,7 +20,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Block:
-    """Items between a head and a foot; `noun` is what they are, in the plural."""
+    """Items between a head and a foot; `noun` is what one of them is."""
 
     head: str
     items: tuple[Item, ...] = ()
@@ -29,8 +31,8 @@ class Block:
         """Return the block with some of its items, and how many there are besides."""
         left_out = len(self.items) - len(shown)
         if self.items and not shown:
-            return f"_{left_out:,} {self.noun} left out: the text would be too long._\n"
-        note = f"\n_{left_out:,} more {self.noun} left out: the text would be too long._\n" if left_out else ""
+            return f"_Left out for length: {several(left_out, self.noun)}._\n"
+        note = f"\n_Left out for length: {several(left_out, f'more {self.noun}')}._\n" if left_out else ""
         return f"{self.head}{''.join(one.text for one in shown)}{note}{self.foot}"
 
 

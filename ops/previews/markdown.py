@@ -42,7 +42,7 @@ def _stacks_alone(previews: Sequence[Preview]) -> Block:
     items = tuple(
         Item(f"- {code(one.stack)}: {words.summary(one)}\n", _FAILED if one.failed else _CHANGED) for one in previews
     )
-    return Block("Too much for one comment; each stack in a line:\n\n", items, noun="stacks are")
+    return Block("Too much for one comment; each stack in a line:\n\n", items, noun="stack")
 
 
 def _stack(preview: Preview) -> Iterator[Block]:
@@ -68,7 +68,7 @@ def _failure(preview: Preview) -> Iterator[Block]:
     if preview.reason:
         errors.append(Message(severity="error", text=preview.reason))
     if errors:
-        yield Block("**Errors**\n", tuple(_error(one) for one in errors), noun="errors are")
+        yield Block("**Errors**\n", tuple(_error(one) for one in errors), noun="error")
     if preview.failed and preview.changes:
         yield Block("What follows was known until then.\n")
 
@@ -86,7 +86,7 @@ def _danger(preview: Preview) -> Iterator[Block]:
     if found:
         ordered = sorted(found, key=lambda one: one.operation == "delete")
         items = tuple(Item(f"- {_changed(one)}\n", _DANGER) for one in ordered)
-        yield Block("**Replaced and deleted**\n\n", items, noun="replacements and deletes are")
+        yield Block("**Replaced and deleted**\n\n", items, noun="replaced or deleted resource")
 
 
 def _changed(change: Change) -> str:
@@ -106,13 +106,13 @@ def _models(preview: Preview) -> Iterator[Block]:
     if not changing:
         return
     stay = len(preview.models) - len(changing)
-    title = f"**Models**{f' ({stay} more stay as they are)' if stay else ''}\n"
+    title = f"**Models**{f' ({stay} more the same)' if stay else ''}\n"
     cards = tuple(Item(_card(one), _CARD if len(changing) > MODELS_IN_FULL else _MODEL) for one in changing)
     if len(changing) <= MODELS_IN_FULL:
-        yield Block(title, cards, noun="models are")
+        yield Block(title, cards, noun="model")
         return
-    yield Block(f"{title}\n{OVERVIEW}", tuple(Item(_row(one), _MODEL) for one in changing), noun="models are")
-    yield Block(_fold(f"{len(cards)} models, figure by figure"), cards, "\n</details>\n", noun="models are")
+    yield Block(f"{title}\n{OVERVIEW}", tuple(Item(_row(one), _MODEL) for one in changing), noun="model")
+    yield Block(_fold(f"{len(cards)} models, figure by figure"), cards, "\n</details>\n", noun="model")
 
 
 def _row(model: Model) -> str:
@@ -148,7 +148,7 @@ def _policies(preview: Preview) -> Iterator[Block]:
     yield Block(f"**Policies**: {asked or 'none ran'}\n")
     if preview.violations:
         ordered = sorted(preview.violations, key=lambda one: one.level != "mandatory")
-        yield Block("", tuple(_violation(one) for one in ordered), noun="policy results are")
+        yield Block("", tuple(_violation(one) for one in ordered), noun="policy result")
 
 
 def _violation(violation: Violation) -> Item:
@@ -161,7 +161,7 @@ def _violation(violation: Violation) -> Item:
 def _warnings(preview: Preview) -> Iterator[Block]:
     items = tuple(Item(_said(one), _WARNED) for one in preview.messages if one.severity == "warning")
     if items:
-        yield Block("**Warnings**\n\n", items, noun="warnings are")
+        yield Block("**Warnings**\n\n", items, noun="warning")
 
 
 def _said(message: Message) -> str:
@@ -183,7 +183,7 @@ def _kinds(preview: Preview) -> Iterator[Block]:
         _fold(f"{words.several(len(preview.changes), 'resource')} by kind") + head,
         items,
         "\n</details>\n",
-        noun="kinds are",
+        noun="kind",
     )
 
 
@@ -192,14 +192,14 @@ def _others(preview: Preview) -> Iterator[Block]:
     if found:
         items = tuple(Item(f"- {_changed(one)}\n", _CHANGED) for one in found)
         yield Block(
-            _fold(f"{words.several(len(found), 'other change')} by name"), items, "\n</details>\n", noun="changes are"
+            _fold(f"{words.several(len(found), 'other change')} by name"), items, "\n</details>\n", noun="change"
         )
 
 
 def _infos(preview: Preview) -> Iterator[Block]:
     items = tuple(Item(_said(one), _SAID) for one in preview.messages if one.severity == "info")
     if items:
-        yield Block(_fold(words.several(len(items), "message")), items, "\n</details>\n", noun="messages are")
+        yield Block(_fold(words.several(len(items), "message")), items, "\n</details>\n", noun="message")
 
 
 def _fold(summary: str) -> str:

@@ -46,7 +46,7 @@ def test_one_changed_parameter_is_told_with_what_runs_and_why(dev: Checkout, tmp
     said = sections(comment)["dev"]
     runs = dev.outputs()["models"]["digits"]["image"].rpartition("@")[2][:19]
     assert re.match(r"3 updated, \d+ the same\n", said), said
-    assert "**Models** (1 more stay as they are)" in said
+    assert "**Models** (1 more the same)" in said
     why = "because `recipe: steps.quantize.calibration_samples: 400 → 300`"
     assert f"`digits` is updated: `{runs}` → built by `up`, {why}" in said
     assert re.search(r"^\| p50 of one answer \| \d\.\d{3} ms \| built by `up` \|", said, re.MULTILINE), said

@@ -19,7 +19,7 @@ def blocks_of(pieces: list[list[tuple[str, int]]]) -> list[Block]:
             f"<details><summary>{which}</summary>\n\n",
             tuple(Item(f"- {which}.{at} {text}\n", rank) for at, (text, rank) in enumerate(found)),
             "\n</details>\n",
-            "lines are",
+            "line",
         )
         for which, found in enumerate(pieces)
     ]
@@ -39,7 +39,7 @@ def test_every_fold_that_opens_closes_and_every_piece_is_told_or_counted(
     if text is None:
         return
     assert text.count("<details>") == text.count("</details>")
-    left_out = re.findall(r"^_([\d,]+) (?:more )?lines are left out", text, re.MULTILINE)
+    left_out = re.findall(r"^_Left out for length: ([\d,]+) (?:more )?lines?\._$", text, re.MULTILINE)
     told = re.findall(r"^- \d+\.\d+ ", text, re.MULTILINE)
     assert len(told) + sum(map(int, left_out)) == sum(map(len, pieces))
 
@@ -54,10 +54,10 @@ def test_of_two_pieces_that_do_not_both_fit_the_lower_rank_is_kept() -> None:
         Block(
             "",
             tuple(Item(f"{letter * 99}\n", rank) for letter, rank in (("a", 5), ("b", 1), ("c", 7))),
-            noun="lines are",
+            noun="line",
         )
     ]
-    assert fit(blocks, 250) == f"{'b' * 99}\n\n_2 more lines are left out: the text would be too long._\n"
+    assert fit(blocks, 250) == f"{'b' * 99}\n\n_Left out for length: 2 more lines._\n"
 
 
 def test_a_limit_that_does_not_hold_the_heads_gives_no_text() -> None:

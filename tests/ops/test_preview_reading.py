@@ -40,6 +40,19 @@ def test_what_the_engine_says_to_its_developers_and_in_passing_is_not_told() -> 
     assert preview("same").messages == ()
 
 
+def test_progress_is_not_told(tmp_path: Path) -> None:
+    told = (FOLDER / "to_build.jsonl").read_text()
+    (tmp_path / "log").write_text(told.replace('"severity": "info"', '"severity": "info", "ephemeral": true'))
+    assert len(preview("to_build").messages) == 1
+    assert read("to_build", 0, events_of(tmp_path / "log"), NOTHING).messages == ()
+
+
+def test_what_a_program_writes_to_standard_error_is_a_message(tmp_path: Path) -> None:
+    told = (FOLDER / "to_build.jsonl").read_text()
+    (tmp_path / "log").write_text(told.replace('"severity": "info"', '"severity": "info#err"'))
+    assert [one.severity for one in read("to_build", 0, events_of(tmp_path / "log"), NOTHING).messages] == ["info"]
+
+
 def test_a_log_that_was_cut_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     whole = (FOLDER / "to_build.jsonl").read_text()
     cut = tmp_path / "cut.jsonl"

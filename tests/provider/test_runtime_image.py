@@ -10,8 +10,10 @@ import pytest
 
 from model_build.bake import RUNTIME_LABEL
 from model_build.oci.image import Image, ImageConfig
+from model_build.oci.layer import Layer, entries_layer
 from model_build.oci.push import push as push_image
 from model_build.oci.registry import Registry
+from model_build.oci.tar import Entry
 from provider.naming import previous_tag, runtime_tag, stack_tag
 from provider.registry import Repository
 from tests.provider.conftest import BASE, Provider
@@ -42,9 +44,14 @@ def check(
     return checked
 
 
-def push_weights(repository: Repository, checked: Checked, runtime: str) -> str:
+def layer(content: str) -> Layer:
+    return entries_layer([Entry("file", content=content.encode(), mode=0o644)])
+
+
+def push_weights(repository: Repository, checked: Checked, runtime: str, *layers: Layer) -> str:
     """Push an image of weights that names the digest `runtime`, as a build of the inputs has."""
-    image = Image("linux/amd64", (), ImageConfig(labels={RUNTIME_LABEL: runtime, "inputs": checked["inputsHash"]}))
+    labels = {RUNTIME_LABEL: runtime, "inputs": checked["inputsHash"]}
+    image = Image("linux/amd64", layers, ImageConfig(labels=labels))
     return push_image(image, Registry(repository.host), repository.name, [f"inputs-{checked['inputsHash']}"])
 
 
@@ -65,6 +72,28 @@ def test_a_preview_and_up_name_the_runtime_image_that_the_weights_are_for(
     push_weights(repository, checked, runtime)
     for _, outputs in (provider.create(checked, preview=True), provider.create(checked)):
         assert outputs["runtimeImage"] == f"{repository.host}/{repository.name}@{runtime}"
+
+
+def test_the_layers_of_weights_and_of_the_runtime_image_beside_them_are_told(
+    provider: Provider, check: Callable[[str], Checked], repository: Repository
+) -> None:
+    checked = check("name: onnxruntime")
+    server, weights = layer("server"), layer("weights")
+    runtime = push_image(Image("linux/amd64", (server,)), Registry(repository.host), repository.name)
+    push_weights(repository, checked, runtime, weights)
+    _, outputs = provider.create(checked, preview=True)
+    wanted = [{"digest": one.descriptor.digest, "size": one.descriptor.size} for one in (weights, server)]
+    assert outputs["layers"] == wanted
+
+
+def test_the_layers_of_a_servers_own_image_are_not_told(
+    provider: Provider, check: Callable[[str], Checked], repository: Repository
+) -> None:
+    checked = check("name: triton")
+    weights = layer("weights")
+    push_weights(repository, checked, BASE.partition("@")[2], weights)
+    _, outputs = provider.create(checked, preview=True)
+    assert [one["digest"] for one in outputs["layers"]] == [weights.descriptor.digest]
 
 
 def test_a_servers_own_image_is_named_where_it_lies_and_not_held(
