@@ -154,7 +154,8 @@ def _under_load(subject: Subject, plan: Plan) -> list[Verdict]:
 
 
 def _figures(figures: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in figures.items() if isinstance(value, int | float))
+    known = {key: value for key, value in figures.items() if isinstance(value, int | float)}
+    return ", ".join(f"{key} {f'{one:.4g}' if isinstance(one, float) else one}" for key, one in known.items())
 
 
 def _record(project: Path, subjects: Sequence[Subject], records: Mapping[str, Sequence[Record]]) -> None:
