@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,15 @@ def test_nobody_changed_anything_and_there_is_no_drift(dev: Checkout) -> None:
         done = ops(dev, "drift")
     assert done.code == 0, done.said
     assert there.bodies == []
+
+
+def test_the_api_server_takes_what_is_rendered(dev: Checkout, cluster: Cluster, tmp_path: Path) -> None:
+    folder = str(tmp_path / "deploy")
+    done = ops(dev, "render", "dev", "--output", folder)
+    assert done.code == 0, done.said
+    said = cluster.run("apply", "--server-side", "--dry-run=server", "--kustomize", folder)
+    applied = [line for line in said.splitlines() if line.endswith("serverside-applied (server dry run)")]
+    assert len(applied) == len(said.splitlines()) == len(list(Path(folder).iterdir())) - 1
 
 
 def test_another_stack_is_rendered_before_it_was_ever_up(dev: Checkout) -> None:
