@@ -103,7 +103,9 @@ class Report:
     def _remedy(self) -> str:
         ways = []
         if any(one.change != MOVED for one in self.resources):
-            ways.append(f"`python -m ops up --stack {self.stack} -- --refresh` puts it right")
+            ways.append(
+                f"`python -m ops up --stack {self.stack} -- --refresh` puts it right (docs/operations.md: conflicts)"
+            )
         if any(one.change == MOVED for one in self.resources):
             ways.append("`pulumi up --replace URN` takes a tag's new image")
         return ", ".join(ways)

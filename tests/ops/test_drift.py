@@ -123,7 +123,8 @@ def test_of_a_long_text_the_first_line_that_differs_is_told() -> None:
 def test_an_object_that_is_gone_is_told_with_the_way_to_have_it_back() -> None:
     gone = {**step("kubernetes:core/v1:Service", {}, {}), "op": "delete", "new": None, "detailedDiff": None}
     report = drift.Report("dev", 7, tuple(drift.drifted([gone])), ())
+    remedy = "`python -m ops up --stack dev -- --refresh` puts it right (docs/operations.md: conflicts)"
     assert report.lines() == [
         "kubernetes:core/v1:Service one (shop/one): is gone",
-        "stack dev: drift in 1 of 7 resources; `python -m ops up --stack dev -- --refresh` puts it right",
+        f"stack dev: drift in 1 of 7 resources; {remedy}",
     ]
