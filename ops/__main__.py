@@ -1,4 +1,4 @@
-"""`python -m ops up|preview|destroy|predict|recover|gc`: one subcommand a line below."""
+"""`python -m ops up|preview|destroy|predict|recover|backup|restore|gc`: one subcommand a line below."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 try:
-    from ops import gc, predict, recover, stack
+    from ops import backup, gc, predict, recover, restore, stack
 except ModuleNotFoundError as error:
     sys.exit(f"error: python: {sys.executable} has no {error.name}; run `.venv/bin/python -m ops`, after `make venv`")
 
@@ -32,6 +32,14 @@ COMMANDS = {
     ),
     "predict": Command("send every held-out sample through the endpoint", predict.add_arguments, predict.run),
     "recover": Command("bring a stack back after its engine was killed", recover.add_arguments, recover.run),
+    "backup": Command(
+        "write a stack's state, its images and the embedded platform's data into a folder",
+        backup.add_arguments,
+        backup.run,
+    ),
+    "restore": Command(
+        "bring back what `backup` wrote, once all of it was checked", restore.add_arguments, restore.run
+    ),
     "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }
 
