@@ -30,12 +30,12 @@ class _Part(BaseModel):
 
 
 class StackPart(_Part):
-    """One stack: its state in `state/<name>.json`, the provider that its secrets are encrypted by."""
+    """One stack: its state in `state/<name>.json`, what encrypts its secrets, and the URL of a key service."""
 
     name: str = Field(pattern=NAME)
     resources: int
-    secrets: str
-    secrets_url: str = ""
+    encrypted_by: str
+    key_service: str = ""
 
 
 class RepositoryPart(_Part):

@@ -148,7 +148,7 @@ def _state(engine: Engine, say: Say) -> Saved:
     url = (provider.get("state") or {}).get("url") or ""
     name = engine.stack.rpartition("/")[2]
     part = StackPart(
-        name=name, resources=len(resources(state)), secrets=str(provider.get("type") or ""), secrets_url=url
+        name=name, resources=len(resources(state)), encrypted_by=str(provider.get("type") or ""), key_service=url
     )
     say(f"state: stack {part.name}, {part.resources} resources")
     return Saved(part, state)
@@ -192,6 +192,8 @@ def conclusion(contents: Contents, target: Path) -> list[str]:
 
 
 def _told(stack: StackPart) -> str:
-    if stack.secrets == "passphrase":
+    if stack.encrypted_by == "passphrase":
         return f"stack {stack.name}: its passphrase is not in the backup; keep it, nothing else reads its secrets"
-    return f"stack {stack.name}: its secrets are read by {stack.secrets_url or stack.secrets or 'the backend'} alone"
+    return (
+        f"stack {stack.name}: its secrets are read by {stack.key_service or stack.encrypted_by or 'the backend'} alone"
+    )

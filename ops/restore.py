@@ -212,7 +212,9 @@ def _import(restoring: Restoring, stack: StackPart) -> str:
 
 
 def _create(restoring: Restoring, engine: Engine, stack: StackPart) -> None:
-    provider = [] if stack.secrets in OF_THE_BACKEND else ["--secrets-provider", stack.secrets_url or stack.secrets]
+    provider = (
+        [] if stack.encrypted_by in OF_THE_BACKEND else ["--secrets-provider", stack.key_service or stack.encrypted_by]
+    )
     if restoring.instance is None:
         engine.run("stack", "init", stack.name, *provider)
         return

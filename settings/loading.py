@@ -19,7 +19,7 @@ NAMED_IN_BODY = "vllm"  # the one whose clients name the model in the body alone
 SHARED_BY_GPUS = "vllm"  # the one whose layers several GPUs share
 MAY_BE_SECRET = frozenset({"gateway"})  # its keys go into a Secret
 HIDDEN = "[secret]"
-UNSECRET = "set it without --secret"
+ADVICE = "set it without --secret"
 BY_KSERVE = ("kserve", "vllm")  # those that KServe has a runtime for
 
 
@@ -48,11 +48,9 @@ def load(config: Mapping[str, str], project: Path, stack: str, secret: Collectio
 def _require_kept_secret(where: str, settings: Settings, secret: frozenset[str]) -> None:
     """Raise SettingsError for a secret that would lie in plain in the state and in the cluster's objects."""
     for key in sorted(secret - MAY_BE_SECRET):
-        raise SettingsError(f"{where}: {PREFIX}{key}: is a secret, and would lie in the state in plain; {UNSECRET}")
+        raise SettingsError(f"{where}: {PREFIX}{key}: is a secret, and would lie in the state in plain; {ADVICE}")
     if "gateway" in secret and settings.gateway.jwt:
-        raise SettingsError(
-            f"{where}: {PREFIX}gateway: is a secret, and jwt would lie in the state in plain; {UNSECRET}"
-        )
+        raise SettingsError(f"{where}: {PREFIX}gateway: is a secret, and jwt would lie in the state in plain; {ADVICE}")
 
 
 def _value(where: str, key: str, text: str, hidden: frozenset[str]) -> Any:
