@@ -48,10 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the backup; returns 0 written, 1 failed, 2 the folder exists or there is no such stack, 3 refused."""
+    """Write the backup; returns 0 written, 1 failed, 2 the folder exists, 3 refused."""
     project = Path.cwd()
-    # Whatever is written from here on is for its owner alone.
-    os.umask(0o077)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
@@ -84,12 +82,15 @@ def run(arguments: argparse.Namespace) -> int:
 def backup(engine: Engine, target: Path, made: datetime, say: Say, *, every: bool = False) -> Contents:
     """Write the folder, whole or not at all, and return what it holds; raises RefusedError and what its parts raise."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
+    # Whatever is written from here on is for its owner alone.
+    before = os.umask(0o077)
     try:
+        part.mkdir(parents=True)
         contents = _write(engine, part, made, say, every=every)
         archive.write(part, contents)
         part.rename(target)
     finally:
+        os.umask(before)
         shutil.rmtree(part, ignore_errors=True)
     return contents
 

@@ -74,11 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Restore a backup; returns 0 restored, 1 failed, 3 refused or not agreed to."""
     project = Path.cwd()
-    os.umask(0o077)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
+    say(f"checking every byte of {arguments.folder}")
     try:
         restoring = opened(arguments.folder.absolute(), project)
         check(restoring)
@@ -168,7 +168,8 @@ def _agreed(report: Report, say: Say) -> bool:
 def restore(restoring: Restoring, say: Say) -> Report:
     """Bring platform, images and states back, in this order, and return what was done; can be run again."""
     report = Report(str(restoring.folder), dry_run=False, cluster=_of_cluster(restoring))
-    if restoring.is_loaded:
+    loaded = restoring.is_loaded
+    if loaded:
         _local(restoring.project, "load", str(restoring.folder / archive.PLATFORM))
     if restoring.instance is not None:
         _local(restoring.project, "up")
@@ -176,6 +177,9 @@ def restore(restoring: Restoring, say: Say) -> Report:
         _push(restoring, one)
         report.images.append(f"{one.registry}/{one.repository}: {_counted(one)}")
         say(f"images: {report.images[-1]}")
+    if loaded:
+        # It tells stacks of the images that it finds.
+        _local(restoring.project, "up")
     for stack in restoring.contents.stacks:
         report.stacks.append(_import(restoring, stack))
         say(f"state: {report.stacks[-1]}")
