@@ -106,7 +106,7 @@ def test_of_two_ups_at_once_the_second_is_refused_and_names_the_first(house: Hou
     assert_up_settles(stack)
 
 
-@pytest.mark.parametrize("command", ["refresh", "destroy"])
+@pytest.mark.parametrize("command", [pytest.param("refresh", marks=pytest.mark.soak), "destroy"])
 def test_a_registry_that_is_away_costs_no_record(house: House, command: str) -> None:
     with way_to(house.host) as way:
         stack = house.stack(f"away-{command}", "away/tiny").having(REGISTRY=way.host)

@@ -16,7 +16,7 @@ from tests.provider.clusters import Kubectl
 from tests.provider.conftest import administrator
 from tests.provider.stacks import Project, Stack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.soak]
 __all__ = ["administrator"]  # a fixture of the tests below
 
 PROGRAM = """
