@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pulumi
-from pulumi.runtime.config import get_config_env
+from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
 import settings
 from components import place
@@ -24,7 +24,7 @@ stack = pulumi.get_stack()
 
 pulumi.require_pulumi_version(">=3.259.0 <4.0.0")
 try:
-    chosen = settings.load(get_config_env(), PROJECT, stack)
+    chosen = settings.load(get_config_env(), PROJECT, stack, get_config_secret_keys_env())
     here = place.find(chosen)
 except settings.SettingsError as error:
     raise pulumi.RunError(str(error)) from None

@@ -56,7 +56,8 @@ class InferenceService(pulumi.ComponentResource):
         """Bring the version up behind its Service; returns the URL, and what is ready once the version serves."""
         if rollout.strategy == "blueGreen":
             # The controller has to find the Service, and switches it from one version to the next.
-            url, service = self._expose(self._own, managed=True)
+            after_controller = pulumi.ResourceOptions(parent=self, depends_on=list(self._pods.args.controller))
+            url, service = self._expose(after_controller, managed=True)
             after = pulumi.ResourceOptions(parent=self, depends_on=[service])
             return url, [promotion(self._pods, after)]
         serving = self._bring_up(rollout)

@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
-from local import bake, environment, logs, platform, specs, status
+from local import bake, environment, logs, platform, snapshot, specs, status
 from local.build import OTHERWISE
 from local.errors import EXIT_REFUSED, EXIT_UNHEALTHY, PlatformError
 from local.instance import Instance, locate
@@ -62,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "end the platform; its data stays")
     add("reset", _reset, "end the platform and remove its data, the state of its stacks included")
     add("collect", _collect, "remove from the registry what no manifest names any more")
+    for name, keep, text in (
+        ("save", _save, "write the running cluster's data, certificates and passphrase into a new folder"),
+        ("load", _load, "make what `save` wrote the data of an instance that has none"),
+    ):
+        add(name, keep, text).add_argument("folder", type=Path)
     asked = add("kubectl", _kubectl, "kubectl as the platform's administrator; its exit code is kubectl's")
     asked.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- ARGUMENTS", help="what kubectl is to do")
     add("env", _env, 'lines for `eval "$(python -m local env)"`, which `pulumi` needs')
@@ -106,6 +112,16 @@ def _reset(instance: Instance, _: argparse.Namespace) -> int:
 
 def _collect(instance: Instance, _: argparse.Namespace) -> int:
     platform.collect(instance, Steps())
+    return 0
+
+
+def _save(instance: Instance, parsed: argparse.Namespace) -> int:
+    snapshot.save(instance, parsed.folder.absolute(), Steps())
+    return 0
+
+
+def _load(instance: Instance, parsed: argparse.Namespace) -> int:
+    snapshot.load(instance, parsed.folder.absolute(), Steps(), os.environ)
     return 0
 
 

@@ -22,7 +22,16 @@ from local.steps import Steps
 NODE = RootSpec(
     "node",
     packages=(
-        *("etcd-server", "runc", "containernetworking-plugins", "haproxy", "runit", "iptables", "iproute2"),
+        *(
+            "etcd-server",
+            "etcd-client",
+            "runc",
+            "containernetworking-plugins",
+            "haproxy",
+            "runit",
+            "iptables",
+            "iproute2",
+        ),
         *("dash", "coreutils", "mount", "util-linux"),
     ),
 )

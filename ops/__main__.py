@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 try:
     from ops import (
+        backup,
         drift,
         efficiency,
         gc,
@@ -19,6 +20,7 @@ try:
         recover,
         refresh,
         render,
+        restore,
         revert,
         rollback,
         stack,
@@ -63,6 +65,14 @@ COMMANDS = {
     "notify": Command("tell whom the stack's settings name of something", notify.add_arguments, notify.run),
     "efficiency": Command(
         "how long changes take: development, test and deployment", efficiency.add_arguments, efficiency.run
+    ),
+    "backup": Command(
+        "write a stack's state, its images and the embedded platform's data into a folder",
+        backup.add_arguments,
+        backup.run,
+    ),
+    "restore": Command(
+        "bring back what `backup` wrote, once all of it was checked", restore.add_arguments, restore.run
     ),
     "gc": Command("remove images that no stack holds; shows them first", gc.add_arguments, gc.run),
 }

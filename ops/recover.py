@@ -1,8 +1,8 @@
 """`python -m ops recover`: brings a stack back after its engine was killed, so that `up` or `destroy` ends cleanly.
 
-Nothing is killed and no object is deleted: a lock whose holder is dead goes, operations that were begun become records
-for the engine's own refresh to check against the cluster and the registry, and objects that carry the stack's label but
-are in no record are recorded too.
+Nothing is killed and no object is deleted: a lock whose holder is dead goes, with files of the state that were cut off;
+operations that were begun become records for the engine's own refresh to check against the cluster and the registry,
+and objects that carry the stack's label but are in no record are recorded too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops import pending, unrecorded
+from ops import checkpoint, pending, unrecorded
 from ops.engine import Engine, EngineError, environment
 from ops.engine import pending as pending_operations
 from ops.holders import Holder, holders
@@ -38,6 +38,7 @@ class Report:
 
     stack: str
     cleared_locks: list[str] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
@@ -71,6 +72,9 @@ def recover(engine: Engine, say: Say) -> Report:
 def findings(engine: Engine) -> list[str]:
     """Return what recovery would begin with, a line each; nothing is changed. Raises RefusedError and EngineError."""
     locks = [f"lock: of {one}, which is dead: would be removed" for one in _dead_holders(engine)]
+    cut_off = [f"would be mended: {one}" for one in _faults(engine)]
+    if cut_off:
+        return [*locks, *cut_off, "operations: told once the state can be read"]
     begun = [str(decision) for decision in pending.decide(engine.export())]
     return [
         *(locks or [f"lock: none holds stack {engine.stack}"]),
@@ -90,8 +94,17 @@ def _dead_holders(engine: Engine) -> list[Holder]:
     return held
 
 
+def _faults(engine: Engine) -> list[checkpoint.Fault]:
+    return checkpoint.faults(engine.backend(), engine.project_name, engine.stack)
+
+
 def _clear_locks(engine: Engine, report: Report, say: Say) -> None:
     held = _dead_holders(engine)
+    # Before the lock: the engine reads the state to remove it.
+    for fault in _faults(engine):
+        checkpoint.mend(fault)
+        report.mended.append(str(fault))
+        say(str(fault))
     if not held:
         return
     engine.run("cancel", "--yes", "--stack", engine.stack)

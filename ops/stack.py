@@ -23,13 +23,15 @@ from types import MappingProxyType
 import settings
 from components import images
 from ops import failures, policies, scratch
-from ops.engine import Engine, EngineError, environment, is_embedded, own_settings
-from ops.holders import holders, state_folder
+from ops.engine import Engine, EngineError, State, environment, is_embedded, own_settings, resources
+from ops.holders import Holder, holders, state_folder
 from ops.messages import Event
 from ops.notify import KEY as NOTIFICATIONS
 from ops.notify import is_asked_for, notify
+from ops.teardown import ProtectedError, left, require_unprotected
+from ops.unrecorded import NotLookedFor
 
-FAILED, USAGE = 1, 2
+FAILED, USAGE, REFUSED = 1, 2, 3
 NOTIFIED = ("up", "destroy")
 
 
@@ -67,6 +69,9 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
         return _pulumi(opened(project, arguments.stack), name, yes=embedded or arguments.yes, rest=rest)
     except NotStartedError as error:
         return error.code
+    except ProtectedError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return REFUSED
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         if name in NOTIFIED:
@@ -117,14 +122,32 @@ def _destroy(project: Path, arguments: argparse.Namespace, *, embedded: bool) ->
     if not exists(engine):
         print(f"stack {arguments.stack!r} does not exist: nothing to destroy", flush=True)
         return 0
+    state = engine.export(secrets=True)
+    require_unprotected(engine, state, arguments.rest)
     code = _local(project, "up") if embedded else 0
     code = code or _pulumi(engine, "destroy", yes=embedded or arguments.yes, rest=arguments.rest)
+    if code or resources(engine.export()):
+        return code
+    code = _tell_what_is_left(state, arguments.stack)
     if code or not embedded:
         return code
     engine.run("stack", "rm", arguments.stack, "--yes", "--preserve-config")
     forget(engine)
     print(f"stack {arguments.stack!r} is removed, its history with it", flush=True)
     return _local(project, "collect")
+
+
+def _tell_what_is_left(state: State, stack: str) -> int:
+    try:
+        found = left(state, stack)
+    except NotLookedFor as error:
+        print(f"what is left of stack {stack}: not looked for ({error})", file=sys.stderr)
+        return 0
+    for one in found:
+        print(f"left of stack {stack}: {one}; see what keeps it, then delete it", file=sys.stderr)
+    if not found:
+        print(f"nothing of stack {stack!r} is left in its cluster", flush=True)
+    return FAILED if found else 0
 
 
 def require_settings(project: Path, stack: str) -> None:
@@ -221,9 +244,13 @@ def _call(engine: Engine, command: list[str], further: Mapping[str, str] = Mappi
 
 
 def tell_of_locks_left(engine: Engine) -> None:
-    """Name the way back where a dead process holds the stack; what the engine names frees the lock and no more."""
+    """Name who holds the stack, and the way on; what the engine names frees the lock and no more, of a live one too."""
     with contextlib.suppress(EngineError):
-        held = holders(engine.backend(), engine.project_name, engine.stack)
-        for one in [one for one in held if not one.may_live()][:1]:
-            remedy = f"run `python -m ops recover --stack {engine.stack}`"
-            print(f"stack {engine.stack}: its lock is of {one}, which is dead; {remedy}", file=sys.stderr)
+        for one in holders(engine.backend(), engine.project_name, engine.stack)[:1]:
+            print(f"stack {engine.stack}: {_way_on(engine, one)}", file=sys.stderr)
+
+
+def _way_on(engine: Engine, one: Holder) -> str:
+    if one.may_live():
+        return f"is worked on by {one}; wait until it has ended, `pulumi cancel` would not end it"
+    return f"its lock is of {one}, which is dead; run `python -m ops recover --stack {engine.stack}`"

@@ -1,10 +1,10 @@
-"""Objects in the API server that carry the stack's label and are in no record of its state."""
+"""Objects in the API server that are a stack's, by its label or a claim, and are in no record of its state."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,19 @@ def find(state: State, stack: str) -> list[Found]:
     except (ApiError, Unreachable) as error:
         raise NotLookedFor(str(error)) from error
     return [found for found in dict.fromkeys(listed) if not _is_recorded(found, recorded)]
+
+
+def volumes(state: State, namespaces: Collection[str]) -> list[str]:
+    """Return the names of volumes that were claimed in these namespaces; raises NotLookedFor."""
+    try:
+        return [
+            str(one["metadata"]["name"])
+            for client in _clients(state)
+            for one in client.list("v1", "PersistentVolume", "")
+            if str((one["spec"].get("claimRef") or {}).get("namespace")) in namespaces
+        ]
+    except (ApiError, Unreachable) as error:
+        raise NotLookedFor(str(error)) from error
 
 
 def _is_recorded(found: Found, recorded: Iterable[tuple[str, Any]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,23 +19,31 @@ from settings.stack import PREFIX, ModelSettings, Settings
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
 NAMED_IN_BODY = "vllm"  # the one whose clients name the model in the body alone, where no path tells it
 SHARED_BY_GPUS = "vllm"  # the one whose layers several GPUs share
-NOTIFICATIONS = "notifications"  # whose values are secrets
+NOTIFICATIONS = "notifications"  # whose values are secrets, and go into no resource
+MAY_BE_SECRET = frozenset({"gateway", NOTIFICATIONS})  # the gateway's keys go into a Secret
+HIDDEN = "[secret]"
+ADVICE = "set it without --secret"
 BY_KSERVE = ("kserve", "vllm")  # those that KServe has a runtime for
 
 
-def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
-    """Return the settings in the engine's raw `config`; recipes lie below `project`. Raises SettingsError."""
+def load(config: Mapping[str, str], project: Path, stack: str, secret: Collection[str] = ()) -> Settings:
+    """Return the settings in the engine's raw `config`; recipes lie below `project`. Raises SettingsError.
+
+    `secret` are the keys that hold a secret: no error shows what they say.
+    """
     own = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
+    hidden = frozenset({NOTIFICATIONS, *(key.removeprefix(PREFIX) for key in secret)})
     where = f"Pulumi.{stack}.yaml"
     _refuse_project_keys(where, config, project)
-    given = {key: _value(where, key, text) for key, text in own.items()}
+    given = {key: _value(where, key, text, hidden) for key, text in own.items()}
     # Pulumi.yaml declares every key, and a declared key without a value needs an empty default.
     values = {key: value for key, value in given.items() if value not in ("", {})}
     values.setdefault("environment", environment_of(stack))
     try:
         settings = Settings.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        raise SettingsError(f"{where}: {_explain(error, values)}") from None
+        raise SettingsError(f"{where}: {_explain(error, values, hidden)}") from None
+    _require_kept_secret(where, settings, hidden & values.keys())
     for name, model in settings.models.items():
         _require_recipe(where, project, name, model)
     _require_paths(where, project, settings)
@@ -45,11 +53,12 @@ def load(config: Mapping[str, str], project: Path, stack: str) -> Settings:
 def load_notifications(text: str, stack: str) -> NotificationSettings:
     """Return whom to tell from its JSON, though other settings be wrong. Raises SettingsError, which shows no value."""
     where = f"Pulumi.{stack}.yaml"
-    values = {NOTIFICATIONS: _value(where, NOTIFICATIONS, text or "{}")}
+    hidden = frozenset({NOTIFICATIONS})
+    values = {NOTIFICATIONS: _value(where, NOTIFICATIONS, text or "{}", hidden)}
     try:
         return _Notifications.model_validate_json(json.dumps(values)).notifications
     except ValidationError as error:
-        raise SettingsError(f"{where}: {_explain(error, values)}") from None
+        raise SettingsError(f"{where}: {_explain(error, values, hidden)}") from None
 
 
 class _Notifications(Frozen):
@@ -70,19 +79,27 @@ def _project_name(project: Path) -> str:
     return str(yaml.safe_load(path.read_text(encoding="utf-8"))["name"]) if path.is_file() else PREFIX.rstrip(":")
 
 
-def _value(where: str, key: str, text: str) -> Any:
+def _require_kept_secret(where: str, settings: Settings, secret: frozenset[str]) -> None:
+    """Raise SettingsError for a secret that would lie in plain in the state and in the cluster's objects."""
+    for key in sorted(secret - MAY_BE_SECRET):
+        raise SettingsError(f"{where}: {PREFIX}{key}: is a secret, and would lie in the state in plain; {ADVICE}")
+    if "gateway" in secret and settings.gateway.jwt:
+        raise SettingsError(f"{where}: {PREFIX}gateway: is a secret, and jwt would lie in the state in plain; {ADVICE}")
+
+
+def _value(where: str, key: str, text: str, hidden: frozenset[str]) -> Any:
     if key in ("namespace", "base", "environment") or key not in Settings.model_fields:
         return text
     try:
         return json.loads(text)
     except ValueError:
-        shown = "" if key == NOTIFICATIONS else f"{text!r} "
+        shown = HIDDEN if key in hidden else repr(text)
         raise SettingsError(
-            f"{where}: {PREFIX}{key}: {shown}is plain text; write a mapping (see `config` in Pulumi.yaml)"
+            f"{where}: {PREFIX}{key}: {shown} is plain text; write a mapping (see `config` in Pulumi.yaml)"
         ) from None
 
 
-def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+def _explain(error: ValidationError, values: Mapping[str, Any], hidden: frozenset[str]) -> str:
     found = error.errors()
     # A misspelt key is missing too; what is there says more than what is not.
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
@@ -95,8 +112,8 @@ def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     if first["type"] == "value_error":
         return f"{key}: {first['ctx']['error']}"
     limit = first["msg"][0].lower() + first["msg"][1:]
-    shown = "" if first["loc"][:1] == (NOTIFICATIONS,) else f"{_at(values, first['loc'])!r}: "
-    return f"{key}: {shown}{limit}; correct it"
+    shown = HIDDEN if first["loc"][0] in hidden else repr(_at(values, first["loc"]))
+    return f"{key}: {shown}: {limit}; correct it"
 
 
 def _at(values: Any, path: tuple[int | str, ...]) -> Any:

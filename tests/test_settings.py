@@ -40,6 +40,30 @@ def refused(**config: Any) -> str:
     return message.removeprefix("Pulumi.dev.yaml: ")
 
 
+def test_an_error_shows_nothing_of_a_secret() -> None:
+    hidden = "zx81-spectrum"
+    for gateway in (hidden, json.dumps({"enabled": True, "keys": {"shop": {"sha256": hidden}}})):
+        config = {"modelstack:models": json.dumps(MODELS), "modelstack:gateway": gateway}
+        with pytest.raises(SettingsError) as caught:
+            settings.load(config, PROJECT, "dev", ["modelstack:gateway"])
+        assert "modelstack:gateway" in str(caught.value)
+        assert "[secret]" in str(caught.value)
+        assert hidden not in str(caught.value)
+
+
+def test_a_secret_that_would_lie_in_plain_is_refused() -> None:
+    config = {"modelstack:models": json.dumps(MODELS), "modelstack:gateway": json.dumps({"enabled": True, "jwt": JWT})}
+    for key in config:
+        with pytest.raises(SettingsError, match=f"{key}: is a secret, and .* in plain; set it without --secret"):
+            settings.load(config, PROJECT, "dev", [key])
+
+
+def test_the_gateways_keys_may_be_a_secret() -> None:
+    gateway = {"enabled": True, "keys": {"shop": {"sha256": "0" * 64}}}
+    config = {"modelstack:models": json.dumps(MODELS), "modelstack:gateway": json.dumps(gateway)}
+    assert settings.load(config, PROJECT, "dev", ["modelstack:gateway"]).gateway.keys
+
+
 def model(**changes: Any) -> dict[str, Any]:
     return {"digits": {**MODELS["digits"], **changes}}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
 from pulumi.runtime.settings import get_engine, get_root_resource, set_root_resource
 
 from model_build import recipe as recipes
@@ -64,6 +64,18 @@ class Run:
     made: list[Made] = field(default_factory=list)
     outputs: Object = field(default_factory=dict)
     versions: list[str] = field(default_factory=list)
+    after: dict[str, set[str]] = field(default_factory=dict)
+    """URN → the URNs of what has to be there before it; on the way down it goes before them."""
+
+    def waits_for(self, urn: str) -> set[str]:
+        """Return all that a resource comes after, at any remove."""
+        found: set[str] = set()
+        left = [urn]
+        while left:
+            new = self.after.get(left.pop(), set()) - found
+            found |= new
+            left += new
+        return found
 
     def of(self, kind: str) -> dict[str, Object]:
         """Return the inputs of every resource whose type ends with `kind`, by the resource's name."""
@@ -136,6 +148,20 @@ def _of_aws(args: MockResourceArgs) -> Object:
     return told | ({"latestVersion": 1} if args.typ == "aws:ec2/launchTemplate:LaunchTemplate" else {})
 
 
+class Monitor(MockMonitor):
+    """Keeps what each resource comes after, which the SDK's own does not."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._run = engine.run
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the name gRPC calls)
+        """Register a resource."""
+        urn = self.make_urn(request.parent, request.type, request.name)
+        self._run.after[urn] = {*request.dependencies, *([request.parent] if request.parent else [])}
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+
 def hexadecimal(text: str) -> str:
     """Return 64 hex digits that stand for `text`."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -151,7 +177,7 @@ def awaited(engine: Engine, program: Any, *, stack: str = "dev", preview: bool =
 
     with _own_loop():
         set_root_resource(None)  # type: ignore[arg-type]  # a run before may have left its own
-        pulumi.runtime.set_mocks(engine, project="modelstack", stack=stack, preview=preview)
+        pulumi.runtime.set_mocks(engine, project="modelstack", stack=stack, preview=preview, monitor=Monitor(engine))
         # The SDK's own stand-in for the engine lacks this call.
         known: Any = get_engine()
         known.RequirePulumiVersion = lambda asked: engine.run.versions.append(asked.pulumi_version_range)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from ops import unrecorded
 from ops.engine import Engine
+from ops.teardown import left
 from tests.conftest import Platform
+from tests.ops.recovering import (
+    assert_destroy_leaves_nothing,
+    assert_up_settles,
+    begins,
+    ended,
+    exported,
+    recovered,
+)
+from tests.provider.clusters import Kubectl
+from tests.provider.conftest import administrator
 from tests.provider.stacks import Project, Stack
+from tests.ways import Way, way_to_cluster
 
 pytestmark = pytest.mark.e2e
+__all__ = ["administrator"]  # a fixture of the tests below
 
 PROGRAM = """
 import os
@@ -39,8 +52,23 @@ server = kubernetes.apps.v1.Deployment(
 )
 """
 NAMESPACE = "kubernetes:core/v1:Namespace"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
-Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Led:
+    """A stack whose API server is reached by a way that can be broken."""
+
+    stack: Stack
+    way: Way
+
+
+@pytest.fixture
+def led(project: Project, administrator: Kubectl, tmp_path: Path) -> Iterator[Led]:
+    kubectl = (administrator.program, "kubectl")
+    with way_to_cluster(kubectl, administrator.kubeconfig, tmp_path / "kubeconfig") as way:
+        yield Led(new_stack(project, "led").having(CLUSTER=str(tmp_path / "kubeconfig")), way)
 
 
 @pytest.fixture(scope="module")
@@ -53,46 +81,6 @@ def project(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Pro
 def new_stack(project: Project, name: str) -> Stack:
     """Return a stack of a name that no earlier run on the same platform had."""
     return project.stack(f"{name}-{secrets.token_hex(3)}")
-
-
-def begins(event: Event, operation: str, kind: str) -> bool:
-    step = event.get("resourcePreEvent", {}).get("metadata", {})
-    return bool(step.get("op") == operation and step.get("type") == kind)
-
-
-def ended(event: Event, operation: str, kind: str) -> bool:
-    step = event.get("resOutputsEvent", {}).get("metadata", {})
-    return bool(step.get("op") == operation and step.get("type") == kind)
-
-
-def recovered(stack: Stack) -> dict[str, Any]:
-    """Recover a stack and return the report."""
-    done = stack.recover()
-    assert done.returncode == 0, done.stdout + done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    assert report["pending_left"] == 0
-    assert report["not_looked_for"] == ""
-    return report
-
-
-def assert_up_settles(stack: Stack) -> None:
-    """Bring the stack up; state and cluster then hold the same."""
-    done = stack.run("up")
-    assert done.code == 0, done.said
-    done = stack.run("preview", "--refresh", "--expect-no-changes")
-    assert done.code == 0, done.said
-    state = Engine(stack.folder, stack.name, stack.environment).export(secrets=True)
-    assert unrecorded.find(state, stack.name) == []
-    assert not state["deployment"].get("pending_operations")
-
-
-def assert_destroy_leaves_nothing(stack: Stack) -> None:
-    state = Engine(stack.folder, stack.name, stack.environment).export(secrets=True)
-    done = stack.run("destroy")
-    assert done.code == 0, done.said
-    assert stack.recorded() == []
-    state["deployment"]["resources"] = [one for one in state["deployment"]["resources"] if "providers" in one["type"]]
-    assert unrecorded.find(state, stack.name) == []
 
 
 def test_killed_after_the_first_create(project: Project) -> None:
@@ -145,3 +133,71 @@ def test_what_was_created_but_is_in_no_record_is_recorded(project: Project) -> N
     assert report["adopted"] == [f"ConfigMap {lost['id']}"]
     assert_up_settles(stack)
     assert_destroy_leaves_nothing(stack)
+
+
+def test_killed_when_an_object_is_made_and_its_answer_has_not_come(led: Led) -> None:
+    led.way.lose_answer(2)  # after the namespace's
+    running = led.stack.start("up", "--parallel", "1")
+    assert led.way.lost.wait(60)
+    running.kill()
+    report = recovered(led.stack)
+    assert [one for one in report["operations"] if "interrupted while creating; refresh looks for" in one]
+    assert_up_settles(led.stack)
+    assert_destroy_leaves_nothing(led.stack)
+
+
+@pytest.mark.soak
+def test_an_api_server_that_goes_away_within_up_costs_nothing_that_was_recorded(led: Led) -> None:
+    running = led.stack.start("up")
+    running.wait_for(lambda event: begins(event, "create", DEPLOYMENT))
+    with led.way.broken():
+        assert running.finish().code != 0
+        assert {NAMESPACE, CONFIG_MAP} <= kinds(led.stack)
+    recovered(led.stack)
+    assert_up_settles(led.stack)
+    assert_destroy_leaves_nothing(led.stack)
+
+
+@pytest.mark.parametrize(
+    ("command", "operation"),
+    [pytest.param("refresh", "refresh", marks=pytest.mark.soak), ("destroy", "delete")],
+)
+def test_an_api_server_that_goes_away_costs_nothing_that_was_not_deleted(
+    led: Led, command: str, operation: str
+) -> None:
+    assert_up_settles(led.stack)
+    running = led.stack.start(command, "--parallel", "1")
+    running.wait_for(lambda event: begins(event, operation, DEPLOYMENT))
+    with led.way.broken():
+        assert running.finish().code != 0
+        assert {NAMESPACE, CONFIG_MAP, DEPLOYMENT} <= kinds(led.stack)
+    recovered(led.stack)
+    assert_up_settles(led.stack)
+    assert_destroy_leaves_nothing(led.stack)
+
+
+def kinds(stack: Stack) -> set[str]:
+    """Return the types of what the state records."""
+    return {one["type"] for one in stack.deployment()["resources"]}
+
+
+def test_what_a_destroyed_stack_left_in_the_cluster_is_listed(project: Project, administrator: Kubectl) -> None:
+    stack = new_stack(project, "left")
+    assert_up_settles(stack)
+    state = exported(stack)
+    volume = f"left-{secrets.token_hex(3)}"
+    namespace = next(one["id"] for one in state["deployment"]["resources"] if one["type"] == NAMESPACE)
+    labels = {"modelstack.dev/stack": stack.name}
+    claim = {"namespace": namespace, "name": "data"}
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
+    retained = {"persistentVolumeReclaimPolicy": "Retain", "claimRef": claim}
+    for document in (
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": volume, "labels": labels}},
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": {**spec, **retained}},
+    ):
+        administrator.apply(document)
+    assert stack.run("destroy").code == 0
+    assert left(state, stack.name) == [f"ConfigMap default/{volume}", f"PersistentVolume {volume}"]
+    administrator.run("delete", "configmap", volume, "--namespace=default")
+    administrator.run("delete", "persistentvolume", volume)
+    assert left(state, stack.name) == []

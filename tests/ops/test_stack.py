@@ -26,12 +26,15 @@ with open("said", "a") as said:
 """
 
 
-def with_engine(folder: Path, monkeypatch: pytest.MonkeyPatch, stacks: str, fails: str = "") -> None:
+def with_engine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stacks: str, fails: str = "", state: str = '{"deployment": {}}'
+) -> None:
     """Give the project a `local` and an engine; both note what they are asked, and one command of the engine fails."""
     script = f"""#!/bin/sh
 echo "pulumi $*" >> said
 case "$1 $2" in
   "stack ls") echo '{stacks}' ;;
+  "stack export") echo '{state}' ;;
   whoami*) echo '{{"url": "file://{folder}/state"}}' ;;
   "{fails} "*) exit 255 ;;
 esac
@@ -57,6 +60,31 @@ def test_destroy_starts_the_platform_before_the_engine_needs_it(
     found = said(tmp_path)
     destroyed = next(index for index, line in enumerate(found) if line.startswith("pulumi destroy"))
     assert found.index("local up") < destroyed < found.index("local collect")
+
+
+PROTECTED = "urn:pulumi:dev::shop::modelstack:index:ModelImage::spam"
+KEPT = {"deployment": {"resources": [{"urn": PROTECTED, "type": "modelstack:index:ModelImage", "protect": True}]}}
+
+
+def test_a_protected_stack_is_refused_before_anything_is_deleted_or_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_engine(project(tmp_path, ""), monkeypatch, '[{"name": "dev"}]', state=json.dumps(KEPT))
+    assert main(["destroy"]) == 3
+    assert not {"local up", "pulumi destroy"} & set(said(tmp_path))
+    told = capsys.readouterr().err
+    assert f"stack dev: 1 resources are protected, nothing was deleted:\n  {PROTECTED}\n" in told
+    assert "pulumi state unprotect --stack dev" in told
+
+
+def test_a_protected_stack_is_destroyed_but_for_what_is_protected_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_engine(project(tmp_path, ""), monkeypatch, '[{"name": "dev"}]', state=json.dumps(KEPT))
+    assert main(["destroy", "--", "--exclude-protected"]) == 0
+    assert "pulumi destroy" in said(tmp_path)
+    # The stack stays with what is protected.
+    assert "local collect" not in said(tmp_path)
 
 
 def test_destroy_starts_nothing_for_a_stack_that_does_not_exist(

@@ -127,9 +127,17 @@ class Stack:
 
     def recover(self) -> subprocess.CompletedProcess[str]:
         """Run `ops recover` as a user does."""
-        command = [sys.executable, "-m", "ops", "recover", "--stack", self.name, "--yes", "--json"]
+        return self.ops("recover", "--stack", self.name, "--yes", "--json")
+
+    def ops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `ops` in the project as a user does."""
         return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "ops", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def outputs(self) -> dict[str, Any]:
