@@ -23,7 +23,7 @@ from tests.conftest import Platform
 from tests.e2e.checkout import Checkout
 from tests.e2e.cluster import Cluster
 
-pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.soak, pytest.mark.timeout(900)]
 
 STACK = "canary"
 PATH = "modelstack:gateway.keys.canary.sha256"
