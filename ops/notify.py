@@ -23,7 +23,9 @@ SENT, NOT_SENT = 0, 1
 def is_asked_for(project: Path, stack: str) -> bool:
     """Return whether a stack's settings may name anybody to tell; raises EngineError."""
     own, of_all = document(project / f"Pulumi.{stack}.yaml"), document(project / "Pulumi.yaml")
-    declared = (of_all.get("config") or {}).get(KEY)
+    # The project declares keys of its own namespace without it; a `value` for every stack may bear it.
+    known = of_all.get("config") or {}
+    declared = known.get(KEY, known.get(NOTIFICATIONS))
     default = (declared.get("default") or declared.get("value")) if isinstance(declared, dict) else declared
     # What lies in an environment of the Pulumi service cannot be seen from here.
     return bool(own.get("environment") or (own.get("config") or {}).get(KEY) or default)

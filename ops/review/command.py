@@ -11,7 +11,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ops.engine import environment, is_embedded, resources
+from ops.engine import Engine, environment, is_embedded, resources
+from ops.messages import Event
+from ops.notify import notify
 from ops.review import names
 from ops.review import reap as reaping
 from ops.review.about import About, describe_all
@@ -115,6 +117,9 @@ def _reap(arguments: argparse.Namespace) -> int:
     with _opened(project, arguments.source) as place:
         for one in reaping.reap(place, datetime.now(UTC), _say, dry_run=arguments.dry_run):
             done.append(one)
+            if one.action == reaping.REAPED:
+                source = Engine(project, arguments.source, place.environment)
+                notify(source, Event("reaped", f"{one.stack}: {one.why}"))
             if not arguments.json:
                 print(f"{one.stack}: {one.action}, {one.why}", flush=True)
     if embedded and any(one.action == reaping.REAPED for one in done):

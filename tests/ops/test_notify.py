@@ -11,6 +11,7 @@ import pytest
 
 from ops import failures
 from ops.__main__ import main
+from ops.review import reap
 from tests.provider.stacks import Project, Stack
 from tests.receivers import hook
 
@@ -132,3 +133,21 @@ def test_an_engine_that_was_killed_leaves_events_that_can_be_read(tmp_path: Path
     told = failures.event_of("up", failures.read(log))
     assert (told.kind, told.reason) == ("up-failed", "wrong answers")
     assert failures.event_of("destroy", failures.read(tmp_path / "none")).reason == failures.UNTOLD
+
+
+@pytest.mark.build
+def test_a_review_stack_that_was_reaped_is_told_to_whom_its_source_names(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = [
+        reap.Outcome("review-7", reap.REAPED, "of someone, expired 2026-01-01T00:00:00Z"),
+        reap.Outcome("review-8", reap.KEPT, "until 2026-01-03T00:00:00Z"),
+    ]
+    monkeypatch.setattr(reap, "reap", lambda *_, **__: iter(outcomes))
+    monkeypatch.delenv("IMAGE")
+    with hook() as there:
+        set_secret(stack, "webhook", there.url)
+        assert main(["review", "reap", "--from", "failing"]) == 0
+        (body,) = there.bodies
+    assert (body["kind"], body["stack"]) == ("reaped", "failing")
+    assert body["reason"] == "review-7: of someone, expired 2026-01-01T00:00:00Z"
