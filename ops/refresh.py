@@ -24,6 +24,8 @@ from ops.engine import EngineError, own_settings
 from ops.newer import Newer, NewerError, newer, with_versions
 
 FAILED, REFUSED = 1, 3
+# What a host is pushed to with, to propose the branch; GitHub is asked afterwards.
+PROPOSALS = {"github": (), "gitlab": ("--push-option", "merge_request.create")}
 # Measured on whatever machine, at whatever else it does: no reason for or against newer data.
 NOISY = ("latency", "speedup")
 
@@ -44,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", action="append", default=[], metavar="PACKAGE=VERSION", help="in place of the newest; repeatable"
     )
     parser.add_argument("--push", metavar="REMOTE", help="push the branch there")
+    parser.add_argument(
+        "--propose", choices=[*PROPOSALS], help="with --push: open a pull request by `gh`, a merge request by the push"
+    )
     parser.add_argument("--dry-run", action="store_true", help="tell what is newer, and build nothing")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
@@ -65,6 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
 def refresh(project: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what was found and made; raises what `run` tells."""
     model = arguments.model
+    if arguments.propose and not arguments.push:
+        raise RefreshError("--propose: is of a branch that is pushed; add --push REMOTE")
     path = _recipe(project, arguments.stack, model)
     found = newer(recipes.load(project / path).sources, _wanted(arguments.to), project)
     told: dict[str, Any] = {"model": model, "sources": [vars(one) for one in found], "branch": None}
@@ -82,7 +89,9 @@ def refresh(project: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         told["metrics"] = compared(before, after)
         _git(tree, "commit", "--quiet", "--message", _message(model, found, told["metrics"]), "--", str(path))
     if arguments.push:
-        _git(project, "push", "--quiet", arguments.push, branch)
+        _git(project, "push", "--quiet", *PROPOSALS.get(arguments.propose, ()), arguments.push, branch)
+    if arguments.propose == "github":
+        told["proposed"] = _run(["gh", "pr", "create", "--fill", "--head", branch], project).strip()
     return {**told, "existed": False, "pushed": arguments.push}
 
 
@@ -162,7 +171,10 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise RefreshError(f"{command[0]}: is not on PATH; install it") from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing was printed").splitlines()[-1]
         raise RefreshError(f"`{Path(command[0]).name} {' '.join(command[1:3])}` failed: {said}")
@@ -185,4 +197,4 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         state = "is there already; merge or delete it" if told["existed"] else "made"
         yield f"branch {told['branch']}: {state}"
     if "pushed" in told:
-        yield f"pushed to {told['pushed']}; open a pull request" if told["pushed"] else "push it, open a pull request"
+        yield "pushed; open a pull request" if told["pushed"] else "push it, open a pull request"

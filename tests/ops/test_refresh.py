@@ -50,13 +50,20 @@ def refresh(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.build
-def test_newer_data_becomes_a_branch_that_changes_the_pins_and_tells_the_metrics(clone: Path, tmp_path: Path) -> None:
+def test_newer_data_becomes_a_branch_that_changes_the_pins_and_tells_the_metrics(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remote = tmp_path / "remote.git"
     git(tmp_path, "init", "--quiet", "--bare", str(remote))
-    done = refresh(clone, "--json", "--push", str(remote))
+    asked = tmp_path / "gh"
+    asked.write_text('#!/bin/sh\necho "https://github.example/pull/7"; echo "$@" > "$0.said"\n')
+    asked.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = refresh(clone, "--json", "--push", str(remote), "--propose", "github")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["branch"] == BRANCH
+    assert (told["branch"], told["proposed"]) == (BRANCH, "https://github.example/pull/7")
+    assert (tmp_path / "gh.said").read_text() == f"pr create --fill --head {BRANCH}\n"
     metrics = {one["metric"]: one for one in told["metrics"]}
     assert metrics["accuracy"]["after"] >= 0.97
     assert not [name for name in metrics if "latency" in name]
@@ -93,6 +100,7 @@ def test_a_dry_run_tells_what_is_newer_and_makes_nothing(clone: Path) -> None:
     ("arguments", "said"),
     [
         (("--stack", "nowhere"), "error: Pulumi.nowhere.yaml: "),
+        (("--propose", "gitlab"), "error: --propose: is of a branch that is pushed; add --push REMOTE"),
         (("--to", "mnist"), "error: --to: 'mnist' is not PACKAGE=VERSION; write it so"),
     ],
 )
