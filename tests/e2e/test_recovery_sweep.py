@@ -144,14 +144,13 @@ def test_killed_when_a_change_is_made_and_its_answer_has_not_come(sweep: Sweep, 
         holds()
 
 
-def test_no_step_and_no_change_was_left_out(sweep: Sweep) -> None:
+def test_no_step_was_left_out(sweep: Sweep) -> None:
     for command, _ in sweep.both():
-        for way in sweep.ways.values():
-            way.count = 0
+        sweep.ways["registry"].count = 0
         running = sweep.stack.start(command, "--parallel", "1")
         assert running.finish().code == 0
         assert begun(running, command) == STEPS
-        assert {name: way.count for name, way in sweep.ways.items()} == {"api": len(KINDS), "registry": 1}
+        assert sweep.ways["registry"].count == 1
 
 
 def until_begun(running: Running, command: str, number: int) -> None:
