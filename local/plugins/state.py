@@ -122,7 +122,7 @@ def selected_stack(engine: str, folder: Path, environment: Mapping[str, str]) ->
 
 def created(engine: str, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str] | None:
     """Create the stack of a plain `stack init NAME` with a state in a folder; return what selects it, else None."""
-    match [one for one in arguments if one != "--non-interactive"]:
+    match _without_manner(arguments):
         case ["stack", "init", name] if not name.startswith("-"):
             where = Path()
         case ["stack", "init", name, "-C" | "--cwd", folder] if not name.startswith("-"):
@@ -134,6 +134,13 @@ def created(engine: str, arguments: Sequence[str], environment: Mapping[str, str
         return None
     create_stack(engine, yaml.safe_load(project.read_text(encoding="utf-8")), name, environment)
     return ["stack", "select", name, "--cwd", str(where)]
+
+
+def _without_manner(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments without those that say how the engine speaks."""
+    found = [one for one in arguments if one != "--non-interactive" and not one.startswith("--color=")]
+    at = found.index("--color") if "--color" in found else len(found)
+    return found[:at] + found[at + 2 :]
 
 
 def arguments_for(engine: str, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from local.plugins import state
@@ -68,12 +69,13 @@ def test_the_engine_is_the_next_pulumi_on_the_path(tmp_path: Path) -> None:
     assert state.next_engine(tmp_path / "own", path) == str(tmp_path / "other" / "pulumi")
 
 
-def test_a_new_stacks_salt_stays_out_of_the_checkout(tmp_path: Path) -> None:
+@pytest.mark.parametrize("manner", [[], ["--non-interactive", "--color", "never"], ["--color=never"]])
+def test_a_new_stacks_salt_stays_out_of_the_checkout(tmp_path: Path, manner: list[str]) -> None:
     checkout, environment = project(tmp_path, "config: {}\n")
     engine = tmp_path / "pulumi"
     engine.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\n')
     engine.chmod(0o755)
-    found = state.arguments_for(str(engine), ["stack", "init", "dev", "-C", str(checkout)], environment)
+    found = state.arguments_for(str(engine), ["stack", "init", "dev", "-C", str(checkout), *manner], environment)
     assert found == ["stack", "select", "dev", "--cwd", str(checkout)]
     asked = (tmp_path / "asked").read_text()
     assert asked.startswith("stack init dev ")
