@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ops import stack as stacks
+from ops import policies
 from ops.engine import Engine, EngineError, State, environment, is_embedded, resources
 from ops.review import config, keys, names
 from ops.review.about import About, describe
@@ -98,4 +99,4 @@ def _up(place: Workplace, asked: Asked, document: dict[str, object], say: Say) -
     engine = place.inside(asked.stack, document, **pair.variables)
     recover_if_killed(engine, say)
     keys.keep(place.aside(asked.stack), place.settings, pair)
-    streamed(engine, "up", "--yes", "--skip-preview")
+    streamed(engine, "up", "--yes", "--skip-preview", *policies.packs(place.project))
