@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ops import stack as stacks
 from ops import policies
+from ops import stack as stacks
 from ops.engine import Engine, EngineError, State, environment, is_embedded, resources
 from ops.review import config, keys, names
 from ops.review.about import About, describe
