@@ -88,7 +88,9 @@ def publish(
         return earlier.digest, False
     to.registry.put(to.repository, subject.digest, body, media_type)
     _attach(subject, attachments, attestations)
-    to.registry.put(to.repository, tag, body, media_type)
+    if earlier is None or earlier.digest != subject.digest:
+        # A registry whose tags never move refuses the same one again.
+        to.registry.put(to.repository, tag, body, media_type)
     return subject.digest, True
 
 

@@ -95,6 +95,11 @@ def backup(engine: Engine, target: Path, made: datetime, say: Say, *, every: boo
     return contents
 
 
+def _is_embedded(project: Path, stack: str) -> bool:
+    # Of a stack whose settings lie elsewhere, as a review stack's, nothing here says where it runs.
+    return (project / f"Pulumi.{stack}.yaml").is_file() and is_embedded(project, stack)
+
+
 def _write(engine: Engine, folder: Path, made: datetime, say: Say, *, every: bool) -> Contents:
     saved = [_state(one, say) for one in _stacks(engine, every=every)]
     (folder / archive.STATE).mkdir()
@@ -102,7 +107,7 @@ def _write(engine: Engine, folder: Path, made: datetime, say: Say, *, every: boo
         text = json.dumps(one.state, indent=1)
         (folder / archive.state_file(one.part.name)).write_text(text, encoding="utf-8")
     repositories = tuple(_images(engine.project, saved, Layout(folder / archive.IMAGES), say))
-    embedded = any(is_embedded(engine.project, one.part.name) for one in saved)
+    embedded = any(_is_embedded(engine.project, one.part.name) for one in saved)
     if embedded:
         _platform(engine, folder / archive.PLATFORM)
     return Contents(

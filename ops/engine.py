@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,25 @@ class Engine:
         return url
 
 
+def call(command: Sequence[str], engine: Engine, further: Mapping[str, str], **streams: Any) -> int:
+    """Return the exit code of a command on a stack, whose output is shown.
+
+    Ctrl-C, which the command is sent too, is waited out: an engine that is killed leaves its lock.
+    """
+    own = {**engine.environment, **further}
+    with subprocess.Popen(command, cwd=engine.project, env=own, **streams) as process:
+        interrupted = False
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return code
+
+
 def resources(state: State) -> list[dict[str, Any]]:
     """Return the resources of a state, to be edited in place."""
     found: list[dict[str, Any]] = state["deployment"].setdefault("resources", [])
@@ -106,10 +125,18 @@ def is_embedded(project: Path, stack: str) -> bool:
     declared = known.get(CLUSTER, known.get(CLUSTER.partition(":")[2]))
     default = (declared.get("default") or declared.get("value")) if isinstance(declared, dict) else None
     config = own.get("config") or {}
-    if config.get(AWS):
+    if _mapping(config.get(AWS)):
         return False
-    cluster = config.get(CLUSTER, default)
+    cluster = _mapping(config.get(CLUSTER, default))
     return not (isinstance(cluster, dict) and cluster.get("kubeconfig"))
+
+
+def _mapping(value: Any) -> Any:
+    """Return what a setting says where it was written as text, as `pulumi config set KEY JSON` does."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def if_down(project: Path, stack: str) -> str:
@@ -118,9 +145,23 @@ def if_down(project: Path, stack: str) -> str:
 
 
 def own_settings(project: Path, stack: str) -> dict[str, str]:
-    """Return the configuration in Pulumi.<stack>.yaml as the engine hands it to the program. Raises EngineError."""
+    """Return the configuration in Pulumi.<stack>.yaml as the engine hands it to the program, without secrets.
+
+    Raises EngineError.
+    """
     config = document(project / f"Pulumi.{stack}.yaml").get("config") or {}
-    return {key: one if isinstance(one, str) else json.dumps(one) for key, one in config.items()}
+    shown = {key: found for key, one in config.items() if (found := _shown(one)) is not None}
+    return {key: one if isinstance(one, str) else json.dumps(one) for key, one in shown.items()}
+
+
+def _shown(value: Any) -> Any:
+    """Return a value without what is encrypted in it, nor what then holds nothing; None where nothing is left."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"secure"}:
+        return None
+    kept = {key: found for key, one in value.items() if (found := _shown(one)) is not None}
+    return kept if kept or not value else None
 
 
 def document(path: Path) -> dict[str, Any]:

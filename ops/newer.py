@@ -114,7 +114,10 @@ def with_versions(text: str, changes: Iterable[Newer]) -> str:
 
 
 def _quoted_as(node: Any, value: str) -> str:
-    return f"{node.style}{value}{node.style}" if node.style in ("'", '"') else value
+    if node.style in ("'", '"'):
+        return f"{node.style}{value}{node.style}"
+    # A version of two parts would be read as a number.
+    return value if yaml.safe_load(value) == value else f'"{value}"'
 
 
 def _at(node: Any, key: str) -> Any:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ops import ways
 from ops.engine import Engine, EngineError, document, environment
 from ops.messages import TEST, TITLES, Event, Message, secrets_of
+from ops.previews.secrets import Secrets
 from settings import PREFIX, SettingsError, load_notifications
 from settings.loading import NOTIFICATIONS
 
@@ -39,7 +41,8 @@ def notify(engine: Engine, event: Event) -> bool:
         config = json.loads(engine.on_stack("config", "--show-secrets", "--json"))
         told = config.get(KEY) or {}
         chosen = load_notifications(told.get("value") or "", engine.stack)
-        message = Message.of(event, engine.project_name, engine.stack, secrets_of(config))
+        told_of = replace(event, reason=Secrets.of(engine).hidden(event.reason))
+        message = Message.of(told_of, engine.project_name, engine.stack, secrets_of(config))
     except (EngineError, SettingsError, ValueError) as error:
         return _not_sent(str(error).splitlines())
     if event.kind not in (*chosen.on, TEST) or not chosen.named:

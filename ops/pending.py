@@ -13,6 +13,9 @@ from provider.naming import image_id, stack_tag
 Resource = dict[str, Any]
 
 
+BY_NAME = frozenset({"aws:eks/cluster:Cluster", "aws:ecr/repository:Repository", "aws:cloudwatch/logGroup:LogGroup"})
+
+
 @dataclass(frozen=True)
 class Decision:
     """What is done about one pending operation, and why."""
@@ -39,11 +42,25 @@ def _decision(resource: Resource, operation: str, known: list[Resource]) -> Deci
     if operation != "creating":
         return Decision(urn, operation, None, "its record stays and refresh finds what became of it")
     identifier = identify(resource) if resource.get("custom") else None
+    if identifier is None and is_of_others(resource):
+        return Decision(urn, operation, None, "may exist, as only its provider can say; look there, `pulumi import` it")
     if identifier is None:
         return Decision(urn, operation, None, "nothing outside the state belongs to it")
     if _recorded(known, resource, identifier):
         return Decision(urn, operation, None, f"{identifier} is recorded already")
     return Decision(urn, operation, identifier, f"refresh looks for {identifier}")
+
+
+def is_of_others(resource: Resource) -> bool:
+    """Return whether a resource is of a provider that cannot be asked by a name: it may exist, and cost."""
+    own = ("kubernetes:", "modelstack:", "pulumi:")
+    return bool(resource.get("custom")) and not str(resource["type"]).startswith(own)
+
+
+def may_exist(state: State) -> list[str]:
+    """Return the URNs of resources that were being created where nobody here can look."""
+    begun = [one["resource"] for one in pending(state) if one["type"] == "creating"]
+    return [one["urn"] for one in begun if is_of_others(one) and identify(one) is None]
 
 
 def identify(resource: Resource) -> str | None:
@@ -57,7 +74,8 @@ def identify(resource: Resource) -> str | None:
         if not isinstance(name, str):
             return None
         return f"{namespace}/{name}" if isinstance(namespace, str) else name
-    return None
+    # In AWS these are known by their names.
+    return str(inputs["name"]) if kind in BY_NAME and isinstance(inputs.get("name"), str) else None
 
 
 def settled(state: State, decisions: Iterable[Decision]) -> State:

@@ -133,16 +133,16 @@ class Pods:
     def _client(self) -> httpx2.Client:
         # A second that other commands need not spend.
         import httpx2  # noqa: PLC0415
-        from lightkube import KubeConfig  # noqa: PLC0415
+        import yaml  # noqa: PLC0415
         from lightkube.config.client_adapter import ConnectionParams  # noqa: PLC0415
         from lightkube.core.exceptions import ConfigError  # noqa: PLC0415
 
-        path = self.cluster.project / Path(self.cluster.kubeconfig).expanduser()
         try:
-            config = KubeConfig.from_file(path).get(self.cluster.context)
+            config = self.cluster.config().get(self.cluster.context)
             parameters = ConnectionParams().httpx_params(config)  # type: ignore[arg-type] # get() of a found one
-        except (ConfigError, KeyError, TypeError, OSError) as error:
-            raise PodsError(f"kubeconfig: {self.cluster.kubeconfig!r} cannot be used ({error}); correct it") from error
+        except (ConfigError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
+            said = f"{self.cluster.told} cannot be used ({type(error).__name__})"
+            raise PodsError(f"kubeconfig: {said}; correct it") from error
         # Each container that is followed holds a connection.
         return httpx2.Client(**parameters, limits=httpx2.Limits(max_connections=None))
 

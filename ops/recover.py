@@ -42,6 +42,7 @@ class Report:
     operations: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
+    may_exist: list[str] = field(default_factory=list)
     not_looked_for: str = ""
     pending_left: int = 0
     changes: dict[str, int] = field(default_factory=dict)
@@ -50,7 +51,9 @@ class Report:
     @property
     def clean(self) -> bool:
         """Whether nothing is left that a person must see to."""
-        return not (self.pending_left or self.unrecorded or self.not_looked_for or self.preview_failed)
+        return not (
+            self.pending_left or self.unrecorded or self.may_exist or self.not_looked_for or self.preview_failed
+        )
 
 
 def recover(engine: Engine, say: Say) -> Report:
@@ -115,6 +118,7 @@ def _clear_locks(engine: Engine, report: Report, say: Say) -> None:
 
 def _settle(engine: Engine, report: Report, say: Say) -> None:
     state = engine.export()
+    report.may_exist = pending.may_exist(state)
     decisions = pending.decide(state)
     if not decisions:
         return
@@ -176,6 +180,7 @@ def conclusion(report: Report) -> list[str]:
     lines = [
         f"{one}: carries the stack's label but is in no record; delete it or import it" for one in report.unrecorded
     ]
+    lines += [f"{urn}: was being created, and may exist; look at its provider" for urn in report.may_exist]
     if report.not_looked_for:
         lines.append(f"objects without a record: not looked for ({report.not_looked_for})")
     if report.preview_failed:

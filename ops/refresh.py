@@ -79,7 +79,7 @@ def refresh(project: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         return told
     branch = f"refresh/{model}/{'-'.join(f'{one.package}-{one.version}'.replace('/', '-') for one in found)}"
     told["branch"] = branch
-    if _git(project, "branch", "--list", branch):
+    if _is_there(project, branch, arguments.push):
         return {**told, "existed": True}
     build = _Build.of(project)
     before = build.metrics(project, path)
@@ -89,10 +89,22 @@ def refresh(project: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         told["metrics"] = compared(before, after)
         _git(tree, "commit", "--quiet", "--message", _message(model, found, told["metrics"]), "--", str(path))
     if arguments.push:
-        _git(project, "push", "--quiet", *PROPOSALS.get(arguments.propose, ()), arguments.push, branch)
+        try:
+            _git(project, "push", "--quiet", *PROPOSALS.get(arguments.propose, ()), arguments.push, branch)
+        except RefreshError:
+            # The next run makes it again, and does not take it for one that was proposed.
+            _git(project, "branch", "--quiet", "-D", branch)
+            raise
     if arguments.propose == "github":
         told["proposed"] = _run(["gh", "pr", "create", "--fill", "--head", branch], project).strip()
-    return {**told, "existed": False, "pushed": arguments.push}
+    return {**told, "existed": False, "pushed": bool(arguments.push)}
+
+
+def _is_there(project: Path, branch: str, remote: str | None) -> bool:
+    """Return whether a branch was made before: here, or where it is to be pushed, as a fresh clone cannot know."""
+    if _git(project, "branch", "--list", branch):
+        return True
+    return bool(remote and _git(project, "ls-remote", "--heads", remote, f"refs/heads/{branch}"))
 
 
 def _recipe(project: Path, stack: str, model: str) -> Path:
@@ -126,6 +138,7 @@ def _branched(project: Path, branch: str) -> Iterator[Path]:
     """Yield a checkout of the last commit on a branch of its own, which stays where the caller commits to it."""
     with tempfile.TemporaryDirectory(prefix="modelstack-refresh-") as folder:
         tree = Path(folder, "tree")
+        _git(project, "worktree", "prune")
         _git(project, "worktree", "add", "--quiet", "-b", branch, str(tree))
         made = False
         try:

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def history(engine: Engine) -> list[Update]:
     """Return a stack's updates, the newest first; raises EngineError."""
-    return [_update(one) for one in json.loads(engine.on_stack("stack", "history", "--json"))]
+    return [_update(one) for one in json.loads(engine.on_stack("stack", "history", "--json", "--page-size", "100"))]
 
 
 def commit_before(updates: Sequence[Update], head: str, stack: str) -> str | None:

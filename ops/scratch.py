@@ -52,7 +52,7 @@ class Scratch:
 
 def needed(project: Path, stack: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether a stack lies in AWS and no credentials for it are in sight. Raises EngineError."""
-    if not own_settings(project, stack).get(AWS):
+    if own_settings(project, stack).get(AWS, "{}") == "{}":
         return False
     files = [environ.get("AWS_SHARED_CREDENTIALS_FILE"), environ.get("AWS_CONFIG_FILE")]
     home = Path(environ.get("HOME", "/"), ".aws")

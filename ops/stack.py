@@ -14,19 +14,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 
 import settings
 from components import images
 from ops import failures, policies, scratch
-from ops.engine import Engine, EngineError, State, environment, is_embedded, own_settings, resources
+from ops.engine import Engine, EngineError, State, call, environment, is_embedded, own_settings, resources
 from ops.holders import Holder, holders, state_folder
 from ops.messages import Event
-from ops.notify import KEY as NOTIFICATIONS
 from ops.notify import is_asked_for, notify
 from ops.teardown import ProtectedError, left, require_unprotected
 from ops.unrecorded import NotLookedFor
@@ -195,10 +193,8 @@ def start(project: Path, stack: str) -> int:
 
 
 def _to_bake(project: Path, stack: str) -> tuple[str, ...]:
-    # They may be encrypted, and run nothing.
-    own = {key: text for key, text in own_settings(project, stack).items() if key != NOTIFICATIONS}
     try:
-        return images.to_bake(settings.load(own, project, stack))
+        return images.to_bake(settings.load(own_settings(project, stack), project, stack))
     except settings.SettingsError:
         # The program says what is wrong with them, or it knows more than the file: secrets, an environment.
         return ()
@@ -221,7 +217,7 @@ def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
     if name in NOTIFIED and is_asked_for(engine.project, engine.stack):
         code = _run_and_notify(engine, name, yes=yes, rest=rest)
     else:
-        code = _call(engine, command_line(engine, name, yes=yes, rest=rest))
+        code = call(command_line(engine, name, yes=yes, rest=rest), engine, {})
     if code:
         tell_of_locks_left(engine)
     return code
@@ -231,16 +227,11 @@ def _run_and_notify(engine: Engine, name: str, *, yes: bool, rest: list[str]) ->
     with tempfile.TemporaryDirectory(prefix="modelstack-events-") as folder:
         log = Path(folder) / "events"
         command = command_line(engine, name, yes=yes, rest=[failures.OPTION, str(log), *rest])
-        code = _call(engine, command, failures.ENVIRONMENT)
+        code = call(command, engine, failures.ENVIRONMENT)
         events = failures.read(log)
         if code and failures.happened(events):
             notify(engine, failures.event_of(name, events))
     return code
-
-
-def _call(engine: Engine, command: list[str], further: Mapping[str, str] = MappingProxyType({})) -> int:
-    environment = {**engine.environment, **further}
-    return subprocess.run(command, cwd=engine.project, env=environment, check=False).returncode
 
 
 def tell_of_locks_left(engine: Engine) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.plugins.kubernetes.client import ApiError, Client, Unreachable
-from local.plugins.kubernetes.config import KubeconfigError, target_of
+from local.plugins.kubernetes.config import KubeconfigError, Target, target_of
 from ops.engine import State, resources
 
 STACK_LABEL = "modelstack.dev/stack"
 # Made by a controller beside the object that owns them, with its labels but without an owner reference.
 DERIVED_KINDS = frozenset({"Endpoints", "Event"})
+LOGIN_SECONDS = 60
 AUTONAME = re.compile(r"-[0-9a-f]{8}$")
 
 
@@ -79,9 +82,25 @@ def _clients(state: State) -> Iterator[Client]:
         if not isinstance(kubeconfig, str):
             raise NotLookedFor("the stack's provider names no kubeconfig")
         try:
-            yield Client(target_of(kubeconfig, inputs))
+            yield Client(signed_in(target_of(kubeconfig, inputs)))
         except KubeconfigError as error:
             raise NotLookedFor(f"kubeconfig: {error}") from error
+
+
+def signed_in(target: Target) -> Target:
+    """Return a target with the token that its kubeconfig's program gives, as of EKS; raises NotLookedFor."""
+    given = target.user.get("exec")
+    if not given:
+        return target
+    own = {**os.environ, **{one["name"]: one["value"] for one in given.get("env") or ()}}
+    command = [str(given.get("command")), *map(str, given.get("args") or ())]
+    try:
+        done = subprocess.run(command, env=own, capture_output=True, text=True, check=True, timeout=LOGIN_SECONDS)
+        return replace(target, user={"token": str(json.loads(done.stdout)["status"]["token"])})
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+        raise NotLookedFor(
+            f"kubeconfig: {command[0]} gave no token ({type(error).__name__}); try it by hand"
+        ) from error
 
 
 def _listed(client: Client, stack: str) -> Iterator[Found]:

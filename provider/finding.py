@@ -63,7 +63,9 @@ class Finder:
 
     def find(self) -> Found:
         """Return what the tag of the inputs names, where that tag can count: in the other repository, else here."""
-        there = self.origin.find() if self.origin else Found(None)
+        # Nothing is copied, and signed here, that no key vouches for there, a pin neither.
+        looked = self.origin is not None and self.origin.trust.looks_at(self.wanted.push)
+        there = self.origin.find() if self.origin and looked else Found(None)
         if there.made is not None:
             return replace(there, origin=self.wanted.copy_from or "")
         here = self._find_here()

@@ -16,7 +16,7 @@ from provider.errors import ProviderError
 from provider.values import Fields, Properties
 
 if TYPE_CHECKING:
-    from lightkube import Client
+    from lightkube import Client, KubeConfig
 
 Object = dict[str, Any]
 Answer = TypeVar("Answer")
@@ -110,20 +110,24 @@ class Cluster:
         return self.kubeconfig.startswith("{") or "\n" in self.kubeconfig
 
     @property
-    def _told(self) -> str:
-        # What is in a kubeconfig may log in.
+    def told(self) -> str:
+        """The kubeconfig as errors may show it: what is in one may log in."""
         return "its content" if self._is_content else repr(self.kubeconfig)
+
+    def config(self) -> KubeConfig:
+        """Return the kubeconfig; raises OSError, and lightkube's ConfigError, where it is none."""
+        # Half a second, which a preview without these resources need not spend.
+        from lightkube import KubeConfig  # noqa: PLC0415
+
+        if self._is_content:
+            return KubeConfig.from_dict(yaml.safe_load(self.kubeconfig))
+        return KubeConfig.from_file(self.project / Path(self.kubeconfig).expanduser())
 
     @cached_property
     def _client(self) -> Client:
-        # Half a second, which a preview without these resources need not spend.
-        from lightkube import Client, KubeConfig  # noqa: PLC0415
+        from lightkube import Client  # noqa: PLC0415
 
-        if self._is_content:
-            config = KubeConfig.from_dict(yaml.safe_load(self.kubeconfig))
-        else:
-            config = KubeConfig.from_file(self.project / Path(self.kubeconfig).expanduser())
-        return Client(config=config.get(self.context), field_manager=MANAGER)
+        return Client(config=self.config().get(self.context), field_manager=MANAGER)
 
     @contextmanager
     def _plainly(self) -> Iterator[None]:
@@ -137,7 +141,7 @@ class Cluster:
         except (ConfigError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
             said = "" if self._is_content else " ".join(str(error).split())
             raise ProviderError(
-                f"kubeconfig: {self._told} cannot be used ({said or type(error).__name__}); correct it"
+                f"kubeconfig: {self.told} cannot be used ({said or type(error).__name__}); correct it"
             ) from error
         except httpx2.HTTPError as error:
             raise UnreachableError(f"cluster: no answer ({error or type(error).__name__}); is it up?") from error

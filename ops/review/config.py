@@ -15,11 +15,10 @@ from components import images, place
 from components.place import Place
 from ops.engine import EngineError, State, resources
 from ops.review.keys import PRIVATE, PUBLIC
-from ops.review.names import stack_of
+from ops.review.names import ROOM, stack_of
 from settings import ReviewSettings, Settings, SettingsError
 
 ENCRYPTION = ("encryptionsalt", "encryptedkey", "secretsprovider")
-ROOM = "review"
 PINNED = "modelstack:index:PinnedImage"
 
 
@@ -68,6 +67,11 @@ def read(project: Path, stack: str) -> Source:
         raise EngineError(str(error)) from None
 
 
+def _unpinned(model: Mapping[str, Any]) -> dict[str, Any]:
+    # A review shows what the pull request's recipe gives, whatever its source was rolled back to.
+    return {key: one for key, one in model.items() if key != "pin"}
+
+
 def document(source: Source, mark: ReviewSettings, pins: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings of the review stack with this mark; `pins` are tags that the source stack has pinned."""
     number = mark.pull_request
@@ -77,7 +81,7 @@ def document(source: Source, mark: ReviewSettings, pins: Mapping[str, str]) -> d
     config["modelstack:registry"] = _registry(source, number)
     config["modelstack:base"] = pins.get(source.here.base, source.here.base)
     config["modelstack:models"] = {
-        name: {**one, **({"base": pins.get(one["base"], one["base"])} if one.get("base") else {})}
+        name: {**_unpinned(one), **({"base": pins.get(one["base"], one["base"])} if one.get("base") else {})}
         for name, one in config["modelstack:models"].items()
     }
     config |= _images(source, pins) | _exposure(source, config, number)

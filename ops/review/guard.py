@@ -57,6 +57,14 @@ def require_own(state: State, stack: str, project: str, cluster: ClusterOf = clu
         raise RefusedError(f"stack {short}: its mark is of pull request {mark.pull_request}; destroy it by hand")
     if mark.project != project:
         raise RefusedError(f"stack {short}: is of project {mark.project!r}, here is {project!r}; run this in that one")
+    # The mark is an output of the pull request's own program: what it names has to be a review stack's.
+    if (
+        mark.namespace != f"{project}-{short}"
+        or f"/{names.ROOM}/" not in mark.registry
+        or (mark.registry.rpartition("/")[2] != str(number))
+    ):
+        told = f"{mark.namespace} and {mark.registry}, none of a review stack's"
+        raise RefusedError(f"stack {short}: its mark names {told}; destroy it by hand")
     for reason in _foreign(state, short, mark):
         raise RefusedError(f"stack {short}: {reason}; take it out of the stack, or destroy it by hand")
     for kubeconfig, context in sorted(_places(state), key=str):

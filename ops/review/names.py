@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 PREFIX = "review-"
+# What the repositories of all review stacks lie below.
+ROOM = "review"
 LONGEST = timedelta(days=30)
 # What CI says of who is behind a run.
 ACTORS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "CHANGE_AUTHOR", "USER")

@@ -38,6 +38,7 @@ def bring_up(project: Path, asked: Asked, say: Say) -> About:
 
     Raises EngineError, RefusedError before anything is changed, HeldError, UsageError.
     """
+    policies.packs(project)  # told before anything is made, where they cannot be had
     if is_embedded(project, asked.source) and stacks.start(project, asked.source):
         raise EngineError("the embedded platform could not be started; see above")
     with workplace(project, environment(project, asked.source)) as place:

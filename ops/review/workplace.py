@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from ops.engine import Engine, EngineError
+from ops.engine import Engine, EngineError, call
 
 # The engine takes what encrypts a stack from its state where the settings do not say, in every backend.
 FALLBACK = {"PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true"}  # pragma: allowlist secret
@@ -64,8 +63,6 @@ def streamed(engine: Engine, *arguments: str) -> None:
     if program is None:
         raise EngineError("pulumi: is not on PATH; install it, or build it with `python -m local up`")
     command = [program, *arguments, "--stack", engine.stack, "--non-interactive"]
-    done = subprocess.run(command, cwd=engine.project, env=dict(engine.environment), stdout=sys.stderr, check=False)
-    if done.returncode:
-        raise EngineError(
-            f"`pulumi {' '.join(arguments)}` of stack {engine.stack} ended with {done.returncode}; see above"
-        )
+    code = call(command, engine, {}, stdout=sys.stderr)
+    if code:
+        raise EngineError(f"`pulumi {' '.join(arguments)}` of stack {engine.stack} ended with {code}; see above")

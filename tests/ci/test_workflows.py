@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(ROOT.glob(".github/workflows/*.yml")) + sorted(ROOT.glob(".github/actions/*/action.yml"))
 WORKFLOWS = [path for path in FILES if path.parent.name == "workflows"]
 # One command of the project with plain words and quoted variables: a shell's syntax would be logic outside of any test.
-COMMAND = re.compile(r"(make|\.venv/bin/python -m ops|aws eks update-kubeconfig|gh auth setup-git)( [\w./=-]+| (?:\w+=)?\"\$\w+\")*")
+COMMAND = re.compile(
+    r"(make|\.venv/bin/python -m ops|aws eks update-kubeconfig|gh auth setup-git)( [\w./=-]+| (?:\w+=)?\"\$\w+\")*"
+)
 
 
 def of(path: Path) -> dict[Any, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from ops import engine
 from ops.engine import Engine, EngineError
+from tests.waiting import until
 
 PRINTS = """
 print('export PATH="/cache/bin:$PATH"')
@@ -110,3 +113,56 @@ def test_the_interpreter_of_ops_runs_the_platform(tmp_path: Path) -> None:
     (tmp_path / "local").mkdir()
     (tmp_path / "local/__main__.py").write_text("import sys; print(f'export WHO={sys.executable}')")
     assert engine.environment(tmp_path, "dev")["WHO"] == sys.executable
+
+
+def test_settings_are_told_without_what_is_secret_in_them(tmp_path: Path) -> None:
+    text = """
+config:
+  modelstack:models: {digits: {recipe: r.yaml}}
+  modelstack:notifications: {slack: {secure: v1:abc}}
+  modelstack:gateway: {enabled: true, keys: {alice: {sha256: {secure: v1:def}}}}
+  modelstack:base: {secure: v1:ghi}
+"""
+    (tmp_path / "Pulumi.dev.yaml").write_text(text)
+    assert engine.own_settings(tmp_path, "dev") == {
+        "modelstack:models": '{"digits": {"recipe": "r.yaml"}}',
+        "modelstack:gateway": '{"enabled": true}',
+    }
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "modelstack:cluster: {kubeconfig: there}",
+        'modelstack:cluster: \'{"kubeconfig": "there"}\'',
+        "modelstack:aws: {region: eu-central-1}",
+        'modelstack:aws: \'{"region": "eu-central-1"}\'',
+    ],
+)
+def test_a_stack_is_elsewhere_however_its_place_was_written(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"config: {{{setting}}}")
+    assert not engine.is_embedded(tmp_path, "dev")
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from ops.engine import Engine, call
+
+script = "trap 'sleep 1; echo let go > let-go; exit 7' INT; echo ready > ready; while :; do sleep 0.1; done"
+try:
+    call(["sh", "-c", script], Engine(Path.cwd(), "dev", {"PATH": "/usr/bin:/bin"}), {})
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_an_engine_that_is_interrupted_is_waited_for_until_it_lets_go(tmp_path: Path) -> None:
+    own = {**os.environ, "PYTHONPATH": str(Path(engine.__file__).parents[1])}
+    command = [sys.executable, "-c", INTERRUPTED]
+    # A terminal sends Ctrl-C to all of the group.
+    with subprocess.Popen(command, cwd=tmp_path, env=own, start_new_session=True) as process:
+        until((tmp_path / "ready").exists, "the engine runs")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
+    assert (tmp_path / "let-go").read_text() == "let go\n"

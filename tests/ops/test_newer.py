@@ -147,6 +147,12 @@ def test_only_versions_and_pins_of_a_recipe_change() -> None:
     assert with_versions(RECIPE, changes) == expected
 
 
+def test_a_version_of_two_parts_stays_a_text() -> None:
+    plain = RECIPE.replace("'2.0'", "2024.1.1")
+    text = with_versions(plain, [Newer("vectors", "2024.1.1", "2025.10", "sha256", "TOO")])
+    assert yaml.safe_load(text)["sources"][1]["version"] == "2025.10"
+
+
 @given(st.text(f"{string.digits}.abc", min_size=1, max_size=12), st.text(f"{string.hexdigits}+/=", min_size=1))
 def test_what_is_written_is_what_yaml_reads(version: str, pin: str) -> None:
     text = with_versions(RECIPE, [Newer("vectors", "2.0", version, "sha256", pin)])

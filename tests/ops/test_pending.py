@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.pending import decide, identify, settled, terminating
+from ops.pending import decide, identify, may_exist, settled, terminating
 from provider.naming import stack_tag
 
 IMAGE = "urn:pulumi:dev::tiny::modelstack:index:ModelImage::digits"
@@ -73,9 +73,28 @@ def test_any_other_operation_leaves_the_record_as_it_is(operation: str) -> None:
 
 
 def test_a_creation_that_cannot_be_named_is_dropped_and_told() -> None:
-    before = state("creating", {"urn": "urn:pulumi:dev::tiny::a:b:C::x", "type": "a:b:C", "custom": True})
+    component = {"urn": "urn:pulumi:dev::tiny::a:b:C::x", "type": "a:b:C", "custom": False}
+    before = state("creating", component)
     assert after(before) == []
     assert str(decide(before)[0]) == "a:b:C x: interrupted while creating; nothing outside the state belongs to it"
+    assert may_exist(before) == []
+
+
+def test_a_creation_that_only_its_provider_knows_of_may_exist_and_is_never_called_nothing() -> None:
+    urn = "urn:pulumi:prod::shop::aws:ec2/natGateway:NatGateway::way"
+    begun = {"urn": urn, "type": "aws:ec2/natGateway:NatGateway", "custom": True, "inputs": {"subnetId": "subnet-1"}}
+    before = state("creating", begun)
+    assert after(before) == []
+    assert "may exist, as only its provider can say" in str(decide(before)[0])
+    assert may_exist(before) == [urn]
+
+
+def test_a_cluster_of_aws_is_looked_for_by_its_name() -> None:
+    urn = "urn:pulumi:prod::shop::aws:eks/cluster:Cluster::eks"
+    begun = {"urn": urn, "type": "aws:eks/cluster:Cluster", "custom": True, "inputs": {"name": "shop"}}
+    before = state("creating", begun)
+    assert [one["id"] for one in after(before)] == ["shop"]
+    assert may_exist(before) == []
 
 
 def test_objects_on_their_way_out_are_found() -> None:

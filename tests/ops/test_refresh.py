@@ -32,6 +32,7 @@ def clone(tmp_path: Path) -> Path:
     """A clone whose recipe pins the version before, with the build environment of this checkout."""
     folder = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(PROJECT), str(folder))
+    git(folder, "checkout", "--quiet", "-B", "main")
     git(folder, "config", "user.email", "nobody@example.com")
     git(folder, "config", "user.name", "nobody")
     recipe = folder / "models/mnist/recipe.yaml"
@@ -75,6 +76,9 @@ def test_newer_data_becomes_a_branch_that_changes_the_pins_and_tells_the_metrics
     again = refresh(clone)
     assert again.returncode == 0
     assert again.stdout.splitlines()[-1] == f"branch {BRANCH}: is there already; merge or delete it"
+    git(clone, "branch", "-D", BRANCH)
+    elsewhere = refresh(clone, "--push", str(remote))
+    assert elsewhere.stdout.splitlines()[-1] == f"branch {BRANCH}: is there already; merge or delete it"
 
 
 @pytest.mark.build

@@ -205,3 +205,10 @@ def test_a_stack_that_makes_its_cluster_lends_it_to_no_review_stack(tmp_path: Pa
     (tmp_path / "Pulumi.prod.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(EngineError, match=r"Pulumi\.prod\.yaml makes a cluster of its own"):
         config.read(tmp_path, "prod")
+
+
+def test_a_pin_of_the_source_is_not_the_review_stacks(tmp_path: Path) -> None:
+    told = own_cluster(tmp_path)
+    told["modelstack:models"]["digits"]["pin"] = f"sha256:{'0' * 64}"
+    made = config.document(source_of(tmp_path, {"config": told}), MARK, {})
+    assert made["config"]["modelstack:models"]["digits"] == {"recipe": "models/digits/recipe.yaml", "replicas": 1}

@@ -170,3 +170,23 @@ def test_an_operation_that_was_begun_counts_as_what_is_recorded(foreign: dict[st
     changed = state()
     changed["deployment"]["pending_operations"] = [{"type": "creating", "resource": foreign}]
     assert refusal(changed).startswith(f"stack {STACK}: ")
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"namespace": "shop-test"},
+        {"namespace": "shop-review-8"},
+        {"registry": "registry.example/shop"},
+        {"registry": "registry.example/review/shop/8"},
+    ],
+)
+def test_a_mark_that_names_another_stacks_place_is_refused(forged: dict[str, str]) -> None:
+    found = copy.deepcopy(state())
+    mark = MARK.model_copy(update=forged)
+    outputs = marked({"version": 3, "deployment": {}}, PROJECT, STACK, mark)["deployment"]["resources"]
+    kinds = {one["type"] for one in outputs}
+    kept = [one for one in found["deployment"]["resources"] if one["type"] not in kinds]
+    found["deployment"]["resources"] = [*outputs, *kept]
+    assert mark_of(found) == mark
+    assert "none of a review stack's" in refusal(found)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from ops.unrecorded import Found, adopted
+import pytest
+
+from local.plugins.kubernetes.config import Target
+from ops.unrecorded import Found, NotLookedFor, adopted, signed_in
 
 PARENT = "urn:pulumi:dev::tiny::modelstack:component:Service::digits"
 URN = f"{PARENT}$kubernetes:apps/v1:Deployment::server"
@@ -55,3 +59,22 @@ def test_an_object_whose_parent_is_not_recorded_waits() -> None:
     child = creation(parent=PARENT)
     assert taken(child) == []
     assert len(taken(child, FOUND, PARENT)) == 1
+
+
+def signing_in(folder: Path, script: str) -> Target:
+    program = folder / "token"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    asked = {"command": str(program), "args": ["get"], "env": [{"name": "WHO", "value": "me"}]}
+    return Target("https://127.0.0.1:1", "default", {}, {"exec": asked}, folder)
+
+
+def test_a_kubeconfigs_program_gives_the_token_as_of_eks(tmp_path: Path) -> None:
+    target = signing_in(tmp_path, """echo "{\\"status\\": {\\"token\\": \\"$1-$WHO\\"}}\"""")
+    assert signed_in(target).user == {"token": "get-me"}
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo hello", "echo '{}'"])
+def test_a_program_that_gives_no_token_is_told(tmp_path: Path, script: str) -> None:
+    with pytest.raises(NotLookedFor, match="gave no token"):
+        signed_in(signing_in(tmp_path, script))
