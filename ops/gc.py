@@ -30,6 +30,8 @@ from provider.registry import Repository
 FAILED, USAGE, REFUSED = 1, 2, 3
 # Before the `@` stands where the image lies, and perhaps a tag of it.
 _PLACED = re.compile(rf"(?:([^\s\"@]+?)(?::[\w.-]+)?@)?({DIGEST.pattern})")
+# What an image was made of, and what it was before: neither is an image that the stack runs.
+HOLD_NOTHING = frozenset({"layers", "versions"})
 InStates = Callable[[str], frozenset[str]]
 """The digests that states name in a repository, by its name."""
 
@@ -156,7 +158,7 @@ def named(states: Iterable[dict[str, Any]], repository: str) -> frozenset[str]:
 
 def _named(resource: dict[str, Any], repository: str) -> Iterator[str]:
     # What a stack ran once it tells of, and holds no more.
-    outputs = {key: value for key, value in (resource.get("outputs") or {}).items() if key != "versions"}
+    outputs = {key: value for key, value in (resource.get("outputs") or {}).items() if key not in HOLD_NOTHING}
     found = _PLACED.findall(json.dumps({**resource, "outputs": outputs}))
     placed = {digest for name, digest in found if name}
     for name, digest in found:

@@ -114,6 +114,11 @@ class Cluster:
         """The kubeconfig as errors may show it: what is in one may log in."""
         return "its content" if self._is_content else repr(self.kubeconfig)
 
+    def close(self) -> None:
+        """Close the connection, where there is one."""
+        if "_client" in vars(self):
+            self._client.close()
+
     def config(self) -> KubeConfig:
         """Return the kubeconfig; raises OSError, and lightkube's ConfigError, where it is none."""
         # Half a second, which a preview without these resources need not spend.

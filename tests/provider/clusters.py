@@ -39,6 +39,7 @@ def know(kubectl: Kubectl, definition: Path) -> None:
     """Have the API server know the kind of a definition."""
     kubectl.run("apply", "--server-side", "--force-conflicts", "--filename", str(definition))
     # A definition is established a moment before its kind is served; the first list of objects says that it is.
-    served = "/apis/{.spec.group}/{.spec.versions[0].name}/{.spec.names.plural}"
-    path = kubectl.run("get", "--filename", str(definition), f"-o=jsonpath={served}")
-    until(lambda: '"items":' in kubectl.run("get", "--raw", path, check=False), f"{definition.name} is served")
+    # kubectl learns of a kind from what the server says of all of them, which may come another moment later.
+    resource = kubectl.run("get", "--filename", str(definition), "-o=jsonpath={.spec.names.plural}.{.spec.group}")
+    listed = ("get", resource, "--all-namespaces", "--output=json")
+    until(lambda: '"items":' in kubectl.run(*listed, check=False), f"{definition.name} is served")

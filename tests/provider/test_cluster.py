@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def config(server: str) -> dict[str, Any]:
 @pytest.mark.parametrize("written", [json.dumps, yaml.safe_dump])
 def test_the_content_of_a_kubeconfig_leads_to_the_cluster_as_its_path_does(kubectl: Kubectl, written: Any) -> None:
     content = written(yaml.safe_load(Path(kubectl.kubeconfig).read_text()))
-    assert Cluster(content).list(POD, kubectl.namespace) == []
-    assert Cluster(kubectl.kubeconfig).list(POD, kubectl.namespace) == []
+    for kubeconfig in (content, kubectl.kubeconfig):
+        with closing(Cluster(kubeconfig)) as cluster:
+            assert cluster.list(POD, kubectl.namespace) == []
 
 
 @pytest.mark.parametrize(
