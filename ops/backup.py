@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,9 +95,11 @@ def backup(engine: Engine, target: Path, made: datetime, say: Say, *, every: boo
     return contents
 
 
-def _is_embedded(project: Path, stack: str) -> bool:
-    # Of a stack whose settings lie elsewhere, as a review stack's, nothing here says where it runs.
-    return (project / f"Pulumi.{stack}.yaml").is_file() and is_embedded(project, stack)
+def is_in_platform(engine: Engine, stacks: Sequence[str]) -> bool:
+    """Return whether any of these stacks runs on the embedded platform."""
+    # Of a stack whose settings lie elsewhere, as a review stack's, only the others say where it runs.
+    known = [one for one in stacks if (engine.project / f"Pulumi.{one}.yaml").is_file()]
+    return any(is_embedded(engine.project, one) for one in known or [engine.stack])
 
 
 def _write(engine: Engine, folder: Path, made: datetime, say: Say, *, every: bool) -> Contents:
@@ -107,7 +109,7 @@ def _write(engine: Engine, folder: Path, made: datetime, say: Say, *, every: boo
         text = json.dumps(one.state, indent=1)
         (folder / archive.state_file(one.part.name)).write_text(text, encoding="utf-8")
     repositories = tuple(_images(engine.project, saved, Layout(folder / archive.IMAGES), say))
-    embedded = any(_is_embedded(engine.project, one.part.name) for one in saved)
+    embedded = is_in_platform(engine, [one.part.name for one in saved])
     if embedded:
         _platform(engine, folder / archive.PLATFORM)
     return Contents(

@@ -17,6 +17,8 @@ import pytest
 from model_build.oci.registry import Registry
 from model_build.supply.commands import verified
 from model_build.supply.keys import make_pair
+from ops.backup import is_in_platform
+from ops.engine import Engine
 from ops.layout import Layout
 from tests.provider.conftest import RECIPE
 from tests.provider.houses import House, shared_house
@@ -198,3 +200,10 @@ def test_a_folder_that_is_there_is_not_written_over(stack: Stack, tmp_path: Path
     done = stack.ops("backup", "kept", "--output", str(tmp_path))
     assert done.returncode == 2
     assert f"--output: {tmp_path} exists" in done.stderr
+
+
+def test_a_stack_whose_settings_lie_elsewhere_does_not_say_where_the_others_run(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.prod.yaml").write_text("config: {modelstack:cluster: {kubeconfig: there}}")
+    engine = Engine(tmp_path, "prod", {})
+    assert not is_in_platform(engine, ["prod", "review-12"])
+    assert is_in_platform(Engine(tmp_path, "kept", {}), ["kept"])
