@@ -41,19 +41,19 @@ def expose(
     """
     if managed:
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[SELECTOR]))
-    balanced = exposure.type == "LoadBalancer"
-    annotations = {
-        **(MANAGED if managed else {**FORCED, **(MANAGED if to_zero else {})}),
-        **(exposure.annotations if balanced else {}),
-    }
-    allowed = list(exposure.allow.cidrs) if balanced and exposure.allow else []
+    annotations = MANAGED if managed else {**FORCED, **(MANAGED if to_zero else {})}
     service = k8s.core.v1.Service(
         labels.name,
-        metadata={"name": labels.name, "namespace": namespace, "labels": labels.metadata, "annotations": annotations},
+        metadata={
+            "name": labels.name,
+            "namespace": namespace,
+            "labels": labels.metadata,
+            "annotations": {**annotations, **_of_balancer(exposure)},
+        },
         spec={
             "type": exposure.service,
             **({"cluster_ip": "None"} if headless else {}),
-            **({"load_balancer_source_ranges": allowed} if allowed else {}),
+            **_allowed(exposure),
             "selector": selector or labels.selector,
             "ports": pulumi.Output.from_input(ports).apply(service_ports),
         },
@@ -64,6 +64,17 @@ def expose(
     port = pulumi.Output.from_input(ports).apply(lambda found: found["http"])
     address = _address(service, labels.name, namespace, port, exposure)
     return pulumi.Output.concat(scheme, "://", address), service
+
+
+def _of_balancer(exposure: ExposureSettings) -> Mapping[str, str]:
+    """Return the annotations by which a cloud's controller is told what kind of load balancer to make."""
+    return exposure.annotations if exposure.type == "LoadBalancer" else {}
+
+
+def _allowed(exposure: ExposureSettings) -> k8s.core.v1.ServiceSpecArgsDict:
+    """Return the networks that a load balancer lets in, where they are named."""
+    named = exposure.allow.cidrs if exposure.type == "LoadBalancer" and exposure.allow else ()
+    return {"load_balancer_source_ranges": list(named)} if named else {}
 
 
 def service_ports(ports: Mapping[str, int]) -> list[k8s.core.v1.ServicePortArgsDict]:

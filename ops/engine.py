@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from ops.review.names import SOURCE, number_of
+
 State = dict[str, Any]
 LAST_LINES = 12
 CLUSTER = "modelstack:cluster"
@@ -116,7 +118,7 @@ def is_embedded(project: Path, stack: str) -> bool:
 
     Raises EngineError.
     """
-    own = document(project / f"Pulumi.{stack}.yaml")
+    own = document(project / f"Pulumi.{_with_settings(project, stack)}.yaml")
     # What lies in an environment of the Pulumi service cannot be seen from here.
     if own.get("environment"):
         return False
@@ -129,6 +131,12 @@ def is_embedded(project: Path, stack: str) -> bool:
         return False
     cluster = _mapping(config.get(CLUSTER, default))
     return not (isinstance(cluster, dict) and cluster.get("kubeconfig"))
+
+
+def _with_settings(project: Path, stack: str) -> str:
+    # A review stack has no file of its own: it runs where the stack does whose settings it has.
+    has_none = number_of(stack.rpartition("/")[2]) and not (project / f"Pulumi.{stack}.yaml").is_file()
+    return SOURCE if has_none else stack
 
 
 def _mapping(value: Any) -> Any:

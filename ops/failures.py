@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from ops.messages import Event
 
-# The engine writes its events to a file for who says that it debugs.
-ENVIRONMENT, OPTION = {"PULUMI_DEBUG_COMMANDS": "true"}, "--event-log"
 MODEL_IMAGE, PROMOTION = "modelstack:index:ModelImage", "modelstack:index:Promotion"
 UNTOLD = "the engine gave no reason; see the output of the command"
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the events in a log; those that were written whole."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
 
 
 def happened(events: Sequence[dict[str, Any]]) -> bool:

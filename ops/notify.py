@@ -41,12 +41,12 @@ def notify(engine: Engine, event: Event) -> bool:
         config = json.loads(engine.on_stack("config", "--show-secrets", "--json"))
         told = config.get(KEY) or {}
         chosen = load_notifications(told.get("value") or "", engine.stack)
-        told_of = replace(event, reason=Secrets.of(engine).hidden(event.reason))
-        message = Message.of(told_of, engine.project_name, engine.stack, secrets_of(config))
+        if event.kind not in (*chosen.on, TEST) or not chosen.named:
+            return True
+        clean = replace(event, reason=Secrets.of(engine).hidden(event.reason))
+        message = Message.of(clean, engine.project_name, engine.stack, secrets_of(config))
     except (EngineError, SettingsError, ValueError) as error:
         return _not_sent(str(error).splitlines())
-    if event.kind not in (*chosen.on, TEST) or not chosen.named:
-        return True
     if not told.get("secret"):
         remedy = f"set them with `pulumi config set --secret --path {KEY}.…`"
         print(f"notification: {KEY} of stack {engine.stack} has its addresses in clear; {remedy}", file=sys.stderr)

@@ -72,8 +72,7 @@ def _plainly(options: argparse.Namespace) -> int:
     if options.source is not None or options.format != "markdown":
         print("error: --from and --format: tell nothing by themselves; add --comment FILE or --post", file=sys.stderr)
         return USAGE
-    previewed = stack.command("preview")
-    codes = [previewed(argparse.Namespace(**{**vars(options), "stack": one})) for one in _stacks(options)]
+    codes = [stack.preview(argparse.Namespace(**{**vars(options), "stack": one})) for one in _stacks(options)]
     return next((code for code in codes if code), 0)
 
 

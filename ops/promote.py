@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     _tell(rows, arguments)
     if not arguments.up or arguments.dry_run:
         return 0
-    return stack.command("up")(argparse.Namespace(stack=arguments.target, yes=arguments.yes, rest=[]))
+    return stack.up(argparse.Namespace(stack=arguments.target, yes=arguments.yes, rest=[]))
 
 
 def _promotions(project: Path, arguments: argparse.Namespace) -> list[Promotion]:

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     # What else the checkout holds may not have been reviewed, and is not for this hour.
     alone = ["--target", image.urn, "--target-dependents"]
-    return stack.command("up")(argparse.Namespace(stack=arguments.stack, yes=arguments.yes, rest=alone))
+    return stack.up(argparse.Namespace(stack=arguments.stack, yes=arguments.yes, rest=alone))
 
 
 def _image(engine: Engine, model: str) -> ModelImage:

@@ -72,7 +72,7 @@ def scratch(project: Path, stack: str) -> Iterator[Scratch]:
         named = Engine(project, stack, environment).project_name
         # The engine writes a new stack's salt beside the Pulumi.yaml that it is created by.
         (place / "Pulumi.yaml").write_text(yaml.safe_dump({"name": named, "runtime": "python"}), encoding="utf-8")
-        Engine(place, stack, environment).run("stack", "init", stack)
+        Engine(place, stack, environment).run("stack", "init", stack, "--no-select")
         yield Scratch(Engine(project, stack, environment), config, hidden)
 
 

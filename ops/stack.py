@@ -14,14 +14,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import settings
 from components import images
-from ops import failures, policies, scratch
+from ops import events, failures, policies, scratch
 from ops.engine import Engine, EngineError, State, call, environment, is_embedded, own_settings, resources
 from ops.holders import Holder, holders, state_folder
 from ops.messages import Event
@@ -48,9 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rest", nargs="*", metavar="ARGUMENT", help="after `--`: further arguments of `pulumi`")
 
 
-def command(name: str) -> Callable[[argparse.Namespace], int]:
-    """Return what runs the engine's command `name`; its exit code is the engine's."""
-    return partial(_run, name)
+def up(arguments: argparse.Namespace) -> int:
+    """Run `pulumi up` on a stack; the exit code is the engine's."""
+    return _run("up", arguments)
+
+
+def preview(arguments: argparse.Namespace) -> int:
+    """Run `pulumi preview` of a stack; the exit code is the engine's."""
+    return _run("preview", arguments)
+
+
+def destroy(arguments: argparse.Namespace) -> int:
+    """Run `pulumi destroy` of a stack and tell what is left; the exit code is the engine's."""
+    return _run("destroy", arguments)
 
 
 def _run(name: str, arguments: argparse.Namespace) -> int:
@@ -226,11 +235,11 @@ def _pulumi(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
 def _run_and_notify(engine: Engine, name: str, *, yes: bool, rest: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="modelstack-events-") as folder:
         log = Path(folder) / "events"
-        command = command_line(engine, name, yes=yes, rest=[failures.OPTION, str(log), *rest])
-        code = call(command, engine, failures.ENVIRONMENT)
-        events = failures.read(log)
-        if code and failures.happened(events):
-            notify(engine, failures.event_of(name, events))
+        command = command_line(engine, name, yes=yes, rest=[*events.logged_to(log), *rest])
+        code = call(command, engine, events.ENVIRONMENT)
+        told = list(events.of_log(log)) if code else []
+        if code and failures.happened(told):
+            notify(engine, failures.event_of(name, told))
     return code
 
 

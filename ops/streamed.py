@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ops.engine import LAST_LINES, Engine, EngineError
+from ops.events import Event
 
-Event = dict[str, Any]
 # With it `--json` of a preview is events; without it a digest, which lacks what a refresh has read.
 STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
 # How a state or an event marks a value as secret (pulumi/sdk/python/lib/pulumi/runtime/rpc.py).

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_build.bake import RUNTIME_LABEL
 from model_build.errors import RegistryError
-from model_build.oci.copy import copy
+from model_build.oci.copy import Where
 from model_build.oci.credentials import docker_folder
 from model_build.oci.files import read_file
 from model_build.oci.labels import labels_of, read_labels
@@ -96,7 +96,10 @@ class Repository:
 
     def copy(self, origin: str, digest: str) -> None:
         """Bring an image and what is attached to it here from the repository `origin` of the same registry."""
-        copy(self.registry, origin, self.name, digest)
+        from model_build.supply.copying import copy_signed  # noqa: PLC0415
+
+        image = replace(self, name=origin).subject(digest)
+        copy_signed(image, Where(self.registry, self.name))
 
     def sign(self, digest: str, key: str, inputs: str, trusted: Sequence[PublicKey]) -> None:
         """Sign an image for its inputs, and again the provenance that one of the `trusted` keys signed.
@@ -105,10 +108,8 @@ class Repository:
         """
         from model_build.supply.commands import sign_again  # noqa: PLC0415
         from model_build.supply.keys import private_key  # noqa: PLC0415
-        from model_build.supply.subject import Subject  # noqa: PLC0415
 
-        subject = Subject.of(self.registry, Reference(self.host, self.name, digest=digest))
-        sign_again(subject, private_key(key), inputs, trusted)
+        sign_again(self.subject(digest), private_key(key), inputs, trusted)
 
     def _still_named(self) -> set[str]:
         """Return what a tag names, and what an index under a tag does."""

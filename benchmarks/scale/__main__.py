@@ -71,14 +71,15 @@ def _platform(folder: Path) -> Iterator[dict[str, str]]:
     own |= {"PULUMI_PYTHON_CMD": sys.executable}
     try:
         _local(own, "up")
+        _local(own, "bake", "prometheus")
         exported = [shlex.split(line)[1].partition("=") for line in _local(own, "env").splitlines()]
         yield {**own, **{name: value for name, _, value in exported}}
     finally:
         _local(own, "reset")
 
 
-def _local(environment: Mapping[str, str], command: str) -> str:
-    words = [sys.executable, "-m", "local", command]
+def _local(environment: Mapping[str, str], *command: str) -> str:
+    words = [sys.executable, "-m", "local", *command]
     return subprocess.run(words, cwd=ROOT, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True).stdout
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.scale.provider import source
 from model_build.environment import build_interpreter
 from model_build.places import ROOT
 
@@ -21,33 +22,6 @@ RECIPE = "models/digits"
 # A hundred pods have to fit on the node of this machine.
 RESOURCES = {"cpuRequest": "5m", "cpuLimit": "1", "memoryRequest": "64Mi", "memoryLimit": "256Mi"}
 ROLLOUT_SECONDS = 1800
-PROVIDER = """
-import sys
-from pulumi.provider.experimental import provider as base, server
-
-
-class Nothing(base.Provider):
-    async def check(self, request):
-        return base.CheckResponse(inputs=request.new_inputs)
-
-    async def diff(self, request):
-        return base.DiffResponse(changes=request.old_inputs != request.new_inputs)
-
-    async def create(self, request):
-        return base.CreateResponse(resource_id="it", properties=request.properties)
-
-    async def delete(self, request):
-        return None
-
-    async def configure(self, request):
-        return base.ConfigureResponse(accept_secrets=True, supports_preview=False)
-
-    async def get_schema(self, request):
-        return base.GetSchemaResponse(schema='{"name": "nothing", "version": "1.0.0"}')
-
-
-server.main(sys.argv[1:], "1.0.0", Nothing())
-"""
 PROGRAM = """
 import pulumi
 
@@ -131,7 +105,7 @@ def floor(folder: Path, size: int, resources: int) -> Path:
     """Return a project of `resources` resources whose provider does nothing, by a stack of the same name."""
     own = folder / f"floor-{size}"
     (own / "provider").mkdir(parents=True)
-    (own / "provider" / "__main__.py").write_text(PROVIDER, encoding="utf-8")
+    (own / "provider" / "__main__.py").write_text(source("nothing", "1.0.0", previews=False), encoding="utf-8")
     (own / "provider" / "PulumiPlugin.yaml").write_text("runtime: python\n", encoding="utf-8")
     document = {
         "name": "floor",

@@ -44,12 +44,7 @@ class Ground(pulumi.ComponentResource):
         cluster = EksCluster("eks", _cluster(chosen, network, args.protect), self._own)
         self.kubeconfig = cluster.kubeconfig
         self.ready = self._fill(cluster, network, chosen)
-        made = Repositories(
-            "repositories",
-            RepositoriesArgs(names=tuple(args.repositories.values()), protect=args.protect),
-            self._own,
-        ).made
-        self.repositories = {model: made[repository] for model, repository in args.repositories.items()}
+        self.repositories = self._create_repositories(args) if args.repositories else {}
         self.register_outputs({"cluster": cluster.cluster.name, "network": network.vpc.id})
 
     def _create_provider(self, name: str, chosen: AwsSettings) -> aws.Provider:
@@ -62,6 +57,12 @@ class Ground(pulumi.ComponentResource):
             default_tags=aws.ProviderDefaultTagsArgs(tags=tags),
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+    def _create_repositories(self, args: GroundArgs) -> dict[str, pulumi.Resource]:
+        """Return model → repository; none, and no key for them, where the stack pushes elsewhere."""
+        wanted = RepositoriesArgs(names=tuple(args.repositories.values()), protect=args.protect)
+        made = Repositories("repositories", wanted, self._own).made
+        return {model: made[repository] for model, repository in args.repositories.items()}
 
     def _fill(self, cluster: EksCluster, network: Network, chosen: AwsSettings) -> list[pulumi.Resource]:
         """Bring up nodes between the add-ons that they need and those that need them; returns what pods wait for."""

@@ -14,15 +14,13 @@ from model_build.oci.descriptor import Descriptor
 from model_build.oci.mirrors import Source
 from model_build.oci.push import Counted, Elsewhere, Progress
 from model_build.oci.readback import named_by
-from model_build.oci.referrers import fallback_tag, list_referrer, referrers
+from model_build.oci.referrers import list_referrer, referrers
 from model_build.oci.registry import Manifest, Registry
 from model_build.oci.transport import AT_ONCE
 from model_build.oci.upload import Upload
 
 Told = Callable[[int, int], None]
-# Under these cosign 2 keeps signatures and attestations of an image.
-SHELVES = (".sig", ".att")
-# Whoever may push can attach as much as they like; nobody has to take it all along.
+# Whoever may push can attach as much as they like; nobody has to take it all along, the last of it least.
 MOST = 64
 
 
@@ -63,28 +61,15 @@ def copy_referrers(digest: str, source: Where, target: Where, *, but: frozenset[
     """Copy what is attached to an image and not of the types `but`; returns how many were not there."""
     there = {one.digest for one in referrers(target.registry, target.repository, digest)}
     copied = 0
-    for one in referrers(source.registry, source.repository, digest)[:MOST]:
+    for one in referrers(source.registry, source.repository, digest)[-MOST:]:
         manifest = source.registry.get(source.repository, one.digest)
-        kind = one.further.get("artifactType")
+        kind = str(one.further.get("artifactType") or "")
         if manifest is None or one.digest in there or kind in but:
             continue
         _copy_blobs(lacking(one.digest, source, target), source, target)
-        list_referrer(target.registry, target.repository, target.manifest(digest).descriptor, manifest.body, str(kind))
+        list_referrer(target.registry, target.repository, target.manifest(digest).descriptor, manifest.body, kind)
         copied += 1
     return copied
-
-
-def copy(registry: Registry, source: str, target: str, digest: str) -> None:
-    """Copy an image or index within a registry, with all that is attached to it and cosign's tags of it."""
-    here, there = Where(registry, source), Where(registry, target)
-    copy_image(digest, here, there)
-    copy_referrers(digest, here, there)
-    for suffix in SHELVES:
-        tag = f"{fallback_tag(digest)}{suffix}"
-        shelf = registry.get(source, tag)
-        if shelf is not None:
-            _copy_blobs(lacking(shelf.digest, here, there), here, there)
-            registry.put(target, tag, shelf.body, shelf.descriptor.media_type)
 
 
 def _manifests(digest: str, source: Where) -> Iterator[Manifest]:

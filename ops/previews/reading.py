@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ops.events import Event, of_log
 from ops.previews.facts import Change, Cost, Message, Model, Operation, Pack, Preview, Severity, Violation
 from ops.previews.models import KIND, model
 from ops.previews.secrets import Secrets
 
-Event = dict[str, Any]
 STACK = "pulumi:pulumi:Stack"
 SHOWN: tuple[Severity, ...] = ("error", "warning", "info")
 # One replacement is three steps of the engine or more.
@@ -38,13 +37,8 @@ _COLOUR = re.compile(r"<\{%[^%]*%\}>")
 
 
 def events_of(log: Path) -> Iterator[Event]:
-    """Yield the whole events of a log, as an engine that was killed leaves it too; none where there is no log."""
-    if not log.exists():
-        return
-    with log.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if line.endswith("\n") and _counts(event := json.loads(line)):
-                yield event
+    """Yield the events of a log that are for people."""
+    return filter(_counts, of_log(log))
 
 
 def _counts(event: Event) -> bool:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops import stack
+from ops import events, stack
 from ops.engine import Engine, EngineError
 from ops.previews.facts import Preview
 from ops.previews.reading import events_of, read
@@ -19,8 +19,6 @@ from ops.previews.secrets import Secrets
 FAILED = 1
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES, _LAST_BYTES = 12, 8000
-# The command line shows `--event-log` with this alone; Pulumi's Automation API runs previews so too.
-_EVENT_LOG = {"PULUMI_DEBUG_COMMANDS": "true"}
 
 
 def preview(project: Path, name: str, rest: Sequence[str]) -> Preview:
@@ -38,7 +36,7 @@ def preview(project: Path, name: str, rest: Sequence[str]) -> Preview:
 def _previewed(engine: Engine, rest: Sequence[str]) -> Preview:
     with tempfile.TemporaryDirectory(prefix="modelstack-preview-") as folder:
         log = Path(folder) / "events"
-        command = [*stack.command_line(engine, "preview", yes=False, rest=rest), "--event-log", str(log)]
+        command = [*stack.command_line(engine, "preview", yes=False, rest=rest), *events.logged_to(log)]
         code, last_words = _run(command, engine)
         secrets = Secrets.of(engine)
         if code:
@@ -48,7 +46,7 @@ def _previewed(engine: Engine, rest: Sequence[str]) -> Preview:
 
 def _run(command: Sequence[str], engine: Engine) -> tuple[int, str]:
     """Return the exit code, and the end of what was written to standard error, which is shown as it comes."""
-    own = {**engine.environment, **_EVENT_LOG}
+    own = {**engine.environment, **events.ENVIRONMENT}
     with subprocess.Popen(command, cwd=engine.project, env=own, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None  # noqa: S101 (asked for above)
         end = b""

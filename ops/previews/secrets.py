@@ -17,12 +17,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ops.engine import Engine, EngineError, State
+from ops.streamed import is_secret
 
 HIDDEN = "[secret]"
 SHORTEST = 4  # what is shorter stands in ordinary words
-# By these the engine marks a secret in a state.
-_SIGNATURE = "4dabf18193072939515e22adb298388d"  # pragma: allowlist secret
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  # pragma: allowlist secret
 _OF_ENVIRONMENT = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSPHRASE|_KEY|CREDENTIAL)S?$")
 _SHORTEST_OF_OBJECT = 6
 _SHORTEST_OF_ENVIRONMENT = 8
@@ -135,7 +133,7 @@ def _of_state(engine: Engine) -> Iterator[str]:
 
 def _signed(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
-        if value.get(_SIGNATURE) == _SECRET:
+        if is_secret(value):
             text = value.get("plaintext")
             yield from _leaves(json.loads(text) if isinstance(text, str) else value.get("value"))
             return

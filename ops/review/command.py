@@ -66,7 +66,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     own = commands.add_parser(name, help=text, description=text)
     own.add_argument(
-        "--from", dest="source", default="test", metavar="STACK", help="whose settings it takes (default: test)"
+        "--from", dest="source", default=names.SOURCE, metavar="STACK", help="whose settings it takes (default: test)"
     )
     own.add_argument("--json", action="store_true", help="print one JSON object")
     own.set_defaults(run_review=command)

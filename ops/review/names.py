@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 PREFIX = "review-"
+# Whose settings a review stack has where none is named.
+SOURCE = "test"
 # What the repositories of all review stacks lie below.
 ROOM = "review"
 LONGEST = timedelta(days=30)

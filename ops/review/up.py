@@ -38,7 +38,7 @@ def bring_up(project: Path, asked: Asked, say: Say) -> About:
 
     Raises EngineError, RefusedError before anything is changed, HeldError, UsageError.
     """
-    policies.packs(project)  # told before anything is made, where they cannot be had
+    judged_by = policies.packs(project)  # where they cannot be had that is told before anything is made
     if is_embedded(project, asked.source) and stacks.start(project, asked.source):
         raise EngineError("the embedded platform could not be started; see above")
     with workplace(project, environment(project, asked.source)) as place:
@@ -49,7 +49,7 @@ def bring_up(project: Path, asked: Asked, say: Say) -> About:
             _create(aside, source)
         if not before or not resources(before):
             aside.replace_state(marked(aside.export(), place.name, asked.stack, mark))
-        _up(place, asked, config.document(source, mark, _pins(place, source)), say)
+        _up(place, asked, config.document(source, mark, _pins(place, source)), judged_by, say)
         return describe(aside, datetime.now(UTC))
 
 
@@ -95,9 +95,9 @@ def _pins(place: Workplace, source: config.Source) -> dict[str, str]:
     return config.pins_of(engine.export()) if stacks.exists(engine) else {}
 
 
-def _up(place: Workplace, asked: Asked, document: dict[str, object], say: Say) -> None:
+def _up(place: Workplace, asked: Asked, document: dict[str, object], judged_by: list[str], say: Say) -> None:
     pair = keys.pair_of(place.aside(asked.stack))
     engine = place.inside(asked.stack, document, **pair.variables)
     recover_if_killed(engine, say)
     keys.keep(place.aside(asked.stack), place.settings, pair)
-    streamed(engine, "up", "--yes", "--skip-preview", *policies.packs(place.project))
+    streamed(engine, "up", "--yes", "--skip-preview", *judged_by)

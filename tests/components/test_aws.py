@@ -201,6 +201,7 @@ def test_only_images_that_no_tag_names_expire(prod: Run) -> None:
 def test_a_registry_of_ones_own_is_used_in_place_of_the_accounts(program: Program) -> None:
     run = program(config(registry={"push": "registry.example.com"}), stack="prod")
     assert not [one for one in run.made if one.type.startswith("aws:ecr/")]
+    assert set(run.of("Key")) == {"eks-secrets"}
     assert {one["push"] for one in run.of("ModelImage").values()} == {"registry.example.com"}
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from model_build.errors import RegistryError
-from model_build.oci.copy import copy
 from model_build.oci.descriptor import INDEX, digest_of
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.push import push as push_image
@@ -16,9 +16,14 @@ from model_build.oci.referrers import attach, attached, referrers
 from model_build.oci.registry import Registry
 from model_build.oci.upload import put_blob
 from model_build.oci.uploads import Place, Uploads
+from provider.registry import Repository
 from tests.registry import push
 
 KIND = "application/vnd.example.report"
+
+
+def copy(registry: Registry, source: str, target: str, digest: str) -> None:
+    Repository(registry.host, target, None, Path.cwd()).copy(source, digest)
 
 
 @pytest.fixture
@@ -80,7 +85,7 @@ def test_blobs_are_sent_where_the_registry_mounts_none(
 
 def test_an_image_that_is_not_there_is_one_error(host: str, places: tuple[str, str]) -> None:
     source, target = places
-    with pytest.raises(RegistryError, match="is not there; push it again"):
+    with pytest.raises(RegistryError, match="is not there; push it"):
         copy(Registry(host), source, target, f"sha256:{'0' * 64}")
 
 

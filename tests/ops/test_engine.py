@@ -144,6 +144,14 @@ def test_a_stack_is_elsewhere_however_its_place_was_written(tmp_path: Path, sett
     assert not engine.is_embedded(tmp_path, "dev")
 
 
+@pytest.mark.parametrize("name", ["review-7", "acme/review-7"])
+def test_a_review_stack_runs_where_its_source_does(tmp_path: Path, name: str) -> None:
+    assert engine.is_embedded(tmp_path, name)
+    (tmp_path / "Pulumi.test.yaml").write_text("config: {modelstack:cluster: {kubeconfig: there}}")
+    assert not engine.is_embedded(tmp_path, name)
+    assert engine.is_embedded(tmp_path, "other")
+
+
 INTERRUPTED = """
 import sys
 from pathlib import Path

@@ -11,6 +11,7 @@ import pytest
 
 from ops import failures
 from ops.__main__ import main
+from ops.events import of_log
 from ops.review import reap
 from tests.provider.stacks import Project, Stack
 from tests.receivers import hook
@@ -130,9 +131,9 @@ def test_who_declines_tells_nobody() -> None:
 def test_an_engine_that_was_killed_leaves_events_that_can_be_read(tmp_path: Path) -> None:
     log = tmp_path / "events"
     log.write_text(json.dumps(error("SmokeTest", "wrong answers")) + '\n{"diagnosticEvent": {"sev')
-    told = failures.event_of("up", failures.read(log))
+    told = failures.event_of("up", list(of_log(log)))
     assert (told.kind, told.reason) == ("up-failed", "wrong answers")
-    assert failures.event_of("destroy", failures.read(tmp_path / "none")).reason == failures.UNTOLD
+    assert failures.event_of("destroy", list(of_log(tmp_path / "none"))).reason == failures.UNTOLD
 
 
 @pytest.mark.build

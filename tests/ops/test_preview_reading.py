@@ -18,6 +18,12 @@ from tests.ops.recorded import CANARY, FOLDER, NOTHING, preview, previews
 NAMES = sorted(path.stem for path in FOLDER.glob("*.jsonl"))
 
 
+def test_a_line_that_was_not_written_whole_is_left_out(tmp_path: Path) -> None:
+    log = tmp_path / "events"
+    log.write_text('{"sequence": 1}\n{"sequ\n{"sequence": 3}\n{"sequence": 4')
+    assert [one["sequence"] for one in events_of(log)] == [1, 3]
+
+
 def test_every_scene_is_recorded() -> None:
     assert len(NAMES) == 10
 

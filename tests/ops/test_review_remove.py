@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from model_build.oci.copy import copy
 from model_build.oci.image import Image, ImageConfig
 from model_build.oci.push import push
 from model_build.oci.referrers import attach
@@ -59,7 +58,7 @@ def test_blobs_are_those_of_images_and_of_what_is_attached_to_them(place: Reposi
 def test_a_blob_that_is_taken_out_of_a_repository_stays_in_the_others(place: Repository) -> None:
     image = pushed(place, "shared", INPUTS)
     registry, other = Registry(place.host), f"{place.name}-kept"
-    copy(registry, place.name, other, image.digest)
+    Repository(place.host, other, None, Path.cwd()).copy(place.name, image.digest)
     blobs = place.blobs()
     place.unlink(blobs)
     assert blobs

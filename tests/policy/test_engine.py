@@ -9,35 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.scale.provider import source
 from tests.policy.judging import CLOSED, Given, deployment
 from tests.provider.stacks import ROOT, Done, Project, Stack
 
 pytestmark = pytest.mark.e2e
 
-PROVIDER = """
-import sys
-from pulumi.provider.experimental import provider as base, server
-
-
-class Anything(base.Provider):
-    async def check(self, request):
-        return base.CheckResponse(inputs=request.new_inputs)
-
-    async def diff(self, request):
-        return base.DiffResponse(changes=request.old_inputs != request.new_inputs)
-
-    async def create(self, request):
-        return base.CreateResponse(resource_id="it", properties=request.properties)
-
-    async def configure(self, request):
-        return base.ConfigureResponse(accept_secrets=True, supports_preview=True)
-
-    async def get_schema(self, request):
-        return base.GetSchemaResponse(schema='{"name": "anything", "version": "99.0.0"}')
-
-
-server.main(sys.argv[1:], "99.0.0", Anything())
-"""
 PROGRAM = """
 import json
 import pulumi
@@ -58,7 +35,7 @@ def stack_with(tmp_path: Path) -> Making:
     provider.mkdir()
     runtime = {"name": "python", "options": {"virtualenv": f"{ROOT}/.venv"}}
     (provider / "PulumiPlugin.yaml").write_text(yaml.safe_dump({"runtime": runtime}))
-    (provider / "__main__.py").write_text(PROVIDER)
+    (provider / "__main__.py").write_text(source("anything", "99.0.0", previews=True))
     providers = [{"name": name, "path": str(provider)} for name in ("kubernetes", "aws")]
     document = {"name": "tiny", "runtime": runtime, "plugins": {"providers": providers}}
     (project.folder / "Pulumi.yaml").write_text(yaml.safe_dump(document))

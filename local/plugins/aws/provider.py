@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import NoReturn
 
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2
 
 from local.plugins.serving import Engine
+from local.plugins.stand_in import StandIn
 from local.plugins.values import from_struct
 
 VERSION = "7.51.1"
@@ -29,25 +29,11 @@ def _refuse(context: grpc.ServicerContext, what: str) -> NoReturn:
     raise RuntimeError(message)
 
 
-class AwsPlanner(provider_pb2_grpc.ResourceProviderServicer):
+class AwsPlanner(StandIn):
     """Resources of AWS in a preview."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def GetPluginInfo(  # noqa: N802, D102
-        self, _request: empty_pb2.Empty, _context: grpc.ServicerContext
-    ) -> plugin_pb2.PluginInfo:
-        return plugin_pb2.PluginInfo(version=VERSION)
-
-    def Attach(self, request: plugin_pb2.PluginAttach, _context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: N802, D102
-        self._engine.connect(request.address)
-        return empty_pb2.Empty()
-
-    def GetSchema(  # noqa: N802, D102
-        self, _request: provider_pb2.GetSchemaRequest, _context: grpc.ServicerContext
-    ) -> provider_pb2.GetSchemaResponse:
-        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "aws", "version": VERSION}))
+        super().__init__("aws", VERSION, engine)
 
     def CheckConfig(  # noqa: N802, D102
         self, request: provider_pb2.CheckRequest, _context: grpc.ServicerContext

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2, status_pb2
 
 from local.plugins.kubernetes import config, diff, lifecycle, naming, planning
 from local.plugins.kubernetes.client import ApiError, Client, NoKind, Unreachable
@@ -18,6 +17,7 @@ from local.plugins.kubernetes.jsonpath import ExpressionError
 from local.plugins.kubernetes.lifecycle import Lifecycle, Operation
 from local.plugins.kubernetes.values import plain, with_secrets
 from local.plugins.serving import Engine
+from local.plugins.stand_in import StandIn
 from local.plugins.values import UNKNOWN, from_struct, to_struct
 
 VERSION = "4.34.2"
@@ -57,11 +57,11 @@ def _init_failed(context: grpc.ServicerContext, error: lifecycle.InitFailed) -> 
     _fail(context, error)
 
 
-class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
+class KubernetesProvider(StandIn):
     """Objects of an API server as Pulumi resources."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__("kubernetes", VERSION, engine)
         self._cancelled = threading.Event()
         self._lifecycle: Lifecycle | None = None
         self._namespace = "default"
@@ -71,20 +71,6 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         if self._lifecycle is None:
             raise lifecycle.Failed("the provider is not configured yet")
         return self._lifecycle
-
-    def GetPluginInfo(  # noqa: N802, D102
-        self, _request: empty_pb2.Empty, _context: grpc.ServicerContext
-    ) -> plugin_pb2.PluginInfo:
-        return plugin_pb2.PluginInfo(version=VERSION)
-
-    def Attach(self, request: plugin_pb2.PluginAttach, _context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: N802, D102
-        self._engine.connect(request.address)
-        return empty_pb2.Empty()
-
-    def GetSchema(  # noqa: N802, D102
-        self, _request: provider_pb2.GetSchemaRequest, _context: grpc.ServicerContext
-    ) -> provider_pb2.GetSchemaResponse:
-        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "kubernetes", "version": VERSION}))
 
     def CheckConfig(  # noqa: N802, D102
         self, request: provider_pb2.CheckRequest, _context: grpc.ServicerContext
