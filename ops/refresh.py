@@ -81,23 +81,32 @@ def refresh(project: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     told["branch"] = branch
     if _is_there(project, branch, arguments.push):
         return {**told, "existed": True}
+    told["metrics"] = _make(project, path, branch, model, found)
+    if arguments.push:
+        _push(project, branch, arguments.push, arguments.propose)
+    if arguments.propose == "github":
+        told["proposed"] = _run(["gh", "pr", "create", "--fill", "--head", branch], project).strip()
+    return {**told, "existed": False, "pushed": bool(arguments.push)}
+
+
+def _make(project: Path, path: Path, branch: str, model: str, found: list[Newer]) -> list[dict[str, Any]]:
+    """Make the branch of a model on newer data, and return its metrics beside those of now."""
     build = _Build.of(project)
     before = build.metrics(project, path)
     with _branched(project, branch) as tree:
         (tree / path).write_text(with_versions((tree / path).read_text("utf-8"), found), encoding="utf-8")
-        after = build.metrics(tree, path)
-        told["metrics"] = compared(before, after)
-        _git(tree, "commit", "--quiet", "--message", _message(model, found, told["metrics"]), "--", str(path))
-    if arguments.push:
-        try:
-            _git(project, "push", "--quiet", *PROPOSALS.get(arguments.propose, ()), arguments.push, branch)
-        except RefreshError:
-            # The next run makes it again, and does not take it for one that was proposed.
-            _git(project, "branch", "--quiet", "-D", branch)
-            raise
-    if arguments.propose == "github":
-        told["proposed"] = _run(["gh", "pr", "create", "--fill", "--head", branch], project).strip()
-    return {**told, "existed": False, "pushed": bool(arguments.push)}
+        metrics = compared(before, build.metrics(tree, path))
+        _git(tree, "commit", "--quiet", "--message", _message(model, found, metrics), "--", str(path))
+    return metrics
+
+
+def _push(project: Path, branch: str, remote: str, propose: str | None) -> None:
+    try:
+        _git(project, "push", "--quiet", *PROPOSALS.get(propose or "", ()), remote, branch)
+    except RefreshError:
+        # The next run makes it again, and does not take it for one that was proposed.
+        _git(project, "branch", "--quiet", "-D", branch)
+        raise
 
 
 def _is_there(project: Path, branch: str, remote: str | None) -> bool:

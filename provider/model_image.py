@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +32,8 @@ from provider.errors import ProviderError
 from provider.finding import Finder, Found, Made
 from provider.naming import image_id, runtime_tag, split_image_id, stack_tag
 from provider.registry import Repository
-from provider.values import Fields, Properties, plain, unknown, wrap
+from provider.values import Fields, Properties, unknown, wrap
+from provider.versions import versions
 from provider.wanted import (
     DERIVED,
     FIRST,
@@ -49,8 +47,6 @@ from provider.wanted import (
     failures,
 )
 
-MOST_VERSIONS = 50
-CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID")
 RESULTS = ("image", "runtimeImage", "digest", "layers", "steps", "metrics", "report")
 COMPARED = (
     *REQUIRED,
@@ -96,7 +92,7 @@ class ModelImageType:
             raise ProviderError("inputs: a value is still unknown during `up`; the program must give every input")
         made = await self._have(request.urn, wanted)
         await asyncio.to_thread(_hold, self._finder(wanted).repository, tag, wanted, made, Fields({}))
-        outputs = _outputs(request.properties, wanted, made, tag) | _versions({}, wanted, made)
+        outputs = _outputs(request.properties, wanted, made, tag) | versions({}, wanted, made)
         return CreateResponse(image_id(wanted.push, wanted.repository, tag), outputs)
 
     async def update(self, request: UpdateRequest) -> UpdateResponse:
@@ -117,7 +113,7 @@ class ModelImageType:
         await asyncio.to_thread(_hold, repository, tag, wanted, kept, olds)
         if (former := olds.text("tag")) and former != tag:
             await asyncio.to_thread(_let_go, repository, former, None)
-        return UpdateResponse(_outputs(request.news, wanted, kept, tag) | _versions(request.olds, wanted, kept))
+        return UpdateResponse(_outputs(request.news, wanted, kept, tag) | versions(request.olds, wanted, kept))
 
     async def read(self, request: ReadRequest) -> ReadResponse:
         """Look at the registry; an image that is gone is a resource that is gone."""
@@ -285,28 +281,6 @@ def _outputs(inputs: Properties, wanted: Wanted, made: Made, tag: str) -> Proper
         "report": told.get("page") or told.get("report") or "",
     }
     return {**inputs, **{key: wrap(value) for key, value in outputs.items()}}
-
-
-def _versions(olds: Properties, wanted: Wanted, made: Made) -> Properties:
-    """Return the versions that the stack had, the latest first: no backend but the service's keeps past states."""
-    before = Fields(olds)
-    # A record that was read anew from the registry lists none, and knows the one that it is of.
-    only = [{"digest": before.text("digest"), "inputs": before.text("inputsHash"), "at": "", "by": ""}]
-    known = plain(olds["versions"]) if "versions" in olds else only if before.text("digest") else []
-    if known and known[0]["digest"] == made.digest:
-        return {"versions": wrap(known)}
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    told = {"digest": made.digest, "inputs": wanted.inputs_hash, "at": now, "by": _user()}
-    return {"versions": wrap([told, *known][:MOST_VERSIONS])}
-
-
-def _user() -> str:
-    """Return who runs `up`: whom a CI system says it runs for, else this process's user."""
-    named = next(filter(None, (os.environ.get(one) for one in CI_USERS)), None)
-    try:
-        return named or getpass.getuser()
-    except (KeyError, OSError):
-        return ""
 
 
 def _summary(made: Made) -> str:

@@ -68,7 +68,7 @@ def _platform(folder: Path) -> Iterator[dict[str, str]]:
     """Yield the environment of a platform of the benchmark's own, which is gone afterwards."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
     own |= {"MODELSTACK_INSTANCE": "scale", "MODELSTACK_DATA": str(folder / "data")}
-    own |= {"PULUMI_PYTHON_CMD": sys.executable}
+    own |= {"PULUMI_PYTHON_CMD": sys.executable, "VIRTUAL_ENV": sys.prefix}
     try:
         _local(own, "up")
         _local(own, "bake", "prometheus")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+import yaml
+
 SOURCE = """
 import sys
 from pulumi.provider.experimental import provider as base, server
@@ -12,7 +17,7 @@ class Nothing(base.Provider):
         return base.CheckResponse(inputs=request.new_inputs)
 
     async def diff(self, request):
-        return base.DiffResponse(changes=request.old_inputs != request.new_inputs)
+        return base.DiffResponse(changes=request.old_state != request.new_inputs)
 
     async def create(self, request):
         return base.CreateResponse(resource_id="it", properties=request.properties)
@@ -31,6 +36,10 @@ server.main(sys.argv[1:], "%(version)s", Nothing())
 """
 
 
-def source(name: str, version: str, *, previews: bool) -> str:
-    """Return the program of such a provider; one that `previews` tells what a preview creates."""
-    return SOURCE % {"name": name, "version": version, "previews": previews}
+def write(folder: Path, name: str, version: str, *, previews: bool) -> None:
+    """Write such a provider into a folder, run by this interpreter; one that `previews` tells what would be created."""
+    folder.mkdir(parents=True)
+    runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
+    (folder / "PulumiPlugin.yaml").write_text(yaml.safe_dump({"runtime": runtime}), encoding="utf-8")
+    told = {"name": name, "version": version, "previews": previews}
+    (folder / "__main__.py").write_text(SOURCE % told, encoding="utf-8")

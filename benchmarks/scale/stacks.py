@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.scale.provider import source
+from benchmarks.scale import provider
 from model_build.environment import build_interpreter
 from model_build.places import ROOT
 
@@ -104,9 +104,7 @@ def project(folder: Path, sizes: tuple[int, ...]) -> Path:
 def floor(folder: Path, size: int, resources: int) -> Path:
     """Return a project of `resources` resources whose provider does nothing, by a stack of the same name."""
     own = folder / f"floor-{size}"
-    (own / "provider").mkdir(parents=True)
-    (own / "provider" / "__main__.py").write_text(source("nothing", "1.0.0", previews=False), encoding="utf-8")
-    (own / "provider" / "PulumiPlugin.yaml").write_text("runtime: python\n", encoding="utf-8")
+    provider.write(own / "provider", "nothing", "1.0.0", previews=False)
     document = {
         "name": "floor",
         "runtime": "python",

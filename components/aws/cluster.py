@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -36,13 +35,6 @@ class EksClusterArgs:
     """Networks that reach the API server from the internet; none where empty."""
     log_days: int
     protect: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class AddonsArgs:
-    """Add-ons of a cluster, name → version."""
-
-    versions: Mapping[str, str]
 
 
 class EksCluster(pulumi.ComponentResource):

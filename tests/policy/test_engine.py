@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.scale.provider import source
+from benchmarks.scale import provider
 from tests.policy.judging import CLOSED, Given, deployment
 from tests.provider.stacks import ROOT, Done, Project, Stack
 
@@ -31,12 +31,10 @@ Making = Callable[..., Stack]
 @pytest.fixture
 def stack_with(tmp_path: Path) -> Making:
     project = Project.make(tmp_path / "project", PROGRAM)
-    provider = tmp_path / "anything"
-    provider.mkdir()
+    anything = tmp_path / "anything"
+    provider.write(anything, "anything", "99.0.0", previews=True)
     runtime = {"name": "python", "options": {"virtualenv": f"{ROOT}/.venv"}}
-    (provider / "PulumiPlugin.yaml").write_text(yaml.safe_dump({"runtime": runtime}))
-    (provider / "__main__.py").write_text(source("anything", "99.0.0", previews=True))
-    providers = [{"name": name, "path": str(provider)} for name in ("kubernetes", "aws")]
+    providers = [{"name": name, "path": str(anything)} for name in ("kubernetes", "aws")]
     document = {"name": "tiny", "runtime": runtime, "plugins": {"providers": providers}}
     (project.folder / "Pulumi.yaml").write_text(yaml.safe_dump(document))
 
