@@ -17,7 +17,8 @@ from model_build.supply.tested import Record, records
 from ops import model_images
 from ops.engine import Engine, EngineError, environment
 from ops.model_images import ModelImage
-from ops.predict import Progress, UsageError
+from ops.predict import UsageError
+from ops.progress import Progress
 from ops.versions import LONG_AGO, Version, past, updates, versions
 
 FAILED, USAGE = 1, 2

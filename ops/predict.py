@@ -7,7 +7,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
 from pathlib import Path
@@ -15,13 +15,15 @@ from typing import Any
 
 import urllib3
 
-from ops import samples
+from model_build.errors import BuildError
+from ops import least, samples
 from ops.engine import Engine, EngineError, environment, if_down
+from ops.least import Least
+from ops.progress import Progress
 from ops.samples import Samples, SamplesError
 
 KEY = "MODELSTACK_KEY"
 OK, BELOW, USAGE, UNREACHABLE = 0, 1, 2, 3
-PROGRESS_SECONDS = 2.0
 # A server that drains or is full says so and when to come back; anything else is told to the user at once.
 RETRIES = urllib3.Retry(
     total=5,
@@ -77,13 +79,23 @@ class Result:
         return {**correct, "total": len(self.scores), self.figure: self.mean, **times}
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One model's answers, and what they are held to."""
+
+    result: Result
+    least: Least
+
+    @property
+    def passed(self) -> bool:
+        """Whether they are as good as that; no number is not."""
+        return self.result.mean >= self.least.value
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("--stack", default="dev", help="the stack whose endpoints are asked (default: dev)")
-    parser.add_argument("--min-accuracy", type=float, default=0.97, metavar="SHARE", help="default: 0.97")
-    parser.add_argument(
-        "--min-cosine", type=float, default=0.98, metavar="COSINE", help="of models that embed (default: 0.98)"
-    )
+    least.add_arguments(parser)
     parser.add_argument(
         "--outputs", type=Path, metavar="FILE", help="read the stack's outputs from a JSON file instead"
     )
@@ -98,39 +110,51 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, 1 below the accuracy, 2 where something cannot be read, 3 where no answer comes."""
     project = Path.cwd()
     try:
-        least = limits(arguments)
-        results = results_of(project, arguments, lambda line: None if arguments.json else print(line, flush=True))
+        held = limits(arguments)
+        found = results_of(project, arguments, held, lambda line: None if arguments.json else print(line, flush=True))
     except (UsageError, EngineError, SamplesError) as error:
         return _fail(USAGE, error)
     except UnreachableError as error:
         return _fail(UNREACHABLE, f"{error}{'' if arguments.outputs else if_down(project, arguments.stack)}")
     if arguments.json:
-        print(json.dumps({"stack": arguments.stack, "models": {name: one.values() for name, one in results.items()}}))
-    return judge(results, least)
+        told = {name: one.result.values() for name, one in found.items()}
+        print(json.dumps({"stack": arguments.stack, "models": told}))
+    return judge(found)
 
 
-def limits(arguments: argparse.Namespace) -> dict[str, float]:
-    """Return the least accuracy and the least cosine that were asked for; raises UsageError."""
-    least = {"accuracy": arguments.min_accuracy, "cosine": arguments.min_cosine}
-    for figure, limit in least.items():
-        if not 0 <= limit <= 1:
-            raise UsageError(f"--min-{figure}: {limit} is not a share from 0 to 1, such as 0.97")
-    return least
+def limits(arguments: argparse.Namespace) -> dict[str, Least]:
+    """Return figure → the least that was asked for; raises UsageError."""
+    try:
+        return least.asked(arguments)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
-def results_of(project: Path, arguments: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Result]:
-    """Ask every model of the stack; `tell` hears a line of each.
+def results_of(
+    project: Path, arguments: argparse.Namespace, asked: Mapping[str, Least], tell: Callable[[str], None]
+) -> dict[str, Judged]:
+    """Ask every model of the stack; `asked` holds all of them, `tell` hears a line of each.
 
     Raises UsageError, EngineError, SamplesError and UnreachableError.
     """
     files = held_out_files(arguments.held_out)
     outputs = outputs_of(project, arguments.stack, arguments.outputs)
-    results = {}
+    found = {}
     for model, url in endpoints(outputs, arguments.stack).items():
-        found = samples.read(files[model]) if model in files else _of_recipe(project, model, outputs)
-        results[model] = ask(model, url, found, os.environ.get(KEY))
-        tell(results[model].line(model))
-    return results
+        recipe = _recipe(model, outputs)
+        held = _least(project / recipe, asked)
+        sent = samples.read(files[model]) if model in files else samples.of_recipe(project, model, recipe)
+        result = ask(model, url, sent, os.environ.get(KEY))
+        found[model] = Judged(result, held[result.figure])
+        tell(result.line(model))
+    return found
+
+
+def _least(recipe: Path, asked: Mapping[str, Least]) -> dict[str, Least]:
+    try:
+        return least.of_model(recipe, asked)
+    except BuildError as error:
+        raise UsageError(str(error)) from error
 
 
 def ask(model: str, url: str, held_out: Samples, key: str | None = None) -> Result:
@@ -218,9 +242,10 @@ def outputs_of(project: Path, stack: str, file: Path | None = None) -> object:
         raise UsageError(f"the outputs of stack {stack!r} are not JSON ({error}); run `make up` again") from error
 
 
-def _of_recipe(project: Path, model: str, outputs: Any) -> Samples:
+def _recipe(model: str, outputs: Any) -> str:
+    """Return where the model's recipe lies in the project, by the outputs of a stack."""
     told = (outputs.get("models") or {}).get(model) or {}
-    return samples.of_recipe(project, model, told.get("recipe") or f"models/{model}/recipe.yaml")
+    return str(told.get("recipe") or f"models/{model}/recipe.yaml")
 
 
 def endpoints(outputs: object, stack: str) -> dict[str, str]:
@@ -247,12 +272,12 @@ def held_out_files(given: Sequence[str]) -> dict[str, Path]:
     return files
 
 
-def judge(results: dict[str, Result], least: dict[str, float]) -> int:
-    """Say which model is below its limit; returns 1 where one is, else 0."""
-    below = {name: one for name, one in results.items() if not one.mean >= least[one.figure]}
+def judge(found: Mapping[str, Judged]) -> int:
+    """Say which model is below what it is held to; returns 1 where one is, else 0."""
+    below = {name: one for name, one in found.items() if not one.passed}
     for name, one in below.items():
         print(
-            f"{name}: {one.figure} {one.mean:.4f} is below --min-{one.figure} {least[one.figure]}; "
+            f"{name}: {one.result.figure} {one.result.mean:.4f} is below {one.least.value}, {one.least.source}; "
             "see whether the served version is the one that passed its gates",
             file=sys.stderr,
         )
@@ -268,28 +293,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the nearest-rank percentile."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-class Progress:
-    """Says how far a run is, every PROGRESS_SECONDS, on standard error."""
-
-    def __init__(self, model: str, total: int, what: str = "samples sent") -> None:
-        self._model = model
-        self._total = total
-        self._what = what
-        self._due = time.monotonic() + PROGRESS_SECONDS
-        self._shown = False
-
-    def show(self, done: int) -> None:
-        """Say that `done` are, if it is time to."""
-        if time.monotonic() < self._due:
-            return
-        self._due = time.monotonic() + PROGRESS_SECONDS
-        self._shown = True
-        ending = "\r" if sys.stderr.isatty() else "\n"
-        print(f"{self._model}: {done}/{self._total} {self._what}", end=ending, file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Take the line away where it stands on a terminal."""
-        if self._shown and sys.stderr.isatty():
-            print("\x1b[2K", end="\r", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from ops.functional import Verdict
 from ops.load import Plan
 from ops.model_images import ModelImage
 from ops.predict import UnreachableError, UsageError
+from ops.progress import Progress
 from ops.samples import SamplesError
 from ops.under_test import RefusedError, Subject, prepared
 from provider.errors import ProviderError
@@ -139,7 +140,7 @@ def _suites(subject: Subject, plan: Plan) -> Iterator[tuple[str, list[Verdict], 
 def _under_load(subject: Subject, plan: Plan) -> list[Verdict]:
     endpoint, limits = subject.endpoint, subject.limits
     bodies = list(islice(predict.bodies(endpoint.answers(), endpoint.path, subject.held_out), MOST_BODIES))
-    progress = predict.Progress(endpoint.model, plan.requests, "requests sent")
+    progress = Progress(endpoint.model, plan.requests, "requests sent")
     done = load.send(f"{endpoint.path}/infer", endpoint.headers, bodies, plan, progress.show)
     progress.clear()
     p99 = done.percentile(99)

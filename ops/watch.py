@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ops import predict
 from ops.engine import EngineError
+from ops.least import Least
 from ops.predict import UnreachableError, UsageError
 from ops.samples import SamplesError
 
@@ -30,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Watch; returns 0 where all went well, else as `predict` does: 1 below the accuracy, 2 unreadable, 3 no answer."""
     try:
         _require_limits(arguments)
-        least = predict.limits(arguments)
-        return watch(lambda: _round(arguments, least), arguments)
+        asked = predict.limits(arguments)
+        return watch(lambda: _round(arguments, asked), arguments)
     except (UsageError, SamplesError) as error:
         print(f"error: {error}", file=sys.stderr)
         return predict.USAGE
@@ -57,16 +58,16 @@ def watch(asked: Callable[[], int], arguments: argparse.Namespace) -> int:
         time.sleep(arguments.every if failed else max(0.0, min(arguments.every, left)))
 
 
-def _round(arguments: argparse.Namespace, least: dict[str, float]) -> int:
+def _round(arguments: argparse.Namespace, asked: Mapping[str, Least]) -> int:
     lines: list[str] = []
     try:
-        results = predict.results_of(Path.cwd(), arguments, lines.append)
+        found = predict.results_of(Path.cwd(), arguments, asked, lines.append)
     except (UnreachableError, EngineError) as error:
         # The backend of the stack's outputs may be away for a moment, too.
         print(f"{_clock()} {error}", file=sys.stderr, flush=True)
         return predict.UNREACHABLE if isinstance(error, UnreachableError) else predict.USAGE
     print(f"{_clock()} {'; '.join(lines)}", flush=True)
-    return predict.judge(results, least)
+    return predict.judge(found)
 
 
 def _require_limits(arguments: argparse.Namespace) -> None:

@@ -79,12 +79,56 @@ def test_an_accuracy_below_the_least_is_exit_code_1(
     assert predict(endpoint(url), labels=wrong) == 1
     said = capsys.readouterr()
     assert said.out.startswith("linear: 18/20 correct")
-    assert "0.9000 is below --min-accuracy 0.97" in said.err
+    assert "accuracy 0.9000 is below 0.97, the usual accuracy;" in said.err
 
 
 def test_a_lower_least_lets_it_pass(predict: Predict, url: str) -> None:
     wrong = np.where(np.arange(20) < 2, (LABELS + 1) % 3, LABELS)
     assert predict(endpoint(url), "--min-accuracy", "0.9", labels=wrong) == 0
+
+
+def gated(url: str, folder: Path, gate: float) -> dict[str, Any]:
+    """Return a stack's outputs whose model has a recipe of its own, with this gate."""
+    for name in ("model.py", "data.py"):
+        (folder / name).write_text("")
+    document = {
+        "version": 1,
+        "name": "linear",
+        "model": "model.py:build",
+        "data": "data.py:load",
+        "steps": [{"train": {"epochs": 1}}, {"export": {}}],
+        "gates": {"min_accuracy": gate},
+    }
+    (folder / "recipe.yaml").write_text(json.dumps(document))
+    return {**endpoint(url), "models": {"linear": {"recipe": str(folder / "recipe.yaml")}}}
+
+
+@pytest.mark.parametrize(("gate", "code"), [(0.9, 0), (0.96, 1)])
+def test_each_model_is_held_to_the_gate_of_its_recipe(
+    predict: Predict, url: str, gate: float, code: int, tmp_path: Path
+) -> None:
+    wrong = np.where(np.arange(20) < 2, (LABELS + 1) % 3, LABELS)
+    assert predict(gated(url, tmp_path, gate), labels=wrong) == code
+
+
+def test_an_accuracy_below_the_gate_names_the_recipe(
+    predict: Predict, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = np.where(np.arange(20) < 2, (LABELS + 1) % 3, LABELS)
+    assert predict(gated(url, tmp_path, 0.96), labels=wrong) == 1
+    assert f"is below 0.96, gates.min_accuracy of {tmp_path}/recipe.yaml;" in capsys.readouterr().err
+
+
+def test_what_is_asked_for_goes_before_the_gate(predict: Predict, url: str, tmp_path: Path) -> None:
+    wrong = np.where(np.arange(20) < 2, (LABELS + 1) % 3, LABELS)
+    assert predict(gated(url, tmp_path, 0.96), "--min-accuracy", "0.5", labels=wrong) == 0
+
+
+def test_a_recipe_that_cannot_be_read_is_exit_code_2(
+    predict: Predict, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(gated(url, tmp_path, 2)) == 2
+    assert "gates.min_accuracy" in one_line(capsys)
 
 
 @pytest.mark.parametrize(
