@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -92,7 +93,7 @@ class InferenceService(pulumi.ComponentResource):
         args, own = self._pods.args, self._pods.name
         model, strategy = args.model, args.model.rollout.strategy
         # A rollout has old pods and new ones, and those that end are named until they are gone.
-        at = partial(Served, runtime=self._pods.server, pods=2 * model.most + 2)
+        at = partial(Served, runtime=self._pods.server, pods=_room(2 * model.most + 2))
         if strategy == "blueGreen":
             # Of the pods that the headless Service names, some wait to be promoted: only the own one knows which.
             return {"stable": at(own, to_zero=model.to_zero)}
@@ -148,3 +149,8 @@ class InferenceService(pulumi.ComponentResource):
             rules.append({"from_": network.pods(labels)})
             reached += [network.names(), {"to": network.pods(labels)}]
         network.allow(labels, args.site, self._own, ingress=rules, egress=reached)
+
+
+def _room(pods: int) -> int:
+    """Return for how many pods a gateway has room: by eights, so that few changes of `replicas` roll it."""
+    return math.ceil(pods / 8) * 8

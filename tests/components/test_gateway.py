@@ -59,8 +59,18 @@ def test_a_stack_has_no_gateway_unless_it_asks_for_one(dev: Run) -> None:
 
 def test_every_models_pods_are_found_by_their_headless_service(run: Run) -> None:
     text = config(run)
-    assert "server-template pod 6 digits-pods.modelstack-dev.svc.cluster.local:8080 " in text
-    assert "server-template pod 4 mnist-pods.modelstack-dev.svc.cluster.local:8080 " in text
+    assert "server-template pod 8 digits-pods.modelstack-dev.svc.cluster.local:8080 " in text
+    assert "server-template pod 8 mnist-pods.modelstack-dev.svc.cluster.local:8080 " in text
+
+
+def test_a_change_of_replicas_that_leaves_room_rolls_no_gateway(program: Program) -> None:
+    def of(replicas: int) -> Run:
+        model = {"recipe": "models/digits/recipe.yaml", "replicas": replicas}
+        return program({"models": {"digits": model}, "gateway": {"enabled": True}})
+
+    before, after, more = of(1), of(3), of(4)
+    assert config(before) == config(after) != config(more)
+    assert pod(before) == pod(after)
 
 
 def test_a_cluster_may_have_another_domain(program: Program) -> None:

@@ -219,8 +219,8 @@ def test_a_gateway_finds_the_active_pods_alone(program: Program) -> None:
     service = run.of("Service")["digits"]["spec"]
     assert (service["clusterIP"], service.get("publishNotReadyAddresses")) == ("None", None)
     config = run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
-    assert "server-template pod 6 digits.modelstack-dev.svc.cluster.local:8080 " in config
-    assert "server-template pod 4 mnist-pods.modelstack-dev.svc.cluster.local:8080 " in config
+    assert "server-template pod 8 digits.modelstack-dev.svc.cluster.local:8080 " in config
+    assert "server-template pod 8 mnist-pods.modelstack-dev.svc.cluster.local:8080 " in config
 
 
 def test_the_controller_comes_once_for_a_stack_and_before_its_rollouts(program: Program) -> None:

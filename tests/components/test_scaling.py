@@ -133,7 +133,7 @@ def test_behind_the_gateway_a_request_waits_for_the_pod_that_it_wakes(program: P
 def test_the_gateway_has_room_for_the_most_pods_there_may_be(program: Program) -> None:
     run = program({"models": models(CPU), "gateway": {"enabled": True}}, baked=BAKED)
     config = run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
-    assert "server-template pod 14 digits-pods." in config
+    assert "server-template pod 16 digits-pods." in config
 
 
 def test_a_canary_whose_pods_are_scaled_shares_requests_by_pods_without_a_cap(program: Program) -> None:

