@@ -11,6 +11,7 @@ import urllib3
 
 from tests.e2e.checkout import Checkout
 from tests.e2e.cluster import Cluster
+from tests.receivers import hook
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.build, pytest.mark.soak, pytest.mark.timeout(1500)]
@@ -89,9 +90,15 @@ def test_a_version_that_holds_to_its_limits_is_promoted(canary: Checkout, cluste
 
 def test_a_model_that_passes_its_gates_and_is_wrong_is_refused_by_name(canary: Checkout, cluster: Cluster) -> None:
     before = version(canary)
-    with canary.edited(DATA, *SHUFFLED):
-        done = canary.make("up", STACK)
+    settings = f"Pulumi.{STACK}.yaml"
+    with hook() as told, canary.edited(DATA, *SHUFFLED):
+        notified = f"config:\n  modelstack:notifications: {{webhook: '{told.url}'}}\n"
+        with canary.edited(settings, "config:\n", notified):
+            done = canary.make("up", STACK)
         assert done.code != 0
+        (body,) = told.bodies
+        assert (body["kind"], body["stack"]) == ("canary-refused", STACK)
+        assert 'Metric "agreement" assessed Failed' in body["reason"]
         assert 'Metric "agreement" assessed Failed' in done.said, done.said
         assert "golden samples) of http://digits-canary:8080 with stable is below 0.75" in done.said
         assert "the version before goes on serving" in done.said
