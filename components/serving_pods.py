@@ -29,9 +29,9 @@ class InferenceServiceArgs:
     """Reference by digest: of the whole image, or of one of weights alone."""
     runtime_image: pulumi.Input[str]
     """Reference by digest of the image that weights alone are mounted into."""
-    runtime: pulumi.Input[runtime.Told]
+    runtime: pulumi.Output[runtime.Told]
     """What a ModelImage tells of the server."""
-    inputs_hash: pulumi.Input[str]
+    inputs_hash: pulumi.Output[str]
     """64 hex digits."""
     site: Site
     model: ModelSettings
@@ -97,7 +97,7 @@ class ServingPods:
     @property
     def server(self) -> pulumi.Output[runtime.Told]:
         """What is told of the server, to whoever makes the pods."""
-        serve, told = self.args.model.serve, pulumi.Output.from_input(self.args.runtime)
+        serve, told = self.args.model.serve, self.args.runtime
         return told.apply(lambda found: runtime.by_kserve(found, serve.nodes)) if serve.by_kserve else told
 
     @property
@@ -111,7 +111,7 @@ class ServingPods:
         return self.server.apply(part)
 
     def _hashed(self, digits: int) -> pulumi.Output[str]:
-        return pulumi.Output.from_input(self.args.inputs_hash).apply(lambda text: text[:digits])
+        return self.args.inputs_hash.apply(lambda text: text[:digits])
 
     @property
     def pod(self) -> k8s.core.v1.PodSpecArgsDict:
