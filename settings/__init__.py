@@ -4,7 +4,7 @@ from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
-from settings.loading import OWN_SERVER, load, load_notifications, server_of
+from settings.loading import OWN_SERVER, gpus_of, load, load_notifications, server_of
 from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
 from settings.policies import (
@@ -61,6 +61,7 @@ __all__ = [
     "TlsSettings",
     "amount",
     "environment_of",
+    "gpus_of",
     "load",
     "load_notifications",
     "server_of",
