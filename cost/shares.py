@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cost.bill import NODE_GROUP, Bill, Line, instance_of, nodes_of
+from cost.bill import Bill, Line, instance_of, nodes_of
+from cost.kinds import NODE_GROUP
 from cost.rates import Rates
 from cost.values import at, items, text
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cost.bill import NODE_GROUP, Declared, bill
+from cost.bill import Declared, bill
+from cost.kinds import NODE_GROUP
 from policy.node import Node
 from policy.rule import Facts, Finding, Resource, Rule, StackRule
 
