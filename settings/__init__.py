@@ -2,6 +2,7 @@
 
 from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
+from settings.budget import BudgetSettings
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, gpus_of, load, load_notifications, server_of
@@ -27,6 +28,7 @@ __all__ = [
     "PREFIX",
     "AllowSettings",
     "AwsSettings",
+    "BudgetSettings",
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
