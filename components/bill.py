@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import rpc
 
 from cost.bill import Declared, bill
+from cost.kinds import TEMPLATE, may_cost
 from cost.rates import Rates, rates
 from cost.shares import Request, of_models
 from settings import ModelSettings, Settings, amount, gpus_of
@@ -48,7 +49,9 @@ class Bill:
 
     def _keep(self, args: pulumi.ResourceTransformationArgs) -> None:
         # What is only read is somebody else's to pay.
-        if isinstance(args.resource, pulumi.CustomResource) and args.opts.id is None and args.opts.urn is None:
+        own = isinstance(args.resource, pulumi.CustomResource) and args.opts.id is None and args.opts.urn is None
+        counts = may_cost(args.type_) or args.type_ in (TEMPLATE, *self.rates.monthly)
+        if own and counts:
             self._declared.append(args)
 
     @property

@@ -6,12 +6,23 @@ is stored in buckets and registries, no program declares: it is told as not coun
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cost.kinds import BALANCERS, BY_USE, FREE, LASTING, NODE_GROUP, ROOMS, SIZED, TEMPLATE, USED_TOO
+from cost.kinds import (
+    BALANCERS,
+    BY_USE,
+    CHARTS,
+    KSERVE,
+    LASTING,
+    NODE_GROUP,
+    ROOMS,
+    SIZED,
+    TEMPLATE,
+    USED_TOO,
+    may_cost,
+)
 from cost.values import amount, at, is_list, is_unknown, items, number, text
 
 Prices = Mapping[str, float]
@@ -80,7 +91,7 @@ class _Sum:
 def bill(resources: Sequence[Declared], prices: Prices) -> Bill:
     """Return what each resource costs; of those that cost nothing there is no line."""
     stack = _Stack(prices, {one.name: one for one in resources if one.type == TEMPLATE}, _has_nodes(resources))
-    lines = (stack.line(one) for one in resources)
+    lines = (stack.line(one) for one in resources if may_cost(one.type) or one.type in prices)
     return Bill(tuple(one for one in lines if one.money or one.missing))
 
 
@@ -117,15 +128,11 @@ class _Stack:
             rule(self, one, found)
         elif one.type in SIZED:
             _sized(self, one, found)
-        elif own is None and one.type.startswith("aws:") and one.type not in BY_USE and not _free(one):
+        elif own is None and one.type.startswith("aws:") and one.type not in BY_USE:
             found.missing.append("no price")
         if one.type in (*BY_USE, *USED_TOO):
             found.missing.append(USE)
         return Line(one, found.money, tuple(found.missing))
-
-
-def _free(one: Declared) -> bool:
-    return any(fnmatch.fnmatchcase(one.type, pattern) for pattern in FREE)
 
 
 def _sized(_: _Stack, one: Declared, found: _Sum) -> None:
@@ -209,9 +216,9 @@ def _kubernetes(stack: _Stack, one: Declared, found: _Sum) -> None:
         _claim(spec, 1, found)
     elif one.type.startswith("kubernetes:karpenter.sh/") and one.kind == "NodePool":
         found.missing.append(LOAD)
-    elif one.type.startswith("kubernetes:helm.sh/v3"):
+    elif one.type.startswith(CHARTS):
         found.missing.append("what the chart brings")
-    elif one.kind in LASTING or ":serving.kserve.io/" in one.type:
+    elif one.kind in LASTING or KSERVE in one.type:
         _pods(stack, one, found)
 
 

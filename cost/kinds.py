@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
@@ -61,5 +62,15 @@ FREE = (
 )
 # Kind → where its pods' template lies, of those whose pods go on until something ends them.
 LASTING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout")
+COSTLY = ("Service", "PersistentVolumeClaim", "NodePool")
+CHARTS, KSERVE = "kubernetes:helm.sh/v3", ":serving.kserve.io/"
 ROOMS = ("predictor", "transformer", "explainer")
 BALANCERS = {"network": "network-load-balancer", "application": "application-load-balancer"}
+
+
+def may_cost(type_: str) -> bool:
+    """Return whether a resource of a type can cost anything."""
+    kind = type_.rpartition(":")[2]
+    if type_.startswith("kubernetes:"):
+        return kind in (*LASTING, *COSTLY) or type_.startswith(CHARTS) or KSERVE in type_
+    return type_.startswith("aws:") and not any(fnmatch.fnmatchcase(type_, one) for one in FREE)
