@@ -22,6 +22,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from model_build.oci.auth import is_loopback
+from ops.ways import proxy_of
 
 PUBLIC = "https://pricing.us-east-1.amazonaws.com"
 EC2 = "AmazonEC2"
@@ -87,20 +88,19 @@ class Read:
     instances: dict[str, dict[str, Any]] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
     """What the list has several prices of; the highest was taken."""
-    _from: dict[str, float] = field(default_factory=dict)
+    _rank: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def take(self, name: str, row: Mapping[str, str]) -> bool:
-        """Return whether a row's price is the one of `name`: of the first step that costs anything, the highest."""
+        """Return whether a row has the price of `name`: of the first step that costs anything, the highest."""
         price, step = float(row["PricePerUnit"]), float(row["StartingRange"] or 0)
-        before = self.prices.get(name)
-        if price <= 0 or (before is not None and step > self._from[name]):
+        if price <= 0:
             return False
-        if before is not None and step == self._from[name] and price != before:
+        rank, before = (step, -price), self._rank.get(name)
+        if before is not None and step == before[0] and rank != before:
             self.doubtful.add(name)
-        if before is not None and step == self._from[name] and price <= before:
+        if before is not None and rank >= before:
             return False
-        self.prices[name], self._from[name] = price, step
-        self.currency = row["Currency"]
+        self.prices[name], self._rank[name], self.currency = price, rank, row["Currency"]
         return True
 
 
@@ -118,7 +118,9 @@ class PriceList:
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.netloc)):
             raise PriceListError(f"--source: {self.source!r} is not https, anybody could name prices; give {PUBLIC}")
         found = Read()
-        with urllib3.PoolManager(timeout=TIMEOUT, retries=AGAIN) as pool:
+        options: dict[str, Any] = {"timeout": TIMEOUT, "retries": AGAIN}
+        proxy = proxy_of(self.source)
+        with urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options) as pool:
             for offer in OFFERS:
                 self._read_offer(pool, offer, found)
         return _whole(found, self.region)
@@ -163,7 +165,7 @@ class PriceList:
             finally:
                 answer.close()
         except HTTPError as error:
-            kind = type(error).__name__
+            kind = type(getattr(error, "reason", None) or error).__name__
             raise PriceListError(
                 f"{offer}: {self.source}{path} gave no whole answer ({kind}); check the network, then try again"
             ) from None

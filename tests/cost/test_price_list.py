@@ -128,6 +128,15 @@ def test_a_region_that_aws_has_not_is_told(served: Served, tmp_path: Path, capsy
     assert "error: --region: 'eu-central-9' has no prices of AmazonEKS" in capsys.readouterr().err
 
 
+def test_a_list_that_nobody_serves_is_told_with_what_went_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with price_list() as gone:
+        pass
+    assert update(gone, tmp_path / "p.yaml") == 1
+    assert "/AmazonEKS/current/region_index.json gave no whole answer (NewConnectionError)" in capsys.readouterr().err
+
+
 def test_prices_come_over_https_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["prices", "update", "--region", REGION, "--out", str(tmp_path / "p.yaml")]
     assert main([*command, "--source", "http://prices.example.com"]) == 1
