@@ -23,7 +23,7 @@ from cost.kinds import (
     USED_TOO,
     may_cost,
 )
-from cost.values import amount, at, is_list, is_unknown, items, number, text
+from cost.values import amount, at, has_unknown, is_list, is_unknown, items, number, text
 
 Prices = Mapping[str, float]
 GIB = 2**30
@@ -171,7 +171,9 @@ def _disks(stack: _Stack, group: Declared, found: _Sum) -> Iterator[float]:
     if not mappings:
         found.missing.append("disks")
     for mapping in mappings:
-        yield number(at(mapping, "ebs", "volumeSize")) or 0
+        size = at(mapping, "ebs", "volumeSize")
+        found.missing += [UNKNOWN] if is_unknown(size) else []
+        yield number(size) or 0
 
 
 def _cluster(_: _Stack, one: Declared, found: _Sum) -> None:
@@ -210,8 +212,8 @@ def _volume(_: _Stack, one: Declared, found: _Sum) -> None:
 
 def _kubernetes(stack: _Stack, one: Declared, found: _Sum) -> None:
     spec = at(one.properties, "spec")
-    if one.kind == "Service" and text(at(spec, "type")) == "LoadBalancer":
-        found.add("network-load-balancer", what="its load balancer")
+    if one.kind == "Service":
+        _service(spec, found)
     elif one.kind == "PersistentVolumeClaim":
         _claim(spec, 1, found)
     elif one.type.startswith("kubernetes:karpenter.sh/") and one.kind == "NodePool":
@@ -220,6 +222,14 @@ def _kubernetes(stack: _Stack, one: Declared, found: _Sum) -> None:
         found.missing.append("what the chart brings")
     elif one.kind in LASTING or KSERVE in one.type:
         _pods(stack, one, found)
+
+
+def _service(spec: Any, found: _Sum) -> None:
+    kind = at(spec, "type")
+    if is_unknown(kind):
+        found.missing.append(UNKNOWN)
+    elif kind == "LoadBalancer":
+        found.add("network-load-balancer", what="its load balancer")
 
 
 def _claim(spec: Any, times: float, found: _Sum) -> None:
@@ -235,13 +245,15 @@ def _pods(stack: _Stack, one: Declared, found: _Sum) -> None:
     replicas = _replicas(spec)
     for claim in items(at(spec, "volumeClaimTemplates")):
         _claim(at(claim, "spec"), replicas, found)
-    priced = {"cpu", "memory"} & set(stack.prices)
-    if is_unknown(spec) or is_unknown(at(spec, "template")):
-        found.missing += [UNKNOWN] if priced or not stack.has_nodes else []
-        return
-    for container in _containers(one, spec):
+    paid = stack.has_nodes and not {"cpu", "memory"} & set(stack.prices)
+    containers = list(_containers(one, spec))
+    parts = (spec, at(spec, "replicas"), at(spec, "template", "spec", "containers"))
+    unknown = any(map(is_unknown, parts)) or any(has_unknown(at(one, "resources")) for one in containers)
+    if (unknown and not paid) or (one.kind == "StatefulSet" and is_unknown(at(spec, "volumeClaimTemplates"))):
+        found.missing.append(UNKNOWN)
+    for container in containers:
         for key, value in asked_by(container).items():
-            if key in stack.prices or not (stack.has_nodes or key in ("ephemeral-storage", "storage")):
+            if key in stack.prices or not (stack.has_nodes or key == "ephemeral-storage"):
                 found.add(key, value * replicas, what=f"{key} of pods")
 
 

@@ -21,6 +21,12 @@ def is_unknown(value: Any) -> bool:
     return not (value is None or isinstance(value, Mapping | str | bool | int | float) or is_list(value))
 
 
+def has_unknown(value: Any) -> bool:
+    """Return whether a preview cannot know it, or a value in its mappings."""
+    below = value.values() if isinstance(value, Mapping) else ()
+    return is_unknown(value) or any(has_unknown(one) for one in below)
+
+
 def is_list(value: Any) -> bool:
     """Return whether it is a list."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)

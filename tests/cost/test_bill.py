@@ -103,6 +103,9 @@ def test_what_costs_something_is_counted_by_the_file(type_: str, properties: Obj
         ("aws:eks/cluster:Cluster", {"computeConfig": {"enabled": True}}, "nodes that come by load"),
         ("kubernetes:karpenter.sh/v1:NodePool", {"spec": {}}, "nodes that come by load"),
         ("kubernetes:helm.sh/v3:Release", {}, "what the chart brings"),
+        ("kubernetes:core/v1:Service", {"spec": {"type": UNKNOWN}}, "not known before `up`"),
+        ("kubernetes:apps/v1:StatefulSet", {"spec": UNKNOWN}, "not known before `up`"),
+        ("kubernetes:core/v1:PersistentVolumeClaim", {"spec": UNKNOWN}, "not known before `up`"),
     ],
 )
 def test_what_is_not_counted_is_named(type_: str, properties: Object, missing: str) -> None:
@@ -129,10 +132,32 @@ def test_pods_without_a_price_on_machines_of_others_are_named() -> None:
     assert of(pods({"cpu": "1"})).missing == (f"{DEPLOYMENT}: no price of cpu of pods",)
 
 
-def test_pods_that_are_not_known_yet_are_named_where_pods_are_counted() -> None:
-    unknown = Declared("kubernetes:argoproj.io/v1alpha1:Rollout", "digits", {"spec": UNKNOWN})
+@pytest.mark.parametrize(
+    "spec",
+    [
+        UNKNOWN,
+        {"replicas": UNKNOWN, "template": {"spec": {"containers": []}}},
+        {"template": UNKNOWN},
+        {"template": {"spec": {"containers": UNKNOWN}}},
+        {"template": {"spec": {"containers": [{"resources": UNKNOWN}]}}},
+        {"template": {"spec": {"containers": [{"resources": {"requests": {"cpu": UNKNOWN}}}]}}},
+    ],
+)
+def test_pods_that_are_not_known_yet_are_named_where_pods_are_counted(spec: Any) -> None:
+    unknown = Declared("kubernetes:argoproj.io/v1alpha1:Rollout", "digits", {"spec": spec})
     assert of(unknown, prices={"cpu": 1}).missing == (f"{unknown.type}: not known before `up`",)
     assert of(group(), unknown).missing == ()
+
+
+def test_a_disk_that_is_not_known_yet_is_named() -> None:
+    template = Declared(TEMPLATE, "workers", {"blockDeviceMappings": [{"ebs": {"volumeSize": UNKNOWN}}]})
+    assert of(template, group(launchTemplate={})).missing == (f"{GROUP}: not known before `up`",)
+
+
+def test_an_image_that_is_not_known_yet_leaves_the_requests_that_are() -> None:
+    container = {"image": UNKNOWN, "resources": {"requests": {"cpu": "2"}}}
+    known = Declared(DEPLOYMENT, "digits", {"spec": {"template": {"spec": {"containers": [container]}}}})
+    assert (of(known, prices={"cpu": 1}).money, of(known, prices={"cpu": 1}).missing) == (2, ())
 
 
 def share(requests: dict[str, Request], *found: Declared, used: Rates | None = None) -> dict[str, float]:
