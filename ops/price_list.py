@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -29,6 +29,7 @@ EC2 = "AmazonEC2"
 TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
 AGAIN = urllib3.Retry(total=3, redirect=0, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False)
 LONGEST_INDEX = 4 * 2**20
+CHUNK = 2**20
 NEEDED = ("TermType", "PricePerUnit", "Currency", "StartingRange", "Product Family", "Location Type", "usageType")
 OF_INSTANCES = ("Instance Type", "vCPU", "Memory", "Operating System", "Tenancy", "Pre Installed S/W", "CapacityStatus")
 OPTIONAL = ("GPU", "operation", "Unit")
@@ -130,7 +131,7 @@ class PriceList:
         with self._opened(pool, offer, path) as answer:
             # An answer that ends is not closed: the wrapper reads once more.
             answer.auto_close = False
-            told = _rows(offer, io.TextIOWrapper(answer, "utf-8", newline=""))
+            told = _rows(offer, io.TextIOWrapper(io.BufferedReader(answer, CHUNK), "utf-8", newline=""))
             found.offers[offer] = next(told)["Version"]
             whole = int(answer.headers.get("Content-Length") or 0)
             for number, row in enumerate(told):
@@ -155,9 +156,12 @@ class PriceList:
         return f"{path.removesuffix('.json')}.csv"
 
     @contextmanager
-    def _opened(self, pool: urllib3.PoolManager, offer: str, path: str) -> Iterator[urllib3.BaseHTTPResponse]:
+    def _opened(self, pool: urllib3.PoolManager, offer: str, path: str) -> Iterator[urllib3.HTTPResponse]:
         try:
-            answer = pool.request("GET", f"{self.source}{path}", preload_content=False, redirect=False)
+            answer = cast(
+                urllib3.HTTPResponse,
+                pool.request("GET", f"{self.source}{path}", preload_content=False, redirect=False),
+            )
             if answer.status != 200:
                 raise PriceListError(f"{offer}: {self.source}{path} answered {answer.status}; try again later")
             try:
