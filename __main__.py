@@ -7,6 +7,7 @@ from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
 import settings
 from components import place
+from components.bill import Bill
 from components.cache import Cache, CacheArgs
 from components.cluster import Cluster, ClusterArgs
 from components.entry import Entry, EntryArgs
@@ -25,6 +26,9 @@ stack = pulumi.get_stack()
 pulumi.require_pulumi_version(">=3.259.0 <4.0.0")
 try:
     chosen = settings.load(get_config_env(), PROJECT, stack, get_config_secret_keys_env())
+    bill = Bill.of(chosen, PROJECT)
+    if bill:
+        bill.watch()
     here = place.find(chosen)
 except settings.SettingsError as error:
     raise pulumi.RunError(str(error)) from None
@@ -129,3 +133,5 @@ if chosen.review:
 pulumi.export("namespace", cluster.namespace)
 pulumi.export("endpoint", {name: (gateway or service).url for name, service in services.items()})
 pulumi.export("models", {name: {"recipe": chosen.models[name].recipe, **one.told} for name, one in images.items()})
+if bill:
+    pulumi.export("cost", bill.cost)

@@ -49,6 +49,8 @@ COMMANDS = {
     "logs": Command("what the containers of a stack write, merged by time", "ops.logs"),
     "notify": Command("tell whom the stack's settings name of something", "ops.notify"),
     "efficiency": Command("how long changes take: development, test and deployment", "ops.efficiency"),
+    "prices": Command("what AWS asks for in a region, from its public price list into a file", "ops.prices"),
+    "size": Command("the smallest instance of AWS with GPUs that a model fits on", "ops.size"),
     "backup": Command("write a stack's state, its images and the embedded platform's data into a folder", "ops.backup"),
     "restore": Command("bring back what `backup` wrote, once all of it was checked", "ops.restore"),
     "gc": Command("remove images that no stack holds; shows them first", "ops.gc"),

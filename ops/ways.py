@@ -98,7 +98,7 @@ def slack(url: str, message: Message) -> None:
 
 
 def _post(url: str, body: Mapping[str, Any]) -> None:
-    host, proxy = urlsplit(url).hostname, _proxy(url)
+    host, proxy = urlsplit(url).hostname, proxy_of(url)
     options: dict[str, Any] = {"timeout": urllib3.Timeout(total=SECONDS), "retries": RETRIES}
     with urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options) as pool:
         try:
@@ -110,7 +110,7 @@ def _post(url: str, body: Mapping[str, Any]) -> None:
         raise WayError(f"{host}: status {answer.status}")
 
 
-def _proxy(url: str) -> str | None:
+def proxy_of(url: str) -> str | None:
     """Return the proxy that the environment names for `url`, but for NO_PROXY and this machine."""
     parts = urlsplit(url)
     host = parts.hostname or ""

@@ -1,98 +1,28 @@
-"""What a stack costs, where it need not, and where saving is dear."""
+"""What a stack may cost, where it need not, and where saving is dear."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
+from cost.bill import Declared, bill
+from cost.kinds import NODE_GROUP
 from policy.node import Node
-from policy.pods import pods_of
 from policy.rule import Facts, Finding, Resource, Rule, StackRule
 
 NAT = "aws:ec2/natGateway:NatGateway"
-NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 CAPACITY = "karpenter.sh/capacity-type"
-GIB = 2**30
-# Type → where its instance type lies.
-SIZED: Mapping[str, str] = {
-    "aws:ec2/instance:Instance": "instanceType",
-    "aws:rds/instance:Instance": "instanceClass",
-    "aws:rds/clusterInstance:ClusterInstance": "instanceClass",
-    "aws:elasticache/replicationGroup:ReplicationGroup": "nodeType",
-}
-
-
-def monthly(resource: Resource, prices: Mapping[str, float]) -> float:
-    """Return what a resource costs a month at these prices; 0 where none is of it, or where it is not known yet."""
-    found = prices.get(resource.type, 0.0)
-    if resource.type in SIZED:
-        found += prices.get(resource.at(SIZED[resource.type]).text, 0.0) * _nodes(resource)
-    if resource.type == NODE_GROUP:
-        first = next(iter(resource.at("instanceTypes").each()), Node(None))
-        found += prices.get(first.text, 0.0) * (resource.at("scalingConfig", "desiredSize").number or 0)
-    return found + _pods(resource, prices) + _claims(resource, prices)
-
-
-def _nodes(resource: Resource) -> float:
-    return resource.at("numCacheClusters").number or 1
-
-
-def _pods(resource: Resource, prices: Mapping[str, float]) -> float:
-    if resource.type.startswith("modelstack:"):
-        return 0.0
-    whole = sum(_requests(one, prices) for pods in pods_of(resource) if pods.lasting for one in pods.own)
-    return whole * _replicas(resource)
-
-
-def _requests(container: Node, prices: Mapping[str, float]) -> float:
-    # What is only limited is requested too.
-    asked = {**_amounts(container.at("resources", "limits")), **_amounts(container.at("resources", "requests"))}
-    return sum(prices.get(key, 0.0) * (one / GIB if key == "memory" else one) for key, one in asked.items())
-
-
-def _amounts(node: Node) -> dict[str, float]:
-    return {key: _amount(one) for key, one in node.entries()}
-
-
-def _amount(node: Node) -> float:
-    """Return what a quantity stands for; 0 where it is not known yet, or written as nobody prices it."""
-    from settings import amount  # noqa: PLC0415 (read by then, policy/pack.py)
-
-    try:
-        return amount(str(node.value)) if node.known else 0.0
-    except ValueError:
-        return 0.0
-
-
-def _replicas(resource: Resource) -> float:
-    replicas = resource.at("spec", "replicas").number
-    least = resource.at("spec", "predictor", "minReplicas").number
-    return next((one for one in (replicas, least) if one is not None), 1.0)
-
-
-def _claims(resource: Resource, prices: Mapping[str, float]) -> float:
-    if resource.type == "kubernetes:core/v1:PersistentVolumeClaim":
-        return _storage(resource.properties, prices)
-    return sum(_storage(one, prices) for one in resource.at("spec", "volumeClaimTemplates").each()) * _replicas(
-        resource
-    )
-
-
-def _storage(claim: Node, prices: Mapping[str, float]) -> float:
-    size = claim.at("spec", "resources", "requests", "storage")
-    return _amount(size) / GIB * prices.get("storage", 0.0)
 
 
 def limited(resources: Sequence[Resource], facts: Facts) -> Iterator[Finding]:
     """Find a stack above what it may cost."""
-    cost = facts.policies.cost
-    if cost is None:
+    limit = facts.policies.cost.limit if facts.policies.cost else None
+    if limit is None:
         return
-    each = {one.name: monthly(one, cost.prices) for one in resources}
-    whole = sum(monthly(one, cost.prices) for one in resources)
-    if whole > cost.limit:
-        dearest = sorted(each, key=lambda name: -each[name])[:3]
-        parts = ", ".join(f"{name} {each[name]:.2f}" for name in dearest if each[name])
-        problem = f"{whole:.2f} a month is above {cost.limit:.2f} ({parts})"
+    found = bill([Declared(one.type, one.name, one.properties.value) for one in resources], facts.prices)
+    if found.money > limit:
+        dearest = sorted(found.lines, key=lambda line: -line.money)[:3]
+        parts = ", ".join(f"{line.resource.name} {line.money:.2f}" for line in dearest if line.money)
+        problem = f"{found.money:.2f} a month is above {limit:.2f} ({parts})"
         yield Finding("modelstack:policies.cost.limit", problem, "lower replicas or requests, or raise the limit")
 
 

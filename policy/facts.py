@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from cost.rates import rates
 from policy.rule import PROD, Facts
-from settings import ENVIRONMENTS, PREFIX, PolicySettings, environment_of
+from settings import ENVIRONMENTS, PREFIX, PolicySettings, SettingsError, environment_of
+
+# The engine starts the pack in its own folder, and tells it no other.
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def read(config: Mapping[str, str], stack: str) -> Facts:
@@ -23,7 +28,7 @@ def read(config: Mapping[str, str], stack: str) -> Facts:
         key = ".".join(("policies", *map(str, first["loc"])))
         print(f"{PREFIX}{key}: {first['msg'].lower()}; correct it, until then nothing is excepted", file=sys.stderr)
         return Facts(PROD, PolicySettings())
-    return Facts(_environment(config, stack), policies, _objectives(config))
+    return Facts(_environment(config, stack), policies, _objectives(config), _prices(policies))
 
 
 def _environment(config: Mapping[str, str], stack: str) -> str:
@@ -35,6 +40,16 @@ def _environment(config: Mapping[str, str], stack: str) -> str:
         f"{PREFIX}environment: {environment!r} is none of {known}; correct it, until then it is {PROD}", file=sys.stderr
     )
     return PROD
+
+
+def _prices(policies: PolicySettings) -> Mapping[str, float]:
+    if policies.cost is None or policies.cost.limit is None:
+        return {}
+    try:
+        return rates(policies.cost, PROJECT).monthly
+    except SettingsError as error:
+        print(f"{error}; until then cost-limit counts by `prices` alone", file=sys.stderr)
+        return policies.cost.prices
 
 
 def _objectives(config: Mapping[str, str]) -> frozenset[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from policy.node import Node
@@ -46,6 +46,8 @@ class Facts:
     policies: PolicySettings
     objectives: frozenset[str] = frozenset()
     """The models that the settings name an objective of."""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """What is counted → money a month."""
 
     @property
     def prod(self) -> bool:

@@ -2,9 +2,10 @@
 
 from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
+from settings.budget import BudgetSettings
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
-from settings.loading import OWN_SERVER, load, load_notifications, server_of
+from settings.loading import OWN_SERVER, gpus_of, load, load_notifications, server_of
 from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
 from settings.policies import (
@@ -27,6 +28,7 @@ __all__ = [
     "PREFIX",
     "AllowSettings",
     "AwsSettings",
+    "BudgetSettings",
     "CacheSettings",
     "ClusterSettings",
     "ControllerSettings",
@@ -61,6 +63,7 @@ __all__ = [
     "TlsSettings",
     "amount",
     "environment_of",
+    "gpus_of",
     "load",
     "load_notifications",
     "server_of",

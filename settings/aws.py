@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from settings.base import Frozen, Label
+from settings.budget import BudgetSettings
 
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")]
 Zone = Annotated[str, Field(pattern=r"^[a-f]$", description="the letter after the region's name")]
@@ -57,6 +58,7 @@ class AwsSettings(Frozen):
     log_days: Literal[30, 60, 90, 180, 365, 400, 731] = 90
     system: NodesSettings = NodesSettings(max=3)
     workers: NodesSettings = NodesSettings(types=("m7i.xlarge",), max=10)
+    budget: BudgetSettings | None = None
 
     @property
     def registry(self) -> str:

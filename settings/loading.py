@@ -151,6 +151,15 @@ def server_of(recipe: Path) -> str:
     return str(runtime.get("name") or OWN_SERVER) if isinstance(runtime, Mapping) else OWN_SERVER
 
 
+def gpus_of(recipe: Path) -> int:
+    """Return how many GPUs a replica of a recipe's model is given."""
+    runtime = _said_in(recipe).get("runtime")
+    said = runtime if isinstance(runtime, Mapping) else {}
+    of_server = {SHARED_BY_GPUS: said.get("tensor_parallel", 1), OWN_SERVER: int(said.get("device") == "gpu")}
+    found = of_server.get(str(said.get("name") or OWN_SERVER), said.get("gpus", 0))
+    return found if isinstance(found, int) else 0
+
+
 def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) -> None:
     path, key = project / model.recipe, f"{where}: {PREFIX}models.{name}"
     if not path.is_file():

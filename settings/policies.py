@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from settings.base import Frozen
 
@@ -25,14 +25,25 @@ class ExceptionSettings(Frozen):
 
 
 class CostSettings(Frozen):
-    """What a stack may cost a month by the prices given here, in whatever currency they are."""
+    """By which prices a stack's cost is told, and what it may cost a month."""
 
-    limit: Price
+    limit: Price | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+    price_file: str | None = Field(
+        default=None, min_length=1, description="what `ops prices update` wrote: a path from the project's folder"
+    )
     prices: dict[str, Price] = Field(
+        default={},
         min_length=1,
         description="a month: of `cpu` a core, `memory` and `storage` a GiB, else of one: a resource of pods "
-        "(nvidia.com/gpu), an instance type, a type of resource",
+        "(nvidia.com/gpu), an instance type, a type of resource; they go before those of the file",
     )
+
+    @model_validator(mode="after")
+    def _has_prices(self) -> Self:
+        if not self.prices and self.price_file is None:
+            raise ValueError("names no prices; set priceFile, or prices")
+        return self
 
 
 class PolicySettings(Frozen):

@@ -48,6 +48,12 @@ def test_exceptions_prices_and_objectives_are_read() -> None:
     assert found.objectives["digits"].p99_seconds == 0.5
 
 
+def test_a_file_of_prices_needs_no_limit_and_no_other_prices() -> None:
+    cost = load(policies={"cost": {"priceFile": "prices/eu-central-1.yaml"}}).policies.cost
+    assert cost is not None
+    assert (cost.price_file, cost.limit, cost.prices) == ("prices/eu-central-1.yaml", None, {})
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [
@@ -63,6 +69,11 @@ def test_exceptions_prices_and_objectives_are_read() -> None:
         ),
         ({"policies": {"cost": {"limit": 1, "prices": {}}}}, "modelstack:policies.cost.prices: {}: "),
         ({"policies": {"cost": {"limit": -1, "prices": {"cpu": 1}}}}, "modelstack:policies.cost.limit: -1: "),
+        ({"policies": {"cost": {"limit": 1}}}, "modelstack:policies.cost: names no prices; set priceFile, or prices"),
+        (
+            {"policies": {"cost": {"priceFile": "p.yaml", "currency": "dollars"}}},
+            "modelstack:policies.cost.currency: 'dollars': ",
+        ),
         ({"models": model(slo={**SLO, "availability": 1})}, "modelstack:models.digits.slo.availability: 1: "),
         ({"models": model(slo={**SLO, "p99seconds": 1})}, "modelstack:models.digits.slo.p99seconds: is no known key"),
     ],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.budget import Budget, BudgetArgs
 from components.aws.cluster import BEFORE_NODES, EksCluster, EksClusterArgs
 from components.aws.network import Network, NetworkArgs
 from components.aws.nodes import NodeGroup, NodeGroupArgs, node_role
@@ -45,16 +46,17 @@ class Ground(pulumi.ComponentResource):
         self.kubeconfig = cluster.kubeconfig
         self.ready = self._fill(cluster, network, chosen)
         self.repositories = self._create_repositories(args) if args.repositories else {}
+        if chosen.budget:
+            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags()), self._own)
         self.register_outputs({"cluster": cluster.cluster.name, "network": network.vpc.id})
 
     def _create_provider(self, name: str, chosen: AwsSettings) -> aws.Provider:
-        tags = {"modelstack.dev/project": pulumi.get_project(), "modelstack.dev/stack": pulumi.get_stack()}
         return aws.Provider(
             name,
             region=chosen.region,
             # Credentials of another account make nothing and remove nothing.
             allowed_account_ids=[chosen.account],
-            default_tags=aws.ProviderDefaultTagsArgs(tags=tags),
+            default_tags=aws.ProviderDefaultTagsArgs(tags=_tags()),
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -102,6 +104,11 @@ class Shared:
             disk=chosen.disk,
             system=system,
         )
+
+
+def _tags() -> dict[str, str]:
+    """Return what every resource of the stack bears."""
+    return {"modelstack.dev/project": pulumi.get_project(), "modelstack.dev/stack": pulumi.get_stack()}
 
 
 def _network(chosen: AwsSettings) -> NetworkArgs:

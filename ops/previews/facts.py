@@ -97,12 +97,19 @@ class Message(Fact):
     name: Text = ""
 
 
-class Cost(Fact):
-    """Money a month, as the stack's output `cost` tells it; None where that side has none, or only `up` knows it."""
+class Money(Fact):
+    """Money a month, before and after; None where that side has none, or only `up` knows it."""
 
     before: Finite | None = None
     after: Finite | None = None
+
+
+class Cost(Money):
+    """What a stack costs, as its output `cost` tells it: with what is each model's, and what is not in it."""
+
     currency: Annotated[str, Field(max_length=16)] = ""
+    models: dict[Text, Money] = {}
+    not_counted: tuple[Text, ...] = ()
 
 
 class Preview(Fact):

@@ -55,8 +55,7 @@ def _stack(preview: Preview) -> Iterator[Block]:
     yield from _danger(preview)
     yield from _models(preview)
     yield from _policies(preview)
-    if preview.cost is not None:
-        yield Block(f"**Cost**: {words.cost(preview.cost)}\n")
+    yield from _cost(preview)
     yield from _warnings(preview)
     yield from _kinds(preview)
     yield from _others(preview)
@@ -156,6 +155,21 @@ def _violation(violation: Violation) -> Item:
     told = f"{code(violation.policy)} of {code(violation.pack)}{of}: {code(violation.message)}"
     mandatory = violation.level == "mandatory"
     return Item(f"- **{words.level(violation.level)}** {told}\n", _REFUSED if mandatory else _ADVISED)
+
+
+def _cost(preview: Preview) -> Iterator[Block]:
+    found = preview.cost
+    if found is None:
+        return
+    shares = [
+        Item(f"- {code(name)}: {words.money(one)}{words.change(one)}\n", _CARD) for name, one in found.models.items()
+    ]
+    yield Block(f"**Cost**: {words.cost(found)}\n")
+    if shares:
+        yield Block("Of that, by what models request:\n\n", tuple(shares), noun="share of a model")
+    if found.not_counted:
+        items = tuple(Item(f"- {code(one, 200)}\n", _SAID) for one in found.not_counted)
+        yield Block(_fold("Not counted in the cost"), items, "\n</details>\n", noun="kind that is not counted")
 
 
 def _warnings(preview: Preview) -> Iterator[Block]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ops.events import Event, of_log
-from ops.previews.facts import Change, Cost, Message, Model, Operation, Pack, Preview, Severity, Violation
+from ops.previews.facts import Change, Cost, Message, Model, Money, Operation, Pack, Preview, Severity, Violation
 from ops.previews.models import KIND, model
 from ops.previews.secrets import Secrets
 
@@ -67,7 +67,7 @@ def read(stack: str, code: int, events: Iterable[Event], secrets: Secrets, last_
         packs=tuple(_packs(others)),
         violations=tuple(dict.fromkeys(_violations(others))),
         messages=messages,
-        cost=_cost(step for step in told if step["type"] == STACK),
+        cost=_cost((step for step in told if step["type"] == STACK), secrets),
     )
 
 
@@ -164,14 +164,39 @@ def _packs(events: Iterable[Event]) -> Iterator[Pack]:
         yield Pack(name=name, version=version, kept=len(kept - missed), asked=len(kept | missed))
 
 
-def _cost(stacks: Iterable[Mapping[str, Any]]) -> Cost | None:
+def _cost(stacks: Iterable[Mapping[str, Any]], secrets: Secrets) -> Cost | None:
     for step in stacks:
-        sides = [((step.get(side) or {}).get("outputs") or {}).get("cost") for side in ("old", "new")]
+        sides = [
+            secrets.hidden(((step.get(side) or {}).get("outputs") or {}).get("cost", {})) for side in ("old", "new")
+        ]
         before, after = map(_monthly, sides)
         if before is not None or after is not None:
             units = [one["currency"] for one in reversed(sides) if isinstance(one, dict) and "currency" in one]
-            return Cost(before=before, after=after, currency=str((units or [""])[0])[:16])
+            currency = str((units or [""])[0])[:16]
+            return Cost(
+                before=before,
+                after=after,
+                currency=currency,
+                models=_of_models(*sides),
+                not_counted=_not_counted(sides),
+            )
     return None
+
+
+def _of_models(old: object, new: object) -> dict[str, Money]:
+    before, after = ({name: _monthly(one) for name, one in _mapping(side, "models").items()} for side in (old, new))
+    return {name: Money(before=before.get(name), after=after.get(name)) for name in sorted({*before, *after})}
+
+
+def _not_counted(sides: Sequence[object]) -> tuple[str, ...]:
+    last = next((side for side in reversed(sides) if isinstance(side, dict)), {})
+    found = last.get("notCounted")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
+def _mapping(cost: object, key: str) -> dict[str, Any]:
+    found = cost.get(key) if isinstance(cost, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _monthly(cost: object) -> float | None:

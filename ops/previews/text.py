@@ -33,6 +33,9 @@ def _stack(preview: Preview) -> Iterator[str]:
     yield from _policies(preview)
     if preview.cost is not None:
         yield f"  cost: {words.cost(preview.cost)}"
+        for name, one in preview.cost.models.items():
+            yield f"    of that {visible(name)}: {words.money(one)}{words.change(one)}"
+        yield from (f"    not counted: {visible(one)}" for one in preview.cost.not_counted)
     yield from _messages("warnings", [one for one in preview.messages if one.severity == "warning"])
     yield from _titled("resources by kind", list(_kinds(preview)))
     others = [one for one in preview.changes if one.operation not in ("replace", "delete", "same")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ops.previews.facts import Change, Cost, Operation, Preview
+from ops.previews.facts import Change, Cost, Money, Operation, Preview
 
 # What can hurt stands first.
 ORDER: tuple[Operation, ...] = (
@@ -64,11 +64,22 @@ def level(found: str) -> str:
 def cost(found: Cost) -> str:
     """Return the money a month before and after, and the difference."""
     unit = "".join(letter for letter in found.currency if letter.isalpha())
+    told = money(found, unit)
+    if found.before == found.after:
+        return f"{told} a month, as before"
+    return f"{told} a month{change(found)}"
+
+
+def money(found: Money, unit: str = "") -> str:
+    """Return money before and after, once where it is the same."""
     before, after = (
         "not known" if one is None else f"{one:,.2f} {unit}".strip() for one in (found.before, found.after)
     )
-    if found.before == found.after:
-        return f"{before} a month, as before"
-    if found.before is None or found.after is None:
-        return f"{before} → {after} a month"
-    return f"{before} → {after} a month ({found.after - found.before:+,.2f})"
+    return after if found.before == found.after else f"{before} → {after}"
+
+
+def change(found: Money) -> str:
+    """Return by how much money changes; empty where it does not, or that is not known."""
+    if found.before is None or found.after is None or found.before == found.after:
+        return ""
+    return f" ({found.after - found.before:+,.2f})"

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from ops.previews.escaping import block, code
-from ops.previews.facts import Change, Cost, Layer, Message, Model, Pack, Preview, Previews, Version, Violation
+from ops.previews.facts import Change, Cost, Layer, Message, Model, Money, Pack, Preview, Previews, Version, Violation
 from ops.previews.fitting import width
 from ops.previews.markdown import LIMIT, markdown, marker
 from tests.ops.recorded import CANARY, previews
@@ -83,7 +83,9 @@ def a_preview(text: str) -> Preview:
         packs=(Pack(name=text, version=text, kept=1, asked=2),),
         violations=(Violation(policy=text, pack=text, level=text, kind=text, name=text, message=text),),
         messages=tuple(Message(severity=one, text=text, kind=text, name=text) for one in ("error", "warning", "info")),
-        cost=Cost(before=1, after=2, currency=text[:16]),
+        cost=Cost(
+            before=1, after=2, currency=text[:16], models={text: Money(before=1, after=2)}, not_counted=(text, text)
+        ),
     )
 
 
@@ -207,6 +209,17 @@ def test_a_model_that_is_yet_to_be_built_shows_what_runs_and_why_it_changes() ->
     assert "→ built by `up`, because `recipe: steps.quantize.calibration_samples: 200 → 100`" in text
     assert re.search(r"^\| accuracy \| 9\d\.\d\d% \| built by `up` \|  \| ≥ 50\.00% \|$", text, re.MULTILINE), text
     assert "**Cost**: 12.50 USD → 20.00 USD a month (+7.50)" in text
+
+
+def test_the_share_of_each_model_and_what_is_not_counted_stand_below_the_cost() -> None:
+    shares = {"digits": Money(before=60, after=73.5), "mnist": Money(before=36.75, after=36.75), "new": Money(after=1)}
+    missing = ("aws:ec2/natGateway:NatGateway: by use",)
+    cost = Cost(before=100, after=110, currency="USD", models=shares, not_counted=missing)
+    told = comment(Preview(stack="prod", code=0, cost=cost))
+    assert "**Cost**: 100.00 USD → 110.00 USD a month (+10.00)\n" in told
+    assert "Of that, by what models request:\n\n- `digits`: 60.00 → 73.50 (+13.50)\n- `mnist`: 36.75\n" in told
+    assert "- `new`: not known → 1.00\n" in told
+    assert "<summary>Not counted in the cost</summary>\n\n- `aws:ec2/natGateway:NatGateway: by use`\n" in told
 
 
 def test_a_model_that_is_built_already_shows_both_sides_of_each_figure() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.previews.facts import Cost, Message, Pack, Preview, Previews, parse
+from ops.previews.facts import Cost, Message, Money, Pack, Preview, Previews, parse
 from ops.previews.models import KIND
 from ops.previews.reading import events_of, read
 from ops.previews.secrets import Secrets
@@ -139,6 +139,37 @@ def test_policies_that_were_kept_are_counted() -> None:
 def test_cost_is_told_where_the_stack_has_it() -> None:
     assert preview("to_build").cost == Cost(before=12.5, after=20, currency="USD")
     assert preview("new").cost == Cost(before=None, after=12.5, currency="USD")
+
+
+def of_stack(old: object, new: object, secrets: Secrets | None = None) -> Cost | None:
+    sides = {"old": {"outputs": {"cost": old}}, "new": {"outputs": {"cost": new}}}
+    urn = "urn:pulumi:prod::modelstack::pulumi:pulumi:Stack::modelstack-prod"
+    step = {"op": "update", "urn": urn, "type": "pulumi:pulumi:Stack", **sides}
+    return read("prod", 0, [{"resourcePreEvent": {"metadata": step}}], secrets or NOTHING).cost
+
+
+def test_cost_has_the_share_of_each_model_and_what_is_not_counted() -> None:
+    old = {"monthly": 100, "currency": "USD", "models": {"digits": 60, "gone": 5}, "notCounted": ["old"]}
+    new = {"monthly": 110, "currency": "USD", "models": {"digits": 73.5}, "notCounted": ["nat: by use"]}
+    assert of_stack(old, new) == Cost(
+        before=100,
+        after=110,
+        currency="USD",
+        models={"digits": Money(before=60, after=73.5), "gone": Money(before=5)},
+        not_counted=("nat: by use",),
+    )
+
+
+@pytest.mark.parametrize("odd", [{"models": ["a"], "notCounted": {"a": 1}}, {"models": None, "notCounted": None}])
+def test_what_another_program_calls_cost_is_read_as_far_as_it_can_be(odd: dict[str, object]) -> None:
+    assert of_stack(None, {"monthly": 1, **odd}) == Cost(after=1)
+
+
+def test_cost_tells_no_secret() -> None:
+    secrets = Secrets(frozenset({"hunter2hunter2"}))
+    found = of_stack({}, {"monthly": 1, "models": {"hunter2hunter2": 1}, "notCounted": ["hunter2hunter2"]}, secrets)
+    assert found is not None
+    assert "hunter2" not in found.model_dump_json()
 
 
 def test_text_has_the_same_order_as_the_comment_and_no_markdown() -> None:

@@ -138,6 +138,6 @@ def test_the_environments_proxy_is_used_but_for_this_machine(monkeypatch: pytest
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "inside.example")
-    assert ways._proxy("https://hooks.example.com/x") == "http://proxy.example:3128"
-    assert ways._proxy("https://inside.example/x") is None
-    assert ways._proxy("http://127.0.0.1:8080/x") is None
+    assert ways.proxy_of("https://hooks.example.com/x") == "http://proxy.example:3128"
+    assert ways.proxy_of("https://inside.example/x") is None
+    assert ways.proxy_of("http://127.0.0.1:8080/x") is None

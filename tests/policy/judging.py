@@ -104,20 +104,25 @@ class Judges:
 
 
 def _stack(given: Iterable[Given]) -> list[PolicyResource]:
-    made = {
-        one.name: PolicyResource(
-            one.type,
-            unknown_checking_proxy(deepcopy(one.properties)),
-            one.urn,
-            one.name,
-            one.options,
-            *(None, None, [], {}),
+    # Of one name there may be several, each of a type of its own.
+    pairs = [
+        (
+            one,
+            PolicyResource(
+                one.type,
+                unknown_checking_proxy(deepcopy(one.properties)),
+                one.urn,
+                one.name,
+                one.options,
+                *(None, None, [], {}),
+            ),
         )
         for one in given
-    }
-    for one in given:
-        made[one.name].dependencies.extend(made[name] for name in one.depends_on)
-    return list(made.values())
+    ]
+    named = {one.name: resource for one, resource in pairs}
+    for one, resource in pairs:
+        resource.dependencies.extend(named[name] for name in one.depends_on)
+    return [resource for _, resource in pairs]
 
 
 def deployment(name: str = "thing", pod: Object | None = None, **metadata: Any) -> Given:
