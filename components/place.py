@@ -49,10 +49,7 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
         raise SettingsError("modelstack:registry: is missing beside a kubeconfig; set it and modelstack:base")
     path = Path(kubeconfig).expanduser()
     if not path.is_file():
-        raise SettingsError(
-            f"modelstack:cluster.kubeconfig: {kubeconfig!r} is no file; name the cluster's kubeconfig, "
-            "or remove the key to use the embedded platform"
-        )
+        raise SettingsError(f"modelstack:cluster.kubeconfig: {kubeconfig!r} is no file; {_remedy(settings)}")
     return Place(
         kubeconfig=str(path),
         context=settings.cluster.context,
@@ -62,6 +59,12 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
         exposure=settings.exposure or ExposureSettings(),
         definitions=settings.rollouts.definitions or DEFINITIONS,
     )
+
+
+def _remedy(settings: Settings) -> str:
+    if settings.hosts is not None:
+        return "the playbook of `python -m ops hosts render` writes it, run that first"
+    return "name the cluster's kubeconfig, or remove the key to use the embedded platform"
 
 
 def _in_aws(settings: Settings, aws: AwsSettings) -> Place:

@@ -4,6 +4,7 @@ from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
+from settings.hosts import CalicoSettings, HostsSettings, TaintSettings, WorkersSettings
 from settings.loading import OWN_SERVER, load, load_notifications, server_of
 from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
@@ -28,6 +29,7 @@ __all__ = [
     "AllowSettings",
     "AwsSettings",
     "CacheSettings",
+    "CalicoSettings",
     "ClusterSettings",
     "ControllerSettings",
     "CopySettings",
@@ -36,6 +38,7 @@ __all__ = [
     "ExceptionSettings",
     "ExposureSettings",
     "GatewaySettings",
+    "HostsSettings",
     "ImageSettings",
     "JwtSettings",
     "KServeSettings",
@@ -58,7 +61,9 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StepSettings",
+    "TaintSettings",
     "TlsSettings",
+    "WorkersSettings",
     "amount",
     "environment_of",
     "load",

@@ -10,6 +10,7 @@ from settings.aws import AwsSettings
 from settings.base import Frozen, Label, Quantity, Resources
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
+from settings.hosts import HostsSettings, require_place
 from settings.notifications import NotificationSettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.policies import Environment, ObjectiveSettings, PolicySettings
@@ -103,6 +104,7 @@ class Settings(Frozen):
     namespace: Label | None = None
     cluster: ClusterSettings = ClusterSettings()
     aws: AwsSettings | None = None
+    hosts: HostsSettings | None = None
     registry: RegistrySettings | None = None
     base: str | None = None
     images: ImageSettings = ImageSettings()
@@ -239,6 +241,12 @@ class Settings(Frozen):
             raise ValueError(f"aws makes a cluster, {PREFIX}cluster.kubeconfig names another; remove one of the two")
         if self.base is None:
             raise ValueError(f"aws is set but {PREFIX}base is missing; set it, no default fits every registry")
+        return self
+
+    @model_validator(mode="after")
+    def _hosts_are_the_cluster(self) -> Self:
+        if self.hosts:
+            require_place(self.cluster)
         return self
 
     @model_validator(mode="after")
