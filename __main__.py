@@ -8,6 +8,7 @@ from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 import settings
 from components import place
 from components.cache import Cache, CacheArgs
+from components.charts import Charts, ChartsArgs
 from components.cluster import Cluster, ClusterArgs
 from components.entry import Entry, EntryArgs
 from components.gateway import Gateway, GatewayArgs
@@ -47,6 +48,10 @@ site = Site(
     access=Access(kubeconfig=here.kubeconfig, context=here.context),
 )
 in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
+if chosen.charts:
+    # They may bring the kinds along that models are served by.
+    charts = Charts("charts", ChartsArgs(charts=chosen.charts, stack=stack), in_cluster)
+    in_cluster = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=charts.ready))
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
 

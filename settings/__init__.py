@@ -2,6 +2,7 @@
 
 from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
+from settings.charts import ChartSettings
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.hosts import CalicoSettings, HostsSettings, TaintSettings, WorkersSettings
@@ -30,6 +31,7 @@ __all__ = [
     "AwsSettings",
     "CacheSettings",
     "CalicoSettings",
+    "ChartSettings",
     "ClusterSettings",
     "ControllerSettings",
     "CopySettings",

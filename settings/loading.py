@@ -11,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from settings import charts
 from settings.base import Frozen, SettingsError
 from settings.notifications import NotificationSettings
 from settings.policies import environment_of
@@ -47,6 +48,7 @@ def load(config: Mapping[str, str], project: Path, stack: str, secret: Collectio
     for name, model in settings.models.items():
         _require_recipe(where, project, name, model)
     _require_paths(where, project, settings)
+    _require_charts(where, project, settings)
     return settings
 
 
@@ -220,6 +222,13 @@ def _require_paths(where: str, project: Path, settings: Settings) -> None:
             f"{where}: {PREFIX}exposure.type: {exposure.type!r} tells models apart by path, clients of {alike[0]} and "
             f"{alike[1]} name theirs in the body alone; set {PREFIX}gateway: {{enabled: true}}"
         )
+
+
+def _require_charts(where: str, project: Path, settings: Settings) -> None:
+    try:
+        charts.require_files(settings.charts, project)
+    except ValueError as error:
+        raise SettingsError(f"{where}: {PREFIX}charts.{error}") from None
 
 
 def _said_in(recipe: Path) -> Mapping[str, Any]:

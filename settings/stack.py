@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from settings.aws import AwsSettings
 from settings.base import Frozen, Label, Quantity, Resources
+from settings.charts import ChartSettings, require_apart
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
 from settings.hosts import HostsSettings, require_place
@@ -115,6 +116,7 @@ class Settings(Frozen):
     rollouts: ControllerSettings = ControllerSettings()
     keda: KedaSettings = KedaSettings()
     kserve: KServeSettings = KServeSettings()
+    charts: dict[Label, ChartSettings] = Field(default={}, max_length=20)
     policies: PolicySettings = PolicySettings()
     review: ReviewSettings | None = Field(default=None, description="written by `ops review up` alone")
     notifications: NotificationSettings = NotificationSettings()
@@ -241,6 +243,16 @@ class Settings(Frozen):
             raise ValueError(f"aws makes a cluster, {PREFIX}cluster.kubeconfig names another; remove one of the two")
         if self.base is None:
             raise ValueError(f"aws is set but {PREFIX}base is missing; set it, no default fits every registry")
+        return self
+
+    @model_validator(mode="after")
+    def _charts_have_their_place(self) -> Self:
+        if self.charts and self.embedded:
+            raise ValueError(
+                "charts: are rendered by the official provider of Kubernetes, the embedded platform's stand-in has no "
+                "Helm; name a cluster, or remove them"
+            )
+        require_apart(self.charts, self.namespace)
         return self
 
     @model_validator(mode="after")

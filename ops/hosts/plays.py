@@ -182,7 +182,7 @@ def _join(name: str, group: str, hosts: HostsSettings, serial: int | None = None
     ]
     told = {"join_configuration": join(hosts, control_plane=serial is not None)}
     # Control planes one after the other: each is a new member of etcd.
-    return _play(name, group, tasks, **({"serial": serial} if serial else {}), vars=told)
+    return _play(name, group, tasks, serial=serial, vars=told)
 
 
 def _finish(kubeconfig: str) -> Values:
@@ -217,8 +217,8 @@ def _finish(kubeconfig: str) -> Values:
 
 
 def _play(name: str, group: str, tasks: list[Values], handlers: list[Values] | None = None, **told: Any) -> Values:
-    found = {"name": name, "hosts": group, "become": True, **told, "tasks": tasks}
-    return found | ({"handlers": handlers} if handlers else {})
+    found = {"name": name, "hosts": group, "become": True, **told, "tasks": tasks, "handlers": handlers}
+    return {key: one for key, one in found.items() if one is not None}
 
 
 def _task(name: str, module: str, told: Any) -> Values:

@@ -86,7 +86,8 @@ def test_a_node_has_its_taints_before_the_first_pod_can_come() -> None:
 
 
 def test_every_package_is_pinned_and_held() -> None:
-    wanted, held = [], []
+    wanted: list[str] = []
+    held: list[str] = []
     for one in tasks():
         wanted += [name for name in one.get("ansible.builtin.apt", {}).get("name", ()) if "python3-" not in name]
         held += one["loop"] if "ansible.builtin.dpkg_selections" in one else []
