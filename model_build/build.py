@@ -104,7 +104,7 @@ def _looked_through(order: Order, parsed: Recipe, inputs: Inputs, store: StepSto
     folder = order.recipe.resolve().parent / str(parsed.steps[0].values["file"])
     looking = Reporter.start(sink, "load")
     looking.tell("started")
-    facts = weights.inspect(folder, parsed.runtime.tensor_parallel)
+    facts = weights.inspect(folder, parsed.runtime.tensor_parallel, parsed.runtime.pipeline_parallel)
     looking.tell("done", 1.0, f"{facts['parameters'] / 1e6:.1f} million parameters")
     rows = [_row("load", looking, facts["size"])]
     return _Made(folder, rows, facts, report.write_plain(inputs, rows, facts, store.root))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -205,10 +206,13 @@ def _require_kserve_fits(key: str, path: Path, model: ModelSettings) -> None:
         raise SettingsError(
             f"{key}.nodes: {nodes} share the GPUs of {SHARED_BY_GPUS}, {model.recipe} is served by {server}; remove it"
         )
-    gpus = _said_in(path)["runtime"].get("tensor_parallel", 1)
-    if isinstance(gpus, int) and gpus % nodes:
+    said = _said_in(path)["runtime"]
+    shares = [said.get(name, 1) for name in ("tensor_parallel", "pipeline_parallel")]
+    gpus = math.prod(shares) if all(isinstance(one, int) for one in shares) else nodes
+    if gpus % nodes:
         raise SettingsError(
-            f"{key}.nodes: {nodes} does not divide tensor_parallel {gpus} of {model.recipe}; change one of the two"
+            f"{key}.nodes: {nodes} does not divide the {gpus} GPUs of {model.recipe} (tensor_parallel times "
+            "pipeline_parallel); change one of the two"
         )
 
 
