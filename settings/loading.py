@@ -168,8 +168,18 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         )
     if server_of(path) != OWN_SERVER:
         _require_other_server_fits(key, server_of(path), model)
+    if model.training:
+        _require_data_is_readable(f"{key}.training", path, model.training.data)
     if model.serve.by_kserve:
         _require_kserve_fits(f"{key}.serve", path, model)
+
+
+def _require_data_is_readable(key: str, path: Path, data: str | None) -> None:
+    sources = _said_in(path).get("sources")
+    named = [one.get("uri") for one in sources if isinstance(one, Mapping)] if isinstance(sources, list) else []
+    for uri in named:
+        if uri and not (data and str(uri).startswith(f"{data.rstrip('/')}/")):
+            raise SettingsError(f"{key}.data: {data!r} does not hold {uri}, which {path.name} reads; set its prefix")
 
 
 def _require_other_server_fits(key: str, server: str, model: ModelSettings) -> None:
