@@ -154,7 +154,7 @@ secrets: $(READY)
 	    | xargs -0 $(VENV)/bin/detect-secrets-hook --baseline .secrets.baseline
 
 lock: $(READY) ## Compile every requirements*.in, with hashes
-	@for name in requirements requirements-dev requirements-build requirements-tensorflow requirements-uv; do \
+	@for name in requirements requirements-dev requirements-build requirements-tensorflow requirements-hosts requirements-uv; do \
 	    $(UV) pip compile --quiet $(COMPILED) $$name.in -o $$name.txt; \
 	done
 	@$(UV) pip compile --quiet $(COMPILED) \

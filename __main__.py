@@ -9,6 +9,7 @@ import settings
 from components import place
 from components.bill import Bill
 from components.cache import Cache, CacheArgs
+from components.charts import Charts, ChartsArgs
 from components.cluster import Cluster, ClusterArgs
 from components.entry import Entry, EntryArgs
 from components.gateway import Gateway, GatewayArgs
@@ -17,6 +18,7 @@ from components.monitoring import Monitoring, MonitoringArgs
 from components.registry import Registry
 from components.rollouts import RolloutsController, RolloutsControllerArgs
 from components.site import Site
+from components.training import Checkout
 from provider.cluster_resources import Access
 from provider.resources import ModelImage
 
@@ -51,13 +53,18 @@ site = Site(
     access=Access(kubeconfig=here.kubeconfig, context=here.context),
 )
 in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
+if chosen.charts:
+    # They may bring the kinds along that models are served by.
+    charts = Charts("charts", ChartsArgs(charts=chosen.charts, stack=stack), in_cluster)
+    in_cluster = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=charts.ready))
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
 
-images = {
-    name: ModelImage(name, registry.model_image(name, model, base), registry.has(name))
-    for name, model in chosen.models.items()
-}
+wanted = {name: registry.model_image(name, model, base) for name, model in chosen.models.items()}
+trained = Checkout(project=PROJECT, settings=chosen, site=site, registry=registry, pushed=here.registry).train(
+    wanted, in_cluster
+)
+images = {name: ModelImage(name, wanted[name], registry.has(name, trained.get(name))) for name in chosen.models}
 cache = None
 if chosen.needs_cache:
     shared = CacheArgs(

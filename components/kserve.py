@@ -133,7 +133,9 @@ def _workers(pods: ServingPods, pod: Spec) -> Spec | None:
         return None
     return {
         **pod,
-        "tensor_parallel_size": pods.told(lambda told: int(told["gpus"]) * pods.args.model.serve.nodes),
-        "pipeline_parallel_size": 1,
+        "tensor_parallel_size": pods.told(
+            lambda told: int(told["gpus"]) * pods.args.model.serve.nodes // runtime.stages(told)
+        ),
+        "pipeline_parallel_size": pods.told(runtime.stages),
         "containers": [{"name": "worker-container", **_container(pods)}],
     }

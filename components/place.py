@@ -49,10 +49,7 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
         raise SettingsError("modelstack:registry: is missing beside a kubeconfig; set it and modelstack:base")
     path = Path(kubeconfig).expanduser()
     if not path.is_file():
-        raise SettingsError(
-            f"modelstack:cluster.kubeconfig: {kubeconfig!r} is no file; name the cluster's kubeconfig, "
-            "or remove the key to use the embedded platform"
-        )
+        raise SettingsError(f"modelstack:cluster.kubeconfig: {kubeconfig!r} is no file; {_remedy(settings)}")
     return Place(
         kubeconfig=str(path),
         context=settings.cluster.context,
@@ -64,6 +61,12 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
     )
 
 
+def _remedy(settings: Settings) -> str:
+    if settings.hosts is not None:
+        return "the playbook of `python -m ops hosts render` writes it, run that first"
+    return "name the cluster's kubeconfig, or remove the key to use the embedded platform"
+
+
 def _in_aws(settings: Settings, aws: AwsSettings) -> Place:
     # Over a second, which no other stack need spend.
     from components.aws.ground import Ground, GroundArgs  # noqa: PLC0415
@@ -71,7 +74,14 @@ def _in_aws(settings: Settings, aws: AwsSettings) -> Place:
     chosen = settings.registry or RegistrySettings(prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}")
     registry = _registry(chosen, chosen.push or aws.registry)
     own = {} if chosen.push else {name: registry.repository(name) for name in settings.models}
-    ground = Ground("aws", GroundArgs(settings=aws, repositories=own, protect=aws.protect))
+    made = GroundArgs(
+        settings=aws,
+        repositories=own,
+        protect=aws.protect,
+        namespace=settings.namespace or f"{pulumi.get_project()}-{pulumi.get_stack()}",
+        trained=settings.trained,
+    )
+    ground = Ground("aws", made)
     return Place(
         kubeconfig=ground.kubeconfig,
         context=None,

@@ -82,6 +82,11 @@ def resources(told: Told, given: Resources) -> k8s.core.v1.ResourceRequirementsA
     return {**found, "limits": {**found["limits"], GPU: str(gpus)}} if gpus else found  # type: ignore[dict-item]
 
 
+def stages(told: Told) -> int:
+    """Return how many groups of GPUs there are, each with some of the layers."""
+    return int(told.get("stages", 1))
+
+
 def command(told: Told) -> list[str] | None:
     """Return what is started; None where the image says so itself."""
     return list(told["command"]) if "command" in told else None

@@ -8,10 +8,14 @@ from pydantic import Field, TypeAdapter
 
 from model_build.recipe_steps import GRAPH, Frozen, Load, Step
 
-# The first three tell nothing where they are what they always were, so that no inputs' hash hangs on their being named.
+# What has exclude_if tells nothing where it is what it always was: no inputs' hash hangs on its being named.
 Device = Annotated[Literal["cpu", "gpu"], Field(exclude_if=lambda value: value == "cpu")]
 Grpc = Annotated[bool, Field(exclude_if=lambda value: not value, description="a second port, for gRPC")]
 Packaging = Annotated[Literal["baked", "volume"], Field(exclude_if=lambda value: value == "baked")]
+Stages = Annotated[
+    int,
+    Field(ge=1, le=16, exclude_if=lambda value: value == 1, description="groups of GPUs, each with some of the layers"),
+]
 Native = Annotated[bool, Field(exclude_if=lambda value: not value, description="small requests skip Python")]
 Gpus = Annotated[int, Field(ge=0, le=16, description="GPUs a replica is given")]
 Batch = Annotated[int, Field(ge=1, le=4096)]
@@ -68,12 +72,18 @@ class Vllm(Frozen):
 
     name: Literal["vllm"]
     tensor_parallel: int = Field(
-        default=1, ge=1, le=16, description="GPUs that share each layer; a replica has as many"
+        default=1, ge=1, le=16, description="GPUs that share each layer; a replica has as many, of each stage"
     )
+    pipeline_parallel: Stages = 1
     max_model_len: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
         default=None, description="tokens of prompt and answer; what config.json says where not given"
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+
+    @property
+    def gpus(self) -> int:
+        """The GPUs of a replica."""
+        return self.tensor_parallel * self.pipeline_parallel
 
 
 Runtime = Annotated[OnnxRuntime | Triton | KServe | TensorFlowServing | TorchServe | Vllm, Field(discriminator="name")]

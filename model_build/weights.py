@@ -13,7 +13,7 @@ INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def inspect(folder: Path, tensor_parallel: int) -> dict[str, Any]:
+def inspect(folder: Path, tensor_parallel: int, pipeline_parallel: int = 1) -> dict[str, Any]:
     """Return what the folder holds; raises RecipeError for what no server should be given, or could not load."""
     files = list(source_files(folder))
     _require_plain(files)
@@ -22,7 +22,7 @@ def inspect(folder: Path, tensor_parallel: int) -> dict[str, Any]:
         raise _unusable(folder, "has no .safetensors file", "save the model by save_pretrained")
     shapes = {name: (path.name, size) for path in shards for name, size in _tensors(path)}
     _require_whole(folder, {name: file for name, (file, _) in shapes.items()}, len(shards))
-    _require_heads(folder, tensor_parallel)
+    _require_shares(folder, tensor_parallel, pipeline_parallel)
     return {
         "files": len(files),
         "size": sum(path.stat().st_size for path in files),
@@ -68,15 +68,24 @@ def _require_whole(folder: Path, found: Mapping[str, str], shards: int) -> None:
         raise _unusable(index, f"names {absent[0]!r} in {listed[absent[0]]!r}, where it is not", "copy every shard")
 
 
-def _require_heads(folder: Path, tensor_parallel: int) -> None:
+def _require_shares(folder: Path, tensor_parallel: int, pipeline_parallel: int) -> None:
     config = _object(folder / CONFIG)
-    inner = config.get("text_config")
-    heads = config.get("num_attention_heads", inner.get("num_attention_heads") if isinstance(inner, dict) else None)
+    heads, layers = (_said(config, key) for key in ("num_attention_heads", "num_hidden_layers"))
     if isinstance(heads, int) and heads % tensor_parallel:
         raise RecipeError(
             f"runtime.tensor_parallel: {tensor_parallel} does not divide the model's {heads} attention heads, "
             "which its GPUs share; take a divisor"
         )
+    if isinstance(layers, int) and layers < pipeline_parallel:
+        raise RecipeError(
+            f"runtime.pipeline_parallel: {pipeline_parallel} is more than the model's {layers} layers, of which each "
+            "stage has one at least; lower it"
+        )
+
+
+def _said(config: Mapping[str, Any], key: str) -> Any:
+    inner = config.get("text_config")
+    return config.get(key, inner.get(key) if isinstance(inner, dict) else None)
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -46,6 +46,7 @@ COMMANDS = {
     "review": Command("a stack for each pull request: up, down, list, reap", "ops.review.command"),
     "drift": Command("what the cluster and the registry hold otherwise than the state", "ops.drift"),
     "render": Command("a stack as plain Kubernetes YAML, a file an object", "ops.render"),
+    "hosts": Command("an Ansible playbook that makes a stack's cluster of machines", "ops.hosts.command"),
     "logs": Command("what the containers of a stack write, merged by time", "ops.logs"),
     "notify": Command("tell whom the stack's settings name of something", "ops.notify"),
     "efficiency": Command("how long changes take: development, test and deployment", "ops.efficiency"),

@@ -3,8 +3,10 @@
 from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
 from settings.budget import BudgetSettings
+from settings.charts import ChartSettings
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
+from settings.hosts import CalicoSettings, HostsSettings, TaintSettings, WorkersSettings
 from settings.loading import OWN_SERVER, gpus_of, load, load_notifications, server_of
 from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
@@ -21,6 +23,7 @@ from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
 from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
+from settings.training import TrainingSettings, TrainingsSettings
 
 __all__ = [
     "ENVIRONMENTS",
@@ -30,6 +33,8 @@ __all__ = [
     "AwsSettings",
     "BudgetSettings",
     "CacheSettings",
+    "CalicoSettings",
+    "ChartSettings",
     "ClusterSettings",
     "ControllerSettings",
     "CopySettings",
@@ -38,6 +43,7 @@ __all__ = [
     "ExceptionSettings",
     "ExposureSettings",
     "GatewaySettings",
+    "HostsSettings",
     "ImageSettings",
     "JwtSettings",
     "KServeSettings",
@@ -60,7 +66,11 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StepSettings",
+    "TaintSettings",
     "TlsSettings",
+    "TrainingSettings",
+    "TrainingsSettings",
+    "WorkersSettings",
     "amount",
     "environment_of",
     "gpus_of",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from settings import charts
 from settings.base import Frozen, SettingsError
 from settings.notifications import NotificationSettings
 from settings.policies import environment_of
@@ -47,6 +49,7 @@ def load(config: Mapping[str, str], project: Path, stack: str, secret: Collectio
     for name, model in settings.models.items():
         _require_recipe(where, project, name, model)
     _require_paths(where, project, settings)
+    _require_charts(where, project, settings)
     return settings
 
 
@@ -174,8 +177,18 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         )
     if server_of(path) != OWN_SERVER:
         _require_other_server_fits(key, server_of(path), model)
+    if model.training:
+        _require_data_is_readable(f"{key}.training", path, model.training.data)
     if model.serve.by_kserve:
         _require_kserve_fits(f"{key}.serve", path, model)
+
+
+def _require_data_is_readable(key: str, path: Path, data: str | None) -> None:
+    sources = _said_in(path).get("sources")
+    named = [one.get("uri") for one in sources if isinstance(one, Mapping)] if isinstance(sources, list) else []
+    for uri in named:
+        if uri and not (data and str(uri).startswith(f"{data.rstrip('/')}/")):
+            raise SettingsError(f"{key}.data: {data!r} does not hold {uri}, which {path.name} reads; set its prefix")
 
 
 def _require_other_server_fits(key: str, server: str, model: ModelSettings) -> None:
@@ -212,10 +225,13 @@ def _require_kserve_fits(key: str, path: Path, model: ModelSettings) -> None:
         raise SettingsError(
             f"{key}.nodes: {nodes} share the GPUs of {SHARED_BY_GPUS}, {model.recipe} is served by {server}; remove it"
         )
-    gpus = _said_in(path)["runtime"].get("tensor_parallel", 1)
-    if isinstance(gpus, int) and gpus % nodes:
+    said = _said_in(path)["runtime"]
+    shares = [said.get(name, 1) for name in ("tensor_parallel", "pipeline_parallel")]
+    gpus = math.prod(shares) if all(isinstance(one, int) for one in shares) else nodes
+    if gpus % nodes:
         raise SettingsError(
-            f"{key}.nodes: {nodes} does not divide tensor_parallel {gpus} of {model.recipe}; change one of the two"
+            f"{key}.nodes: {nodes} does not divide the {gpus} GPUs of {model.recipe} (tensor_parallel times "
+            "pipeline_parallel); change one of the two"
         )
 
 
@@ -229,6 +245,13 @@ def _require_paths(where: str, project: Path, settings: Settings) -> None:
             f"{where}: {PREFIX}exposure.type: {exposure.type!r} tells models apart by path, clients of {alike[0]} and "
             f"{alike[1]} name theirs in the body alone; set {PREFIX}gateway: {{enabled: true}}"
         )
+
+
+def _require_charts(where: str, project: Path, settings: Settings) -> None:
+    try:
+        charts.require_files(settings.charts, project)
+    except ValueError as error:
+        raise SettingsError(f"{where}: {PREFIX}charts.{error}") from None
 
 
 def _said_in(recipe: Path) -> Mapping[str, Any]:

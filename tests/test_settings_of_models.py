@@ -187,8 +187,13 @@ def test_kserve_has_to_be_there() -> None:
         ("{name: onnxruntime}", {}, "serve.by: kserve runs kserve and vllm alone, "),
         ("{name: triton}", {}, "serve.by: kserve runs kserve and vllm alone, "),
         ("{name: kserve}", {"nodes": 2}, "serve.nodes: 2 share the GPUs of vllm, "),
-        ("{name: vllm, tensor_parallel: 4}", {"nodes": 3}, "serve.nodes: 3 does not divide tensor_parallel 4 of "),
-        ("{name: vllm}", {"nodes": 2}, "serve.nodes: 2 does not divide tensor_parallel 1 of "),
+        ("{name: vllm, tensor_parallel: 4}", {"nodes": 3}, "serve.nodes: 3 does not divide the 4 GPUs of "),
+        ("{name: vllm}", {"nodes": 2}, "serve.nodes: 2 does not divide the 1 GPUs of "),
+        (
+            "{name: vllm, tensor_parallel: 2, pipeline_parallel: 3}",
+            {"nodes": 4},
+            "serve.nodes: 4 does not divide the 6 GPUs of ",
+        ),
     ],
 )
 def test_a_recipe_that_kserve_cannot_serve_is_refused(

@@ -72,9 +72,9 @@ class Runtime:
 
     `layout` places an artifact's folder in the image; a pod sees `/models` of the image at `root`. `wheels` are the
     locks of what is laid out on a base of Python alone; none where the base is the server's own image. `native` adds
-    this project's native module. `scratch` and `shared_memory` are quantities: /tmp is the one folder that the server
-    may write, /dev/shm where processes meet. `predictors` say how KServe runs it: `one` pod a replica, or `several`
-    that share its GPUs.
+    this project's native module. `gpus` are in `stages` groups, each with some of the layers. `scratch` and
+    `shared_memory` are quantities: /tmp is the one folder that the server may write, /dev/shm where processes meet.
+    `predictors` say how KServe runs it: `one` pod a replica, or `several` that share its GPUs.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Runtime:
     wheels: tuple[str, ...] = ()
     native: bool = False
     gpus: int = 0
+    stages: int = 1
     scratch: str = "64Mi"
     shared_memory: str | None = None
     predictors: Mapping[str, Predictor] = field(default_factory=dict)
@@ -109,6 +110,7 @@ class Runtime:
             "metrics": {"port": port, "path": path},
             "root": self.root,
             "gpus": self.gpus,
+            **({"stages": self.stages} if self.stages > 1 else {}),
             "scratch": self.scratch,
             **({"sharedMemory": self.shared_memory} if self.shared_memory else {}),
             **starts,

@@ -1,6 +1,6 @@
 """vLLM: a folder of safetensors as Hugging Face lays it out, its layers shared by as many GPUs as asked for.
 
-Sources, in the repository vllm-project/vllm: docs/serving/parallelism_scaling.md (tensor parallel),
+Sources, in the repository vllm-project/vllm: docs/serving/parallelism_scaling.md (tensor and pipeline parallel),
 docs/deployment/k8s.md (port, /health, shared memory), docs/deployment/docker.md (users, caches),
 docs/usage/metrics.md. In the repository kserve/kserve: config/runtimes/kserve-vllmserver.yaml and
 kserve-huggingfaceserver-multinode.yaml, python/huggingfaceserver (options), python/kserve/kserve/protocol/rest (paths).
@@ -43,17 +43,24 @@ def runtime(options: Vllm, name: str) -> Runtime:
         protocol=OPENAI,
         command=(
             *("vllm", "serve", f"{ROOT}/{name}", f"--served-model-name={name}", f"--port={HTTP}"),
-            *(f"--tensor-parallel-size={options.tensor_parallel}", *_loading(options)),
+            *(*_sharing(options), *_loading(options)),
         ),
         ports={"http": HTTP},
         health=Health.at("/health", "/health", start_seconds=1800),
         layout=layout,
         env=ENV,
-        gpus=options.tensor_parallel,
+        gpus=options.gpus,
+        stages=options.pipeline_parallel,
         scratch="8Gi",
         shared_memory="2Gi",
         predictors={"one": _one(options, name), "several": _several(options, name)},
     )
+
+
+def _sharing(options: Vllm) -> tuple[str, ...]:
+    stages = options.pipeline_parallel
+    layers = (f"--pipeline-parallel-size={stages}",) if stages > 1 else ()
+    return (f"--tensor-parallel-size={options.tensor_parallel}", *layers)
 
 
 def _loading(options: Vllm) -> tuple[str, ...]:
@@ -64,8 +71,7 @@ def _loading(options: Vllm) -> tuple[str, ...]:
 
 def _one(options: Vllm, name: str) -> Predictor:
     """Return vLLM's own image in a pod of KServe's."""
-    sharing = f"--tensor-parallel-size={options.tensor_parallel}"
-    args = (f"--model={KSERVE_ROOT}/{name}", sharing, *_loading(options))
+    args = (f"--model={KSERVE_ROOT}/{name}", *_sharing(options), *_loading(options))
     return Predictor("vLLM", "kserve-vllmserver", args, instead={"ports": {"http": KSERVE_HTTP}, "root": KSERVE_ROOT})
 
 

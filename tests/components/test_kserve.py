@@ -14,21 +14,26 @@ from tests.components.programs import Object, Run, hexadecimal
 from tests.components.test_rollouts import custom
 from tests.components.test_scaling import BAKED
 from tests.components.test_serving import BASE, NAMED, written
+from tests.model_build.served import WEIGHTS, Case
 
 GOLDEN = Path(__file__).with_name("golden") / "kserve"
 Serving = Callable[..., Run]
+STAGED = "{name: vllm, tensor_parallel: 2, pipeline_parallel: 3, max_model_len: 8192, dtype: bfloat16}"
+RECIPES = {**NAMED, "vllm-stages": Case("vllm", STAGED, WEIGHTS, "volume")}
 # The file of what is expected → the recipe, and what the stack says of it.
 CASES: dict[str, tuple[str, Object]] = {
     "triton": ("kserve", {}),
     "vllm": ("vllm", {}),
     "vllm-over-nodes": ("vllm", {"nodes": 2}),
+    "vllm-stages": ("vllm-stages", {}),
+    "vllm-stages-over-nodes": ("vllm-stages", {"nodes": 3}),
 }
 
 
 def by_kserve(folder: Path, case: str, **model: object) -> Object:
     """Return a configuration whose one model, digits, is served by KServe."""
     recipe, serve = CASES[case]
-    asked = {"recipe": written(folder, NAMED[recipe]), "base": BASE, "serve": {"by": "kserve", **serve}, **model}
+    asked = {"recipe": written(folder, RECIPES[recipe]), "base": BASE, "serve": {"by": "kserve", **serve}, **model}
     return {"models": {"digits": asked}, "kserve": {"installed": True}}
 
 
@@ -88,6 +93,22 @@ def test_the_gpus_of_a_replica_are_shared_by_its_nodes(serving: Serving) -> None
         # KServe counts workers by what one requests, before Kubernetes fills in what is limited.
         assert [resources[kind]["nvidia.com/gpu"] for kind in ("requests", "limits")] == ["2", "2"]
     assert (found["workerSpec"]["tensorParallelSize"], found["workerSpec"]["pipelineParallelSize"]) == (4, 1)
+
+
+def test_each_node_has_the_gpus_of_a_stage(serving: Serving) -> None:
+    found = predictor(serving("vllm-stages-over-nodes"))
+    (worker,) = found["workerSpec"]["containers"]
+    for resources in (found["model"]["resources"], worker["resources"]):
+        assert [resources[kind]["nvidia.com/gpu"] for kind in ("requests", "limits")] == ["2", "2"]
+    # KServe makes as many pods as these two need of one's GPUs, and tells vLLM both.
+    assert (found["workerSpec"]["tensorParallelSize"], found["workerSpec"]["pipelineParallelSize"]) == (2, 3)
+    assert not [one for one in found["model"]["args"] if "parallel" in one]
+
+
+def test_in_one_pod_the_server_itself_is_told_of_the_stages(serving: Serving) -> None:
+    model = predictor(serving("vllm-stages"))["model"]
+    assert {"--tensor-parallel-size=2", "--pipeline-parallel-size=3"} <= set(model["args"])
+    assert model["resources"]["limits"]["nvidia.com/gpu"] == "6"
 
 
 def test_endpoint_and_metrics_are_found_by_the_stacks_own_services(serving: Serving) -> None:

@@ -76,7 +76,7 @@ name: words
 task: generation
 steps: [{load: {format: huggingface, file: weights}}]
 gates: {}
-runtime: {name: vllm, tensor_parallel: 2}
+runtime: {name: vllm, tensor_parallel: 2, pipeline_parallel: 2}
 packaging: volume
 """
 
@@ -173,6 +173,11 @@ def test_weights_are_pushed_as_an_image_of_themselves_for_the_servers_own_image(
         ("pytorch_model.bin", b"", "may be a pickle, which runs its writer's code"),
         ("modeling_words.py", b"", "is code, which no server here runs"),
         ("config.json", b'{"num_attention_heads": 7}', "2 does not divide the model's 7 attention heads"),
+        (
+            "config.json",
+            b'{"num_attention_heads": 8, "num_hidden_layers": 1}',
+            "runtime.pipeline_parallel: 2 is more than the model's 1 layers",
+        ),
         ("config.json", None, "config.json: cannot be read"),
     ],
 )

@@ -1,0 +1,1 @@
+"""An Ansible playbook of a stack's hosts; Ansible itself is neither imported nor brought along."""
