@@ -18,7 +18,6 @@ from components.monitoring import Monitoring, MonitoringArgs
 from components.registry import Registry
 from components.rollouts import RolloutsController, RolloutsControllerArgs
 from components.site import Site
-from components.training import Checkout
 from provider.cluster_resources import Access
 from provider.resources import ModelImage
 
@@ -60,11 +59,10 @@ if chosen.charts:
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
 
-wanted = {name: registry.model_image(name, model, base) for name, model in chosen.models.items()}
-trained = Checkout(project=PROJECT, settings=chosen, site=site, registry=registry, pushed=here.registry).train(
-    wanted, in_cluster
-)
-images = {name: ModelImage(name, wanted[name], registry.has(name, trained.get(name))) for name in chosen.models}
+images = {
+    name: ModelImage(name, registry.model_image(name, model, base), registry.has(name))
+    for name, model in chosen.models.items()
+}
 cache = None
 if chosen.needs_cache:
     shared = CacheArgs(

@@ -74,14 +74,7 @@ def _in_aws(settings: Settings, aws: AwsSettings) -> Place:
     chosen = settings.registry or RegistrySettings(prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}")
     registry = _registry(chosen, chosen.push or aws.registry)
     own = {} if chosen.push else {name: registry.repository(name) for name in settings.models}
-    made = GroundArgs(
-        settings=aws,
-        repositories=own,
-        protect=aws.protect,
-        namespace=settings.namespace or f"{pulumi.get_project()}-{pulumi.get_stack()}",
-        trained=settings.trained,
-    )
-    ground = Ground("aws", made)
+    ground = Ground("aws", GroundArgs(settings=aws, repositories=own, protect=aws.protect))
     return Place(
         kubeconfig=ground.kubeconfig,
         context=None,

@@ -64,10 +64,10 @@ class Registry(pulumi.ComponentResource):
             copy_keys=list(origin.public_keys) or None if origin else None,
         )
 
-    def has(self, name: str, trained: pulumi.Resource | None = None) -> pulumi.ResourceOptions:
-        """Return the options of what is pushed: a repository that the stack makes, and a training, come first."""
+    def has(self, name: str) -> pulumi.ResourceOptions:
+        """Return the options of what is pushed: a repository that the stack makes comes first."""
         made = self._args.repositories.get(name)
-        return pulumi.ResourceOptions(depends_on=[one for one in (made, trained) if one])
+        return pulumi.ResourceOptions(depends_on=[made] if made else [])
 
     def by_digest(self, name: str, reference: str) -> pulumi.Input[str]:
         """Return `reference` by digest: as it is where it has one, else as the first `up` finds the tag."""

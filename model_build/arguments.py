@@ -29,9 +29,6 @@ A step whose input, parameters and code did not change is never run again; its a
 
 environment:
   MODELSTACK_CACHE   artifacts, packages, reports and logs (default /var/cache/modelstack)
-  MODELSTACK_DEVICE  cuda: where a model is trained (default cpu)
-  RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT
-                     which of several workers this one is, that train one model (docs/training.md)
   COSIGN_PASSWORD    the passphrase of a private key (default: none)
 
 exit codes:

@@ -1,6 +1,5 @@
 """One build from recipe to result: steps, gates, and an image where a registry is named."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,6 @@ from model_build.oci.memory import Memory
 from model_build.packaging import Place
 from model_build.places import cache_root
 from model_build.publish import PAGE_TYPE, REPORT_TYPE, Destination, publish
-from model_build.ranks import Rank, rank_of
 from model_build.recipe import GENERATION, Recipe
 from model_build.recipe_runtimes import Vllm
 from model_build.supply.attestations import Attestations
@@ -47,9 +45,6 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
     parsed = inputs.parsed
     store = StepStore(cache_root())
     store.sweep()
-    rank = _rank(order, parsed)
-    if not rank.first:
-        return _followed(order, parsed, inputs, store, sink)
     began = datetime.now(UTC)
     # Asked before the work, so that a registry that is down or a key that does not open costs no training.
     key = _key(order)
@@ -73,27 +68,6 @@ def build(order: Order, sink: Sink) -> dict[str, Any]:
         "report": made.written.figures,
         "page": made.written.page,
     }
-
-
-def _rank(order: Order, parsed: Recipe) -> Rank:
-    rank = rank_of(os.environ)
-    if rank.alone:
-        return rank
-    if parsed.search is not None:
-        raise RecipeError(
-            f"{order.recipe}: search: is tried until its seconds are over, which {rank.size} workers would count each "
-            "for itself; train with one, or name the steps"
-        )
-    if parsed.load is not None:
-        raise RecipeError(f"{order.recipe}: load: nothing is trained that {rank.size} workers could share; use one")
-    return rank
-
-
-def _followed(order: Order, parsed: Recipe, inputs: Inputs, store: StepStore, sink: Sink) -> dict[str, Any]:
-    """Train along with the first worker, which alone judges, bakes and pushes."""
-    with pipeline.Pipeline(order.recipe, parsed, inputs, store, sink) as steps:
-        steps.follow()
-    return {"image": None, "artifact": None, "inputs": inputs.hash, "steps": [], "metrics": {}}
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,7 @@ def summary(result: dict[str, Any]) -> list[str]:
             f"{row['name']:<12} {row['state']:<8} {size:>10} {accuracy:>9} {latency:>11} {row['seconds']:>8.1f}"
         )
     lines.append(f"inputs   {result['inputs']}")
-    told = result.get("page") or result.get("report")
-    if told is None:
-        return [*lines, "trained along with the first worker, which goes on with it"]
-    lines.append(f"report   {cache_root() / told}")
+    lines.append(f"report   {cache_root() / (result['page'] or result['report'])}")
     lines.append(f"image    {result['image']}" if result["image"] else f"artifact {result['artifact']}")
     if result.get("runtime_image"):
         lines.append(f"runtime  {result['runtime_image']}")

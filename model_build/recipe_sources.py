@@ -45,19 +45,4 @@ class PypiSource(Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class S3Source(Frozen):
-    """An archive in a bucket, checked against its hash; `package` is what a loader calls it."""
-
-    client: Literal["s3"]
-    package: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)
-    uri: str = Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[\w!.*'()/-]+\.tar(\.gz)?$", max_length=1000)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-    @property
-    def bucket_and_key(self) -> tuple[str, str]:
-        """The parts of `uri`."""
-        bucket, _, key = self.uri.removeprefix("s3://").partition("/")
-        return bucket, key
-
-
-Source = Annotated[NpmSource | PypiSource | InstalledSource | S3Source, Field(discriminator="client")]
+Source = Annotated[NpmSource | PypiSource | InstalledSource, Field(discriminator="client")]

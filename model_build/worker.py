@@ -13,9 +13,8 @@ from model_build.errors import BuildError, EnvironmentFault, error_of
 from model_build.job import THREADS
 from model_build.places import ROOT, cache_root
 from model_build.protocol import receive, send
-from model_build.ranks import DEVICE, VARIABLES
 
-ALLOWED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", *VARIABLES, DEVICE)
+ALLOWED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
 GRACE_SECONDS = 2.0
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from model_build.recipe_sources import InstalledSource, NpmSource, PypiSource, S3Source, Source
+from model_build.recipe_sources import InstalledSource, NpmSource, PypiSource, Source
 
 SECONDS = 120
 STABLE = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -43,8 +43,7 @@ def newer(sources: Iterable[Source], wanted: dict[str, str], project: Path) -> l
     """Return what is not the version that `wanted` names, or the newest that its registry tells. Raises NewerError."""
     found = []
     for one in sources:
-        # A bucket tells of no newer version.
-        if isinstance(one, InstalledSource | S3Source):
+        if isinstance(one, InstalledSource):
             continue
         version, pin = _npm(one, wanted, project) if isinstance(one, NpmSource) else _pypi(one, wanted, project)
         key = "sha512" if isinstance(one, NpmSource) else "sha256"

@@ -23,7 +23,6 @@ from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
 from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
-from settings.training import TrainingSettings, TrainingsSettings
 
 __all__ = [
     "ENVIRONMENTS",
@@ -68,8 +67,6 @@ __all__ = [
     "StepSettings",
     "TaintSettings",
     "TlsSettings",
-    "TrainingSettings",
-    "TrainingsSettings",
     "WorkersSettings",
     "amount",
     "environment_of",

@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -177,18 +178,8 @@ def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) 
         )
     if server_of(path) != OWN_SERVER:
         _require_other_server_fits(key, server_of(path), model)
-    if model.training:
-        _require_data_is_readable(f"{key}.training", path, model.training.data)
     if model.serve.by_kserve:
         _require_kserve_fits(f"{key}.serve", path, model)
-
-
-def _require_data_is_readable(key: str, path: Path, data: str | None) -> None:
-    sources = _said_in(path).get("sources")
-    named = [one.get("uri") for one in sources if isinstance(one, Mapping)] if isinstance(sources, list) else []
-    for uri in named:
-        if uri and not (data and str(uri).startswith(f"{data.rstrip('/')}/")):
-            raise SettingsError(f"{key}.data: {data!r} does not hold {uri}, which {path.name} reads; set its prefix")
 
 
 def _require_other_server_fits(key: str, server: str, model: ModelSettings) -> None:
@@ -255,6 +246,12 @@ def _require_charts(where: str, project: Path, settings: Settings) -> None:
 
 
 def _said_in(recipe: Path) -> Mapping[str, Any]:
+    # Asked for by each rule, of each model: read once, as long as the file is the same.
+    return _parsed(recipe, recipe.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(recipe: Path, _written: int) -> Mapping[str, Any]:
     # What else is wrong with a recipe the provider says, with every key of it.
     try:
         found = yaml.safe_load(recipe.read_text(encoding="utf-8"))

@@ -6,13 +6,12 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from settings import charts, hosts, training
 from settings.aws import AwsSettings
 from settings.base import Frozen, Label, Quantity, Resources
-from settings.charts import ChartSettings
+from settings.charts import ChartSettings, require_apart
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
-from settings.hosts import HostsSettings
+from settings.hosts import HostsSettings, require_place
 from settings.notifications import NotificationSettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.policies import Environment, ObjectiveSettings, PolicySettings
@@ -20,7 +19,6 @@ from settings.review import ReviewSettings
 from settings.rollout import ControllerSettings, RolloutSettings
 from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
-from settings.training import TrainingSettings, TrainingsSettings
 
 PREFIX = "modelstack:"
 
@@ -41,7 +39,6 @@ class ModelSettings(Frozen):
     scale: ScaleSettings | None = None
     cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
     priority: ObjectName | None = Field(default=None, description="a PriorityClass that the cluster has")
-    training: TrainingSettings | None = Field(default=None, description="where it is trained; beside `up` if not given")
     slo: ObjectiveSettings | None = Field(default=None, description="how well it must be served; prod needs one")
 
     @property
@@ -119,7 +116,6 @@ class Settings(Frozen):
     rollouts: ControllerSettings = ControllerSettings()
     keda: KedaSettings = KedaSettings()
     kserve: KServeSettings = KServeSettings()
-    training: TrainingsSettings = TrainingsSettings()
     charts: dict[Label, ChartSettings] = Field(default={}, max_length=20)
     policies: PolicySettings = PolicySettings()
     review: ReviewSettings | None = Field(default=None, description="written by `ops review up` alone")
@@ -139,11 +135,6 @@ class Settings(Frozen):
     def embedded(self) -> bool:
         """Whether the stack runs on the embedded platform."""
         return self.aws is None and self.cluster.kubeconfig is None
-
-    @property
-    def trained(self) -> dict[str, TrainingSettings]:
-        """The models that are trained in the cluster; one that is pinned is not built at all."""
-        return {name: one.training for name, one in self.models.items() if one.training and not one.pin}
 
     @property
     def needs_cache(self) -> bool:
@@ -235,7 +226,6 @@ class Settings(Frozen):
     def _names_are_free(self) -> Self:
         suffixes = ("pods", "stable", "stable-pods", "canary", "canary-pods", "preview", "check")
         own = [f"{name}-{suffix}" for name in self.models for suffix in suffixes]
-        own += [f"{name}-train" for name in self.trained]
         # KServe's Deployments and Services.
         by_kserve = [name for name, model in self.models.items() if model.serve.by_kserve]
         own += [f"{name}-{suffix}" for name in by_kserve for suffix in ("predictor", "predictor-worker")]
@@ -256,29 +246,19 @@ class Settings(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _trainings_have_their_place(self) -> Self:
-        if self.trained and self.embedded:
-            raise ValueError(
-                f"models.{next(iter(self.trained))}.training: pods of the embedded platform cannot push to its "
-                "registry; name a cluster, or remove it"
-            )
-        training.require_place(self.trained, self.training, self.registry)
-        return self
-
-    @model_validator(mode="after")
     def _charts_have_their_place(self) -> Self:
         if self.charts and self.embedded:
             raise ValueError(
                 "charts: are rendered by the official provider of Kubernetes, the embedded platform's stand-in has no "
                 "Helm; name a cluster, or remove them"
             )
-        charts.require_apart(self.charts, self.namespace)
+        require_apart(self.charts, self.namespace)
         return self
 
     @model_validator(mode="after")
     def _hosts_are_the_cluster(self) -> Self:
         if self.hosts:
-            hosts.require_place(self.cluster)
+            require_place(self.cluster)
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
@@ -14,8 +14,7 @@ from components.aws.network import Network, NetworkArgs
 from components.aws.nodes import NodeGroup, NodeGroupArgs, node_role
 from components.aws.repositories import Repositories, RepositoriesArgs
 from components.aws.roles import Role
-from components.aws.training import TrainingAccess, TrainingAccessArgs
-from settings import AwsSettings, NodesSettings, TrainingSettings
+from settings import AwsSettings, NodesSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +25,6 @@ class GroundArgs:
     repositories: Mapping[str, str]
     """Model → repository."""
     protect: bool
-    namespace: str = ""
-    """Where trainings run."""
-    trained: Mapping[str, TrainingSettings] = field(default_factory=dict)
-    """Models that are trained in the cluster."""
 
 
 class Ground(pulumi.ComponentResource):
@@ -50,11 +45,9 @@ class Ground(pulumi.ComponentResource):
         cluster = EksCluster("eks", _cluster(chosen, network, args.protect), self._own)
         self.kubeconfig = cluster.kubeconfig
         self.ready = self._fill(cluster, network, chosen)
-        self._arns: dict[str, pulumi.Output[str]] = {}
         self.repositories = self._create_repositories(args) if args.repositories else {}
         if chosen.budget:
             Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags()), self._own)
-        self.ready += [self._admit(model, one, cluster, args.namespace) for model, one in args.trained.items()]
         self.register_outputs({"cluster": cluster.cluster.name, "network": network.vpc.id})
 
     def _create_provider(self, name: str, chosen: AwsSettings) -> aws.Provider:
@@ -71,22 +64,7 @@ class Ground(pulumi.ComponentResource):
         """Return model → repository; none, and no key for them, where the stack pushes elsewhere."""
         wanted = RepositoriesArgs(names=tuple(args.repositories.values()), protect=args.protect)
         made = Repositories("repositories", wanted, self._own).made
-        self._arns = {model: made[repository].arn for model, repository in args.repositories.items()}
         return {model: made[repository] for model, repository in args.repositories.items()}
-
-    def _admit(
-        self, model: str, chosen: TrainingSettings, cluster: EksCluster, namespace: str
-    ) -> aws.eks.PodIdentityAssociation:
-        """Give the pods that train a model their role."""
-        account = f"{model}-train"
-        args = TrainingAccessArgs(
-            cluster=cluster.cluster.name,
-            namespace=namespace,
-            account=account,
-            data=chosen.bucket_and_prefix,
-            repository=self._arns.get(model),
-        )
-        return TrainingAccess(account, args, self._own).association
 
     def _fill(self, cluster: EksCluster, network: Network, chosen: AwsSettings) -> list[pulumi.Resource]:
         """Bring up nodes between the add-ons that they need and those that need them; returns what pods wait for."""

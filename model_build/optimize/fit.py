@@ -16,12 +16,9 @@ from model_build import data
 from model_build.artifact import CURVES
 from model_build.errors import RecipeError
 from model_build.job import Job
-from model_build.optimize import together
 from model_build.optimize.augment import augmented
-from model_build.optimize.together import Workers
 
 EVALUATE_AT_ONCE = 1024
-CPU = torch.device("cpu")
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
@@ -48,24 +45,13 @@ def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def fit(
-    job: Job,
-    model: nn.Module,
-    params: Mapping[str, Any],
-    *,
-    seed: int,
-    key: str,
-    loss: Loss = cross_entropy,
-    device: torch.device = CPU,
+    job: Job, model: nn.Module, params: Mapping[str, Any], *, seed: int, key: str, loss: Loss = cross_entropy
 ) -> Fitted:
-    """Train `model` in place, with the other workers where there are any, and keep the curves in the step's folder.
+    """Train `model` in place and keep the curves in the step's folder.
 
-    `device` is where it is trained; it comes back to the CPU. `key` is where the recipe holds `params`.
-    Raises RecipeError where the loss stops being a number.
+    `key` is where the recipe holds `params`. Raises RecipeError where the loss stops being a number.
     """
     train, validation = (_tensors(job, name) for name in ("train", "validation"))
-    workers = together.join()
-    model.to(device)
-    workers.agree(model)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=params["learning_rate"], weight_decay=params["weight_decay"], foreach=False
     )
@@ -75,8 +61,7 @@ def fit(
     best, best_state = math.inf, copy.deepcopy(model.state_dict())
     waited = 0
     for epoch in range(1, params["epochs"] + 1):
-        trained = _epoch(model, train, optimizer, generator, params=params, loss=loss, workers=workers)
-        workers.agree(model)
+        trained = _epoch(model, train, optimizer, generator, params=params, loss=loss)
         held, accuracy = _evaluate(model, validation, loss)
         schedule.step()
         _require_finite(key, epoch, trained, held, params["learning_rate"])
@@ -89,7 +74,6 @@ def fit(
         if waited >= params["patience"]:
             break
     model.load_state_dict(best_state)
-    model.to(CPU)
     (job.out / CURVES).write_text(json.dumps(curves))
     return Fitted(curves)
 
@@ -107,26 +91,17 @@ def _epoch(
     *,
     params: Mapping[str, Any],
     loss: Loss,
-    workers: Workers,
 ) -> float:
     model.train()
-    where = _device(model)
     total, seen = 0.0, 0
     for inputs, labels in _batches(train, params["batch_size"], generator):
-        # Every worker moves the whole batch: what is random goes on alike everywhere.
-        moved, own = workers.share(augmented(inputs, params["augment"], generator), labels)
+        moved = augmented(inputs, params["augment"], generator)
         optimizer.zero_grad()
-        found = loss(model, moved.to(where), own.to(where))
+        found = loss(model, moved, labels)
         found.backward()
-        workers.step(model, len(own))
         optimizer.step()
-        total, seen = total + found.item() * len(own), seen + len(own)
-    whole, count = workers.sums([total, seen], where)
-    return whole / count
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next((one.device for one in model.parameters()), CPU)
+        total, seen = total + found.item() * len(labels), seen + len(labels)
+    return total / seen
 
 
 def _batches(split: tuple[Tensor, Tensor], size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -140,10 +115,9 @@ def _batches(split: tuple[Tensor, Tensor], size: int, generator: torch.Generator
 def _evaluate(model: nn.Module, split: tuple[Tensor, Tensor], loss: Loss) -> tuple[float, float]:
     """Return the loss that is trained, and the accuracy: a student that follows its teacher need not fit the labels."""
     model.eval()
-    lost, right, where = 0.0, 0, _device(model)
+    lost, right = 0.0, 0
     with torch.no_grad():
-        for batch in zip(*(part.split(EVALUATE_AT_ONCE) for part in split), strict=True):
-            inputs, labels = (one.to(where) for one in batch)
+        for inputs, labels in zip(*(part.split(EVALUATE_AT_ONCE) for part in split), strict=True):
             lost += loss(model, inputs, labels).item() * len(labels)
             right += int((model(inputs).argmax(1) == labels).sum())
     count = len(split[1])

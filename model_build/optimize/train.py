@@ -8,7 +8,7 @@ from torch import nn
 from model_build import data
 from model_build.errors import RecipeError
 from model_build.job import Job
-from model_build.optimize import seeding, structure, together
+from model_build.optimize import seeding, structure
 from model_build.optimize.fit import fit
 from model_build.optimize.structure import Structure
 
@@ -19,8 +19,7 @@ def run(job: Job) -> dict[str, Any]:
     made = Structure(job.params["entry"])
     model = structure.build(job, made)
     check_outputs(model, job)
-    chosen = together.device()
-    fitted = fit(job, model, job.params, seed=job.params["seed"], key=job.params["key"], device=chosen)
+    fitted = fit(job, model, job.params, seed=job.params["seed"], key=job.params["key"])
     structure.save(job, made, model)
     return {**fitted.facts, "parameters": structure.parameters(model)}
 

@@ -7,7 +7,7 @@ from packageurl import PackageURL
 
 from model_build.inputs import pinned_version
 from model_build.oci.reference import Reference
-from model_build.recipe_sources import NpmSource, PypiSource, S3Source, Source
+from model_build.recipe_sources import NpmSource, PypiSource, Source
 
 
 def of_source(source: Source) -> PackageURL:
@@ -15,9 +15,6 @@ def of_source(source: Source) -> PackageURL:
     if isinstance(source, NpmSource):
         scope, _, name = source.package.rpartition("/")
         return PackageURL("npm", scope or None, name, source.version)
-    if isinstance(source, S3Source):
-        told = {"download_url": source.uri, "checksum": f"sha256:{source.sha256}"}
-        return PackageURL("generic", None, source.package, None, told)
     version = source.version if isinstance(source, PypiSource) else pinned_version(source.package)
     return PackageURL("pypi", None, source.package, version)
 
@@ -32,4 +29,4 @@ def hashes_of(source: Source) -> Mapping[str, str]:
     """Return algorithm → hex of what a recipe pins a source by; empty where the build requirements pin it."""
     if isinstance(source, NpmSource):
         return {"sha512": base64.b64decode(source.sha512).hex()}
-    return {"sha256": source.sha256} if isinstance(source, PypiSource | S3Source) else {}
+    return {"sha256": source.sha256} if isinstance(source, PypiSource) else {}

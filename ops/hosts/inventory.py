@@ -8,8 +8,7 @@ from typing import Any
 from settings import HostsSettings, WorkersSettings
 
 EVERY, CONTROL_PLANE, WORKERS, GPU = "kubernetes", "control_plane", "workers", "gpu"
-# As nodes in AWS have them (docs/aws.md): a pool with GPUs is found by its name.
-NODES, GPU_POOL = "modelstack.dev/nodes", "modelstack.dev/gpu-pool"
+POOL = "modelstack.dev/pool"
 
 
 def inventory(hosts: HostsSettings) -> dict[str, Any]:
@@ -28,8 +27,7 @@ def inventory(hosts: HostsSettings) -> dict[str, Any]:
 
 
 def _pool(name: str, workers: WorkersSettings) -> dict[str, Any]:
-    own = {NODES: GPU, GPU_POOL: name} if workers.gpu else {NODES: name}
-    labels = {**own, **workers.labels}
+    labels = {POOL: name, **workers.labels}
     taints = [one.model_dump() for one in workers.kept_away]
     told = {"node_labels": [f"{key}={value}" for key, value in sorted(labels.items())], "node_taints": taints}
     return {"hosts": _addresses(workers.hosts), "vars": told}

@@ -69,12 +69,7 @@ def test_hosts_with_gpus_keep_pods_away_that_ask_for_none_and_are_labelled_by_th
     pools = cluster()["children"]["workers"]["children"]
     told = pools["workers_h100_80"]["vars"]
     assert told["node_taints"] == [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
-    assert told["node_labels"] == [
-        "example.com/rack=a1",
-        "modelstack.dev/gpu-pool=h100-80",
-        "modelstack.dev/nodes=gpu",
-    ]
-    assert pools["workers_cpu"]["vars"]["node_labels"] == ["modelstack.dev/nodes=cpu"]
+    assert told["node_labels"] == ["example.com/rack=a1", "modelstack.dev/pool=h100-80"]
     assert pools["workers_cpu"]["vars"]["node_taints"] == []
 
 
