@@ -5,6 +5,7 @@ from settings.base import Resources, SettingsError, amount
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.loading import OWN_SERVER, load, load_notifications, server_of
+from settings.node_pools import GpuPoolSettings, ShareSettings
 from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
 from settings.policies import (
@@ -36,6 +37,7 @@ __all__ = [
     "ExceptionSettings",
     "ExposureSettings",
     "GatewaySettings",
+    "GpuPoolSettings",
     "ImageSettings",
     "JwtSettings",
     "KServeSettings",
@@ -57,6 +59,7 @@ __all__ = [
     "ServeSettings",
     "Settings",
     "SettingsError",
+    "ShareSettings",
     "StepSettings",
     "TlsSettings",
     "amount",

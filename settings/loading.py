@@ -46,6 +46,7 @@ def load(config: Mapping[str, str], project: Path, stack: str, secret: Collectio
     _require_kept_secret(where, settings, hidden & values.keys())
     for name, model in settings.models.items():
         _require_recipe(where, project, name, model)
+        _require_gpus(f"{where}: {PREFIX}models.{name}", project / model.recipe, model, settings)
     _require_paths(where, project, settings)
     return settings
 
@@ -149,6 +150,41 @@ def server_of(recipe: Path) -> str:
     """Return the name of the server that a recipe asks for."""
     runtime = _said_in(recipe).get("runtime")
     return str(runtime.get("name") or OWN_SERVER) if isinstance(runtime, Mapping) else OWN_SERVER
+
+
+def gpus_of(recipe: Path, nodes: int = 1) -> int:
+    """Return how many GPUs a pod of a recipe's server is given; one of `nodes` that share those of a replica."""
+    runtime = _said_in(recipe).get("runtime")
+    if not isinstance(runtime, Mapping):
+        return 0
+    if runtime.get("name") == SHARED_BY_GPUS:
+        found = runtime.get("tensor_parallel", 1)
+        return found // nodes if isinstance(found, int) else 0
+    found = 1 if runtime.get("device") == "gpu" else runtime.get("gpus", 0)
+    return found if isinstance(found, int) else 0
+
+
+def _require_gpus(key: str, path: Path, model: ModelSettings, settings: Settings) -> None:
+    gpus, pools = gpus_of(path, model.serve.nodes), settings.gpu_pools
+    if model.gpu_pool is None:
+        if gpus and pools:
+            raise SettingsError(
+                f"{key}.gpuPool: is missing; {model.recipe} asks for {gpus} GPU{'s'[: gpus > 1]}, name one of "
+                f"{', '.join(sorted(pools))}"
+            )
+        return
+    pool = pools[model.gpu_pool]
+    if not gpus:
+        raise SettingsError(
+            f"{key}.gpuPool: {model.gpu_pool!r}, and {model.recipe} asks for no GPU; remove it, or add GPUs to the "
+            "recipe's runtime"
+        )
+    if gpus > pool.most:
+        limit = f"one share of a GPU (share.by: {pool.share.by})" if pool.share else f"{pool.gpus} a node"
+        raise SettingsError(
+            f"{key}.gpuPool: {model.gpu_pool!r} has {limit}, {model.recipe} asks for {gpus} GPUs; name a pool of "
+            "larger types, or ask for fewer"
+        )
 
 
 def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) -> None:

@@ -10,6 +10,7 @@ from settings.aws import AwsSettings
 from settings.base import Frozen, Label, Quantity, Resources
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
+from settings.node_pools import GpuPoolSettings, resolved
 from settings.notifications import NotificationSettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.policies import Environment, ObjectiveSettings, PolicySettings
@@ -37,6 +38,7 @@ class ModelSettings(Frozen):
     scale: ScaleSettings | None = None
     cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
     priority: ObjectName | None = Field(default=None, description="a PriorityClass that the cluster has")
+    gpu_pool: Label | None = Field(default=None, description="one of aws.gpuPools; how many GPUs, the recipe says")
     slo: ObjectiveSettings | None = Field(default=None, description="how well it must be served; prod needs one")
 
     @property
@@ -131,6 +133,13 @@ class Settings(Frozen):
     def embedded(self) -> bool:
         """Whether the stack runs on the embedded platform."""
         return self.aws is None and self.cluster.kubeconfig is None
+
+    @property
+    def gpu_pools(self) -> dict[str, GpuPoolSettings]:
+        """The pools of nodes with GPUs that the stack makes, by name."""
+        if self.aws is None:
+            return {}
+        return {name: resolved(one, self.aws.version) for name, one in self.aws.gpu_pools.items()}
 
     @property
     def needs_cache(self) -> bool:
@@ -229,6 +238,18 @@ class Settings(Frozen):
         taken = {*others, *own} & set(self.models)
         if taken:
             raise ValueError(f"models: {min(taken)!r} is the name of another object of the stack; rename the model")
+        return self
+
+    @model_validator(mode="after")
+    def _gpu_pools_are_there(self) -> Self:
+        known = sorted(self.gpu_pools)
+        for name, model in self.models.items():
+            if model.gpu_pool is not None and model.gpu_pool not in known:
+                others = f"known are {', '.join(known)}" if known else "there is none"
+                raise ValueError(
+                    f"models.{name}.gpuPool: {model.gpu_pool!r} is no pool of {PREFIX}aws.gpuPools, {others}; "
+                    "correct it, or add the pool"
+                )
         return self
 
     @model_validator(mode="after")
