@@ -29,12 +29,13 @@ try:
 except settings.SettingsError as error:
     raise pulumi.RunError(str(error)) from None
 
+namespace = chosen.namespace or f"{pulumi.get_project()}-{stack}"
 cluster = Cluster(
     "cluster",
     ClusterArgs(
         kubeconfig=here.kubeconfig,
         context=here.context,
-        namespace=chosen.namespace or f"{pulumi.get_project()}-{stack}",
+        namespace=namespace,
         stack=stack,
         after=here.ready,
         annotations=chosen.review.annotations if chosen.review else {},
@@ -49,6 +50,7 @@ site = Site(
 in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
+pools = place.gpu_pools(chosen, here, registry, namespace, in_cluster)
 
 images = {
     name: ModelImage(name, registry.model_image(name, model, base), registry.has(name))
@@ -86,8 +88,11 @@ services = {
             inside=chosen.gateway.enabled,
             controller=controller,
             own_server=settings.server_of(PROJECT / model.recipe) == settings.OWN_SERVER,
+            gpu=chosen.gpu_of(model),
         ),
-        in_cluster,
+        pulumi.ResourceOptions(
+            providers=[cluster.provider], depends_on=[pools.pools[model.gpu_pool]] if pools and model.gpu_pool else []
+        ),
     )
     for name, model in chosen.models.items()
 }
@@ -118,7 +123,7 @@ if chosen.monitoring.enabled:
         site=site,
         servers={name: service.scraped for name, service in services.items()},
         settings=chosen.monitoring,
-        others={"gateway": gateway.scraped} if gateway else {},
+        others={**({"gateway": gateway.scraped} if gateway else {}), **(pools.scraped if pools else {})},
         objectives=chosen.objectives,
         protect=chosen.prod,
     )

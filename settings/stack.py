@@ -10,7 +10,7 @@ from settings.aws import AwsSettings
 from settings.base import Frozen, Label, Quantity, Resources
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
-from settings.node_pools import GpuPoolSettings, resolved
+from settings.node_pools import GPU, GpuPoolSettings, resolved
 from settings.notifications import NotificationSettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.policies import Environment, ObjectiveSettings, PolicySettings
@@ -141,6 +141,10 @@ class Settings(Frozen):
             return {}
         return {name: resolved(one, self.aws.version) for name, one in self.aws.gpu_pools.items()}
 
+    def gpu_of(self, model: ModelSettings) -> str:
+        """Return the resource that a GPU is to a model's pods."""
+        return self.gpu_pools[model.gpu_pool].resource if model.gpu_pool else GPU
+
     @property
     def needs_cache(self) -> bool:
         """Whether a model's answers are kept."""
@@ -234,7 +238,7 @@ class Settings(Frozen):
         # KServe's Deployments and Services.
         by_kserve = [name for name, model in self.models.items() if model.serve.by_kserve]
         own += [f"{name}-{suffix}" for name in by_kserve for suffix in ("predictor", "predictor-worker")]
-        others = ("prometheus", "cache", "gateway", "gateway-pods", "argo-rollouts", "default-deny")
+        others = ("prometheus", "cache", "gateway", "gateway-pods", "argo-rollouts", "default-deny", "dcgm-exporter")
         taken = {*others, *own} & set(self.models)
         if taken:
             raise ValueError(f"models: {min(taken)!r} is the name of another object of the stack; rename the model")
