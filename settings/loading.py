@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from settings.base import Frozen, SettingsError
+from settings.node_pools import GPU
 from settings.notifications import NotificationSettings
 from settings.policies import environment_of
 from settings.stack import PREFIX, ModelSettings, Settings
@@ -178,6 +179,11 @@ def _require_gpus(key: str, path: Path, model: ModelSettings, settings: Settings
         raise SettingsError(
             f"{key}.gpuPool: {model.gpu_pool!r}, and {model.recipe} asks for no GPU; remove it, or add GPUs to the "
             "recipe's runtime"
+        )
+    if model.serve.over_nodes and pool.resource != GPU:
+        raise SettingsError(
+            f"{key}.gpuPool: {model.gpu_pool!r} offers shares of GPUs, serve.nodes: {model.serve.nodes} are counted by "
+            "whole ones; name a pool without share, or remove nodes"
         )
     if gpus > pool.most:
         limit = f"one share of a GPU (share.by: {pool.share.by})" if pool.share else f"{pool.gpus} a node"

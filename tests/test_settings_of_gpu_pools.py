@@ -189,3 +189,10 @@ def test_the_nodes_of_a_replica_share_its_gpus(tmp_path: Path) -> None:
     model = on_pool(tmp_path, "vllm, tensor_parallel: 8", serve={"by": "kserve", "nodes": 2})
     config = {**with_pools(model, a10g={"types": ["g6.12xlarge"]}), "kserve": {"installed": True}}
     assert load(**config).models["digits"].gpu_pool == "a10g"
+
+
+def test_the_nodes_of_a_replica_are_counted_by_whole_gpus(tmp_path: Path) -> None:
+    model = on_pool(tmp_path, "vllm, tensor_parallel: 2", serve={"by": "kserve", "nodes": 2})
+    shared = {"types": ["g6.xlarge"], "share": {"by": "timeSlicing", "replicas": 4}}
+    told = refused(**with_pools(model, a10g=shared), kserve={"installed": True})
+    assert "gpuPool: 'a10g' offers shares of GPUs, serve.nodes: 2 are counted by whole ones" in told

@@ -10,13 +10,12 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 from pulumi import _types as sdk
 
 from tests.components.programs import Made, Object, Run
 from tests.components.test_aws import REGION
 from tests.components.test_aws_contract import NOT_EMULATED as NOT_OF_THE_GROUND
-from tests.components.test_aws_contract import Account
+from tests.components.test_aws_contract import Account, emulation
 from tests.components.test_aws_types import _of_mapping, declared
 
 NOT_EMULATED = {*NOT_OF_THE_GROUND, "aws:eks/podIdentityAssociation:PodIdentityAssociation"}
@@ -128,10 +127,7 @@ def _check(shape: Any, value: Any) -> None:
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuAccount]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-    with mock_aws():
+    with emulation(monkeypatch):
         yield GpuAccount()
 
 
