@@ -34,12 +34,13 @@ try:
 except settings.SettingsError as error:
     raise pulumi.RunError(str(error)) from None
 
+namespace = chosen.namespace or f"{pulumi.get_project()}-{stack}"
 cluster = Cluster(
     "cluster",
     ClusterArgs(
         kubeconfig=here.kubeconfig,
         context=here.context,
-        namespace=chosen.namespace or f"{pulumi.get_project()}-{stack}",
+        namespace=namespace,
         stack=stack,
         after=here.ready,
         annotations=chosen.review.annotations if chosen.review else {},
@@ -58,6 +59,7 @@ if chosen.charts:
     in_cluster = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=charts.ready))
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
+pools = place.gpu_pools(chosen, here, registry, namespace, in_cluster)
 
 images = {
     name: ModelImage(name, registry.model_image(name, model, base), registry.has(name))
@@ -95,8 +97,11 @@ services = {
             inside=chosen.gateway.enabled,
             controller=controller,
             own_server=settings.server_of(PROJECT / model.recipe) == settings.OWN_SERVER,
+            gpu=chosen.gpu_of(model),
         ),
-        in_cluster,
+        pulumi.ResourceOptions(
+            providers=[cluster.provider], depends_on=[pools.pools[model.gpu_pool]] if pools and model.gpu_pool else []
+        ),
     )
     for name, model in chosen.models.items()
 }
@@ -127,7 +132,7 @@ if chosen.monitoring.enabled:
         site=site,
         servers={name: service.scraped for name, service in services.items()},
         settings=chosen.monitoring,
-        others={"gateway": gateway.scraped} if gateway else {},
+        others={**({"gateway": gateway.scraped} if gateway else {}), **(pools.scraped if pools else {})},
         objectives=chosen.objectives,
         protect=chosen.prod,
     )

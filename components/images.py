@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from settings import Settings, SettingsError
+from settings import GpuPoolSettings, Settings, SettingsError
 
 # Of the cluster, not of a stack: another cluster has its own.
 METRICS = "metrics-server"
 KEDA = "keda"
+# Of nodes with GPUs, but for those that AWS looks after.
+OF_POOLS = ("nvidia", "dcgm")
 
 
 def needed(settings: Settings) -> tuple[str, ...]:
@@ -18,8 +20,14 @@ def needed(settings: Settings) -> tuple[str, ...]:
         "haproxy": settings.gateway.enabled,
         "redis": settings.needs_cache,
         "rollouts": settings.needs_controller,
+        "nvidia": any(one.os == "al2023" for one in _looked_after(settings)),
+        "dcgm": bool(_looked_after(settings)),
     }
     return tuple(name for name, runs in wanted.items() if runs)
+
+
+def _looked_after(settings: Settings) -> list[GpuPoolSettings]:
+    return [one for one in settings.gpu_pools.values() if one.engine != "auto"]
 
 
 def to_bake(settings: Settings) -> tuple[str, ...]:

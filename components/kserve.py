@@ -104,7 +104,7 @@ def _container(pods: ServingPods) -> Spec:
     same = ("image", "env", "volume_mounts")
     return {
         **{key: whole[key] for key in same},  # type: ignore[literal-required]
-        "resources": pods.told(lambda told: _resources(told, pods.args.model.resources)),
+        "resources": pods.told(lambda told: _resources(told, pods.args.model.resources, pods.args.gpu)),
         # KServe's runtimes name users of their own.
         "security_context": {**container_security(), "run_as_user": USER, "run_as_group": USER},
     }
@@ -120,10 +120,10 @@ def _ports(told: Told) -> list[k8s.core.v1.ContainerPortArgsDict]:
     return sorted(runtime.container_ports(told), key=lambda one: one["name"] != "http")
 
 
-def _resources(told: Told, given: Resources) -> Spec:
+def _resources(told: Told, given: Resources, gpu: str) -> Spec:
     # KServe counts nodes by the GPUs that a pod requests.
-    found: Spec = {**runtime.resources(told, given)}
-    gpus = {key: one for key, one in found["limits"].items() if key == runtime.GPU}
+    found: Spec = {**runtime.resources(told, given, gpu)}
+    gpus = {key: one for key, one in found["limits"].items() if key == gpu}
     return {**found, "requests": {**found["requests"], **gpus}}
 
 

@@ -57,6 +57,7 @@ class Monitoring(pulumi.ComponentResource):
         metrics = {name: one.metrics for name, one in scraped.items()}
         self._metrics: pulumi.Output[Mapping[str, Told]] = pulumi.Output.all(**metrics)
         services = {name: one.service for name, one in scraped.items()}
+        self._elsewhere = {name: one.namespace for name, one in scraped.items() if one.namespace}
         rules = objectives.rules(args.objectives)
         config = self._metrics.apply(
             lambda found: scrape_config(args.site.stack, services, found, frozenset(args.others), tuple(rules))
@@ -76,7 +77,7 @@ class Monitoring(pulumi.ComponentResource):
         # Of the stack itself the controller of rollouts asks.
         asking = [*network.clients(self._exposure), *network.pods(Labels(rollouts.NAME, stack))]
         asked: network.Ingress = {"from_": asking, "ports": network.tcp("http")}
-        egress = self._metrics.apply(lambda found: [network.names(), *_scrapes(stack, found)])
+        egress = self._metrics.apply(lambda found: [network.names(), *_scrapes(stack, found, self._elsewhere)])
         network.allow(self._labels, self._args.site, self._own, ingress=[asked], egress=egress)
 
     def _create_stateful_set(self, read: pulumi.Output[str], configured: pulumi.Resource) -> pulumi.Resource:
@@ -163,12 +164,14 @@ def scrape_config(
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _scrapes(stack: str, metrics: Mapping[str, Told]) -> list[network.Egress]:
-    """Return a rule a port: the pods whose series are there."""
+def _scrapes(stack: str, metrics: Mapping[str, Told], elsewhere: Mapping[str, str]) -> list[network.Egress]:
+    """Return a rule a port: the pods whose series are there; `elsewhere` has namespaces that are not the stack's."""
     found: list[network.Egress] = []
     for port in sorted({str(one["port"]) for one in metrics.values()}):
-        scraped = (Labels(name, stack) for name, one in sorted(metrics.items()) if one["port"] == port)
-        found.append({"to": network.pods(*scraped), "ports": network.tcp(port)})
+        scraped = [name for name, one in sorted(metrics.items()) if one["port"] == port]
+        own = network.pods(*(Labels(name, stack) for name in scraped if name not in elsewhere))
+        others = [network.pods_in(elsewhere[name], Labels(name, stack)) for name in scraped if name in elsewhere]
+        found.append({"to": [*own, *others], "ports": network.tcp(port)})
     return found
 
 

@@ -57,6 +57,12 @@ def pods(*chosen: Labels) -> list[Peer]:
     return [{"pod_selector": {"match_labels": labels.selector}} for labels in chosen]
 
 
+def pods_in(namespace: str, chosen: Labels) -> Peer:
+    """Return the pods with these labels in another namespace."""
+    where: k8s.meta.v1.LabelSelectorArgsDict = {"match_labels": {NAMESPACE: namespace}}
+    return {"namespace_selector": where, "pod_selector": {"match_labels": chosen.selector}}
+
+
 def clients(exposure: ExposureSettings) -> list[Peer]:
     """Return who may come from outside the stack: who is named, or all namespaces, and anyone where ports are open."""
     if exposure.allow:

@@ -7,14 +7,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from components import images
-from components.registry import RegistryArgs
+from components.registry import Registry, RegistryArgs
 from components.rollouts import DEFINITIONS
 from settings import AwsSettings, ExposureSettings, RegistrySettings, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from components.aws.ground import Ground
+    from components.gpu_node_pools import GpuNodePools
 
 VERSION = 1
 
@@ -34,6 +38,8 @@ class Place:
     """File or URL of the kinds of the controller of rollouts."""
     ready: Sequence[pulumi.Resource] = ()
     """What pods need before they can run, where the stack makes that itself."""
+    ground: Ground | None = None
+    """What the stack stands on in AWS, where it makes that itself."""
 
 
 def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
@@ -84,7 +90,30 @@ def _in_aws(settings: Settings, aws: AwsSettings) -> Place:
         exposure=settings.exposure or ExposureSettings(),
         definitions=settings.rollouts.definitions or DEFINITIONS,
         ready=ground.ready,
+        ground=ground,
     )
+
+
+def gpu_pools(
+    settings: Settings, here: Place, registry: Registry, namespace: str, opts: pulumi.ResourceOptions
+) -> GpuNodePools | None:
+    """Make the pools of nodes with GPUs that the settings name; None where they name none."""
+    if not settings.gpu_pools or here.ground is None or settings.aws is None:
+        return None
+    from components.gpu_node_pools import GpuNodePools, GpuNodePoolsArgs  # noqa: PLC0415 (as that of Ground)
+
+    of_pools = {name: registry.by_digest(name, one) for name, one in here.images.items() if name in images.OF_POOLS}
+    args = GpuNodePoolsArgs(
+        pools=settings.gpu_pools,
+        ground=here.ground.pools,
+        region=settings.aws.region,
+        system_nodes=settings.aws.system.min,
+        images=of_pools,
+        namespace=namespace,
+        stack=pulumi.get_stack(),
+    )
+    after = pulumi.ResourceOptions(providers=[here.ground.provider], depends_on=list(here.ready))
+    return GpuNodePools("gpu-pools", args, pulumi.ResourceOptions.merge(opts, after))
 
 
 def _registry(registry: RegistrySettings, push: str | None = None) -> RegistryArgs:

@@ -12,9 +12,10 @@ import pulumi_kubernetes as k8s
 from components.pods import http_probe, quantities
 from components.shares import Caps
 from settings import Resources
+from settings.node_pools import GPU
 
 TMP, SHM, MODEL = "/tmp", "/dev/shm", "models"  # noqa: S108 (volumes of the pod's own)
-GPU = "nvidia.com/gpu"
+
 
 Told = Mapping[str, Any]
 """Plain values; the engine gives numbers back as floats, and keys in any order."""
@@ -26,6 +27,8 @@ class Scraped:
 
     service: str
     metrics: pulumi.Output[Told]
+    namespace: str | None = None
+    """Where the pods are, where that is not the stack's own namespace."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,14 @@ def probe(told: Told, kind: str) -> k8s.core.v1.ProbeArgsDict:
     return http_probe(str(found["path"]), period=int(found["period"]), failures=int(found["failures"]))
 
 
-def resources(told: Told, given: Resources) -> k8s.core.v1.ResourceRequirementsArgsDict:
-    """Return requests and limits, with the GPUs that the server is started for; Kubernetes asks for what is limited."""
+def resources(told: Told, given: Resources, gpu: str = GPU) -> k8s.core.v1.ResourceRequirementsArgsDict:
+    """Return requests and limits, with the GPUs that the server is started for; Kubernetes asks for what is limited.
+
+    `gpu` is the resource that a GPU, or a share of one, is on the nodes that it runs on.
+    """
     found = quantities(given)
     gpus = int(told["gpus"])
-    return {**found, "limits": {**found["limits"], GPU: str(gpus)}} if gpus else found  # type: ignore[dict-item]
+    return {**found, "limits": {**found["limits"], gpu: str(gpus)}} if gpus else found  # type: ignore[dict-item]
 
 
 def stages(told: Told) -> int:

@@ -10,10 +10,12 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import runtime
+from components.gpu import on
 from components.labels import APP, OWN, Labels
 from components.pods import container_security, pod_security, spread
 from components.site import Site
 from settings import ModelSettings
+from settings.node_pools import GPU
 
 Part = TypeVar("Part")
 # Endpoints are told of the end of a pod while it still answers; the server then drains what is left.
@@ -41,6 +43,8 @@ class InferenceServiceArgs:
     """What a Rollout has to wait for; empty where the cluster has its controller."""
     own_server: bool
     """Whether the server is this project's own, whose image can compare answers."""
+    gpu: str = GPU
+    """What a GPU is called on the nodes of the model's pool."""
     cache: Sequence[k8s.core.v1.EnvVarArgsDict] = ()
     """What tells the server of the stack's cache; empty where it uses none."""
 
@@ -116,9 +120,13 @@ class ServingPods:
     @property
     def pod(self) -> k8s.core.v1.PodSpecArgsDict:
         """The spec of a pod."""
+        pool = self.args.model.gpu_pool
+        placed = on(pool) if pool else None
         return {
             "automount_service_account_token": False,
             "enable_service_links": False,
+            "node_selector": placed and placed["node_selector"],
+            "tolerations": placed and placed["tolerations"],
             "priority_class_name": self.args.model.priority,
             "security_context": pod_security(),
             "topology_spread_constraints": spread(self.labels, self.args.model.most),
@@ -136,7 +144,7 @@ class ServingPods:
             "command": self.told(runtime.command),
             "env": self.told(lambda told: [*(runtime.env(told) or ()), *self.args.cache] or None),
             "ports": self.told(runtime.container_ports),
-            "resources": self.told(lambda told: runtime.resources(told, self.args.model.resources)),
+            "resources": self.told(lambda told: runtime.resources(told, self.args.model.resources, self.args.gpu)),
             "security_context": container_security(),
             "volume_mounts": self.told(runtime.mounts),
             "startup_probe": self.told(lambda told: runtime.probe(told, "startup")),

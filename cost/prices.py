@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from settings.aws import InstanceType, Region
+from settings.aws import Region
 from settings.base import Frozen, SettingsError
+from settings.node_pools import InstanceType
 from settings.policies import Price
 
 HOURS = 730

@@ -7,7 +7,8 @@ from settings.charts import ChartSettings
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
 from settings.hosts import CalicoSettings, HostsSettings, TaintSettings, WorkersSettings
-from settings.loading import OWN_SERVER, gpus_of, load, load_notifications, server_of
+from settings.loading import load, load_notifications
+from settings.node_pools import GpuPoolSettings, ShareSettings
 from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
 from settings.policies import (
@@ -18,6 +19,7 @@ from settings.policies import (
     PolicySettings,
     environment_of,
 )
+from settings.recipes import OWN_SERVER, gpus_of, server_of
 from settings.review import ReviewSettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
@@ -42,6 +44,7 @@ __all__ = [
     "ExceptionSettings",
     "ExposureSettings",
     "GatewaySettings",
+    "GpuPoolSettings",
     "HostsSettings",
     "ImageSettings",
     "JwtSettings",
@@ -64,6 +67,7 @@ __all__ = [
     "ServeSettings",
     "Settings",
     "SettingsError",
+    "ShareSettings",
     "StepSettings",
     "TaintSettings",
     "TlsSettings",

@@ -9,11 +9,11 @@ from pydantic import Field, field_validator, model_validator
 
 from settings.base import Frozen, Label
 from settings.budget import BudgetSettings
+from settings.node_pools import BUILT_IN, GpuPoolSettings, InstanceType, resolved
 
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")]
 Zone = Annotated[str, Field(pattern=r"^[a-f]$", description="the letter after the region's name")]
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+$", max_length=200)]
-InstanceType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 # What AWS resolved for a cluster of 1.36; `aws eks describe-addon-versions` lists others.
 ADDONS = {
     "vpc-cni": "v1.22.4-eksbuild.3",
@@ -59,6 +59,12 @@ class AwsSettings(Frozen):
     system: NodesSettings = NodesSettings(max=3)
     workers: NodesSettings = NodesSettings(types=("m7i.xlarge",), max=10)
     budget: BudgetSettings | None = None
+    gpu_pools: dict[Label, GpuPoolSettings] = Field(default={}, description="name → nodes with GPUs")
+
+    @property
+    def auto(self) -> bool:
+        """Whether AWS makes nodes itself, by EKS Auto Mode."""
+        return any(one.engine == "auto" for one in self.gpu_pools.values())
 
     @property
     def registry(self) -> str:
@@ -92,4 +98,15 @@ class AwsSettings(Frozen):
     def _differ(self) -> Self:
         if len(set(self.zones)) < len(self.zones):
             raise ValueError(f"zones: {', '.join(self.zones)} name one twice; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _pools_have_releases(self) -> Self:
+        for name, pool in self.gpu_pools.items():
+            if name in BUILT_IN:
+                raise ValueError(f"gpuPools: {name!r} is a pool that EKS Auto Mode knows itself; name yours otherwise")
+            try:
+                resolved(pool, self.version)
+            except ValueError as error:
+                raise ValueError(f"gpuPools.{name}.{error}") from None
         return self

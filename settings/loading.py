@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,16 +15,13 @@ from settings import charts
 from settings.base import Frozen, SettingsError
 from settings.notifications import NotificationSettings
 from settings.policies import environment_of
-from settings.stack import PREFIX, ModelSettings, Settings
+from settings.recipes import NAMED_IN_BODY, require_fits, server_of
+from settings.stack import PREFIX, Settings
 
-OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
-NAMED_IN_BODY = "vllm"  # the one whose clients name the model in the body alone, where no path tells it
-SHARED_BY_GPUS = "vllm"  # the one whose layers several GPUs share
 NOTIFICATIONS = "notifications"  # whose values are secrets, and go into no resource
 MAY_BE_SECRET = frozenset({"gateway", NOTIFICATIONS})  # the gateway's keys go into a Secret
 HIDDEN = "[secret]"
 ADVICE = "set it without --secret"
-BY_KSERVE = ("kserve", "vllm")  # those that KServe has a runtime for
 
 
 def load(config: Mapping[str, str], project: Path, stack: str, secret: Collection[str] = ()) -> Settings:
@@ -47,8 +42,8 @@ def load(config: Mapping[str, str], project: Path, stack: str, secret: Collectio
     except ValidationError as error:
         raise SettingsError(f"{where}: {_explain(error, values, hidden)}") from None
     _require_kept_secret(where, settings, hidden & values.keys())
-    for name, model in settings.models.items():
-        _require_recipe(where, project, name, model)
+    for name in settings.models:
+        require_fits(f"{where}: {PREFIX}models.{name}", project, name, settings)
     _require_paths(where, project, settings)
     _require_charts(where, project, settings)
     return settings
@@ -149,83 +144,6 @@ def _room(annotation: Any) -> type[BaseModel] | None:
     return next(filter(None, map(_room, get_args(annotation))), None)
 
 
-def server_of(recipe: Path) -> str:
-    """Return the name of the server that a recipe asks for."""
-    runtime = _said_in(recipe).get("runtime")
-    return str(runtime.get("name") or OWN_SERVER) if isinstance(runtime, Mapping) else OWN_SERVER
-
-
-def gpus_of(recipe: Path) -> int:
-    """Return how many GPUs a replica of a recipe's model is given."""
-    runtime = _said_in(recipe).get("runtime")
-    said = runtime if isinstance(runtime, Mapping) else {}
-    of_server = {SHARED_BY_GPUS: said.get("tensor_parallel", 1), OWN_SERVER: int(said.get("device") == "gpu")}
-    found = of_server.get(str(said.get("name") or OWN_SERVER), said.get("gpus", 0))
-    return found if isinstance(found, int) else 0
-
-
-def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) -> None:
-    path, key = project / model.recipe, f"{where}: {PREFIX}models.{name}"
-    if not path.is_file():
-        raise SettingsError(
-            f"{key}.recipe: {model.recipe!r} names no file below the project's folder; "
-            "write the recipe or correct the path"
-        )
-    said = _said_in(path)
-    if said.get("name") not in (None, name):
-        raise SettingsError(
-            f"{key}: is not {said['name']!r}, the name in {model.recipe} that the server answers to; use that"
-        )
-    if server_of(path) != OWN_SERVER:
-        _require_other_server_fits(key, server_of(path), model)
-    if model.serve.by_kserve:
-        _require_kserve_fits(f"{key}.serve", path, model)
-
-
-def _require_other_server_fits(key: str, server: str, model: ModelSettings) -> None:
-    if model.base is None:
-        raise SettingsError(
-            f"{key}.base: is missing; {model.recipe} is served by {server}, name that server's image by digest or tag"
-        )
-    if model.cached:
-        raise SettingsError(
-            f"{key}.cached: is for the project's own server alone; {model.recipe} is served by {server}, remove the key"
-        )
-    if model.scale and model.scale.by_series:
-        raise SettingsError(
-            f"{key}.scale: waiting and requests are series of {OWN_SERVER}, {model.recipe} is served by {server}; "
-            "use cpu"
-        )
-    if model.rollout.by_controller:
-        raise SettingsError(
-            f"{key}.rollout.strategy: {model.rollout.strategy!r} is judged by the series and the golden set of "
-            f"{OWN_SERVER}, {model.recipe} is served by {server}; use rolling"
-        )
-
-
-def _require_kserve_fits(key: str, path: Path, model: ModelSettings) -> None:
-    server, nodes = server_of(path), model.serve.nodes
-    if server not in BY_KSERVE:
-        raise SettingsError(
-            f"{key}.by: kserve runs {' and '.join(BY_KSERVE)} alone, {model.recipe} is served by {server}; write "
-            "`runtime: {name: kserve}` in the recipe, or use by: stack"
-        )
-    if not model.serve.over_nodes:
-        return
-    if server != SHARED_BY_GPUS:
-        raise SettingsError(
-            f"{key}.nodes: {nodes} share the GPUs of {SHARED_BY_GPUS}, {model.recipe} is served by {server}; remove it"
-        )
-    said = _said_in(path)["runtime"]
-    shares = [said.get(name, 1) for name in ("tensor_parallel", "pipeline_parallel")]
-    gpus = math.prod(shares) if all(isinstance(one, int) for one in shares) else nodes
-    if gpus % nodes:
-        raise SettingsError(
-            f"{key}.nodes: {nodes} does not divide the {gpus} GPUs of {model.recipe} (tensor_parallel times "
-            "pipeline_parallel); change one of the two"
-        )
-
-
 def _require_paths(where: str, project: Path, settings: Settings) -> None:
     exposure = settings.exposure
     if exposure is None or not exposure.routed or settings.gateway.enabled:
@@ -243,18 +161,3 @@ def _require_charts(where: str, project: Path, settings: Settings) -> None:
         charts.require_files(settings.charts, project)
     except ValueError as error:
         raise SettingsError(f"{where}: {PREFIX}charts.{error}") from None
-
-
-def _said_in(recipe: Path) -> Mapping[str, Any]:
-    # Asked for by each rule, of each model: read once, as long as the file is the same.
-    return _parsed(recipe, recipe.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _parsed(recipe: Path, _written: int) -> Mapping[str, Any]:
-    # What else is wrong with a recipe the provider says, with every key of it.
-    try:
-        found = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        return {}
-    return found if isinstance(found, Mapping) else {}

@@ -67,6 +67,8 @@ class ImageSettings(Frozen):
     haproxy: Image = "docker.io/library/haproxy:2.6"
     redis: Image = "docker.io/library/redis:7.0"
     rollouts: Image = "quay.io/argoproj/argo-rollouts:v1.10.2"
+    nvidia: Image = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
+    dcgm: Image = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 
     @property
     def named(self) -> set[str]:

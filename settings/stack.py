@@ -12,6 +12,7 @@ from settings.charts import ChartSettings, require_apart
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
 from settings.hosts import HostsSettings, require_place
+from settings.node_pools import GPU, GpuPoolSettings, resolved
 from settings.notifications import NotificationSettings
 from settings.places import ClusterSettings, ImageSettings, RegistrySettings
 from settings.policies import Environment, ObjectiveSettings, PolicySettings
@@ -39,6 +40,7 @@ class ModelSettings(Frozen):
     scale: ScaleSettings | None = None
     cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
     priority: ObjectName | None = Field(default=None, description="a PriorityClass that the cluster has")
+    gpu_pool: Label | None = Field(default=None, description="one of aws.gpuPools; how many GPUs, the recipe says")
     slo: ObjectiveSettings | None = Field(default=None, description="how well it must be served; prod needs one")
 
     @property
@@ -137,6 +139,17 @@ class Settings(Frozen):
         return self.aws is None and self.cluster.kubeconfig is None
 
     @property
+    def gpu_pools(self) -> dict[str, GpuPoolSettings]:
+        """The pools of nodes with GPUs that the stack makes, by name."""
+        if self.aws is None:
+            return {}
+        return {name: resolved(one, self.aws.version) for name, one in self.aws.gpu_pools.items()}
+
+    def gpu_of(self, model: ModelSettings) -> str:
+        """Return the resource that a GPU is to a model's pods."""
+        return self.gpu_pools[model.gpu_pool].resource if model.gpu_pool else GPU
+
+    @property
     def needs_cache(self) -> bool:
         """Whether a model's answers are kept."""
         return any(one.cached for one in self.models.values())
@@ -229,10 +242,22 @@ class Settings(Frozen):
         # KServe's Deployments and Services.
         by_kserve = [name for name, model in self.models.items() if model.serve.by_kserve]
         own += [f"{name}-{suffix}" for name in by_kserve for suffix in ("predictor", "predictor-worker")]
-        others = ("prometheus", "cache", "gateway", "gateway-pods", "argo-rollouts", "default-deny")
+        others = ("prometheus", "cache", "gateway", "gateway-pods", "argo-rollouts", "default-deny", "dcgm-exporter")
         taken = {*others, *own} & set(self.models)
         if taken:
             raise ValueError(f"models: {min(taken)!r} is the name of another object of the stack; rename the model")
+        return self
+
+    @model_validator(mode="after")
+    def _gpu_pools_are_there(self) -> Self:
+        known = sorted(self.gpu_pools)
+        for name, model in self.models.items():
+            if model.gpu_pool is not None and model.gpu_pool not in known:
+                others = f"known are {', '.join(known)}" if known else "there is none"
+                raise ValueError(
+                    f"models.{name}.gpuPool: {model.gpu_pool!r} is no pool of {PREFIX}aws.gpuPools, {others}; "
+                    "correct it, or add the pool"
+                )
         return self
 
     @model_validator(mode="after")

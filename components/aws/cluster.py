@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.aws import auto_mode
 from components.aws.logs import LogGroup, LogGroupArgs
 from components.aws.roles import Role, RoleArgs, pod_trust, service_trust
 
@@ -35,6 +36,8 @@ class EksClusterArgs:
     """Networks that reach the API server from the internet; none where empty."""
     log_days: int
     protect: bool
+    auto: bool = False
+    """Whether AWS makes nodes itself (EKS Auto Mode), for the NodePools that the cluster has."""
 
 
 class EksCluster(pulumi.ComponentResource):
@@ -71,7 +74,10 @@ class EksCluster(pulumi.ComponentResource):
         args = self._args
         role = Role(
             self._name,
-            RoleArgs(trust=service_trust("eks.amazonaws.com"), managed=("AmazonEKSClusterPolicy",)),
+            RoleArgs(
+                trust=service_trust("eks.amazonaws.com", tagged=args.auto),
+                managed=("AmazonEKSClusterPolicy", *(auto_mode.POLICIES if args.auto else ())),
+            ),
             self._own,
         )
         return aws.eks.Cluster(
@@ -95,6 +101,7 @@ class EksCluster(pulumi.ComponentResource):
             # The add-ons are resources of the stack; EKS would put its own in beside them.
             bootstrap_self_managed_addons=False,
             deletion_protection=args.protect,
+            **(auto_mode.cluster() if args.auto else {}),
             upgrade_policy=aws.eks.ClusterUpgradePolicyArgs(support_type="STANDARD"),
             # EKS makes the group of the logs itself where it finds none, and keeps them for ever.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[logs], protect=args.protect),

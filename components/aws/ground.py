@@ -12,6 +12,7 @@ from components.aws.budget import Budget, BudgetArgs
 from components.aws.cluster import BEFORE_NODES, EksCluster, EksClusterArgs
 from components.aws.network import Network, NetworkArgs
 from components.aws.nodes import NodeGroup, NodeGroupArgs, node_role
+from components.aws.pools import PoolGround
 from components.aws.repositories import Repositories, RepositoriesArgs
 from components.aws.roles import Role
 from settings import AwsSettings, NodesSettings
@@ -31,15 +32,19 @@ class Ground(pulumi.ComponentResource):
     """Network, cluster, nodes and repositories, in one account and region."""
 
     kubeconfig: pulumi.Output[str]
+    provider: aws.Provider
     ready: list[pulumi.Resource]
     """What pods need before they can run."""
     repositories: dict[str, pulumi.Resource]
     """Model → the repository that it is pushed to."""
+    pools: PoolGround
+    """What pools of nodes with GPUs stand on."""
 
     def __init__(self, name: str, args: GroundArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:Ground", name, None, opts)
         chosen = args.settings
         provider = self._create_provider(name, chosen)
+        self.provider = provider
         self._own = pulumi.ResourceOptions(parent=self, providers=[provider])
         network = Network("network", _network(chosen), self._own)
         cluster = EksCluster("eks", _cluster(chosen, network, args.protect), self._own)
@@ -72,6 +77,7 @@ class Ground(pulumi.ComponentResource):
             cluster.add(name, version, []) for name, version in chosen.addons.items() if name in BEFORE_NODES
         ]
         shared = Shared(cluster.cluster, node_role("nodes", self._own), network.private)
+        self.pools = PoolGround(cluster=cluster.cluster, subnets=network.private, role=shared.role.arn)
         own = pulumi.ResourceOptions.merge(self._own, pulumi.ResourceOptions(depends_on=early))
         nodes: list[pulumi.Resource] = [
             NodeGroup("system", shared.nodes(chosen.system, system=True), own),
@@ -130,4 +136,5 @@ def _cluster(chosen: AwsSettings, network: Network, protect: bool) -> EksCluster
         api_from=chosen.api_from,
         log_days=chosen.log_days,
         protect=protect,
+        auto=chosen.auto,
     )

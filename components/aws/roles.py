@@ -14,9 +14,10 @@ POLICIES = "arn:aws:iam::aws:policy"
 Allowed = tuple[Sequence[str], pulumi.Input[str] | Sequence[pulumi.Input[str]]]
 
 
-def service_trust(*services: str) -> dict[str, Any]:
-    """Return the trust policy of a role that services of AWS take."""
-    statement = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": "sts:AssumeRole"}
+def service_trust(*services: str, tagged: bool = False) -> dict[str, Any]:
+    """Return the trust policy of a role that services of AWS take; `tagged` where they say for whom."""
+    actions = ["sts:AssumeRole", "sts:TagSession"] if tagged else "sts:AssumeRole"
+    statement = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": actions}
     return {"Version": VERSION, "Statement": [statement]}
 
 
@@ -36,12 +37,15 @@ class RoleArgs:
     """Names of policies that AWS keeps."""
     allowed: Mapping[str, Allowed] = field(default_factory=dict)
     """Name → (actions, resources) of a policy in the role itself."""
+    statements: Mapping[str, pulumi.Input[Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
+    """Name → statements of a policy in the role itself, for what holds under conditions."""
 
 
 class Role(pulumi.ComponentResource):
     """An IAM role with its policies."""
 
     arn: pulumi.Output[str]
+    name: pulumi.Output[str]
 
     def __init__(self, name: str, args: RoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:Role", name, None, opts)
@@ -57,11 +61,19 @@ class Role(pulumi.ComponentResource):
             aws.iam.RolePolicy(f"{name}-{key}", role=role.id, policy=_document(*allowed), opts=own)
             for key, allowed in args.allowed.items()
         ]
+        attached += [
+            aws.iam.RolePolicy(f"{name}-{key}", role=role.id, policy=_policy(statements), opts=own)
+            for key, statements in args.statements.items()
+        ]
         # Whoever takes the role needs its policies: the arn is told when they are there.
         self.arn = pulumi.Output.all(role.arn, *(one.urn for one in attached)).apply(lambda found: str(found[0]))
+        self.name = pulumi.Output.all(role.name, *(one.urn for one in attached)).apply(lambda found: str(found[0]))
         self.register_outputs({"arn": self.arn})
 
 
 def _document(actions: Sequence[str], resources: pulumi.Input[str] | Sequence[pulumi.Input[str]]) -> pulumi.Output[str]:
-    statement = {"Effect": "Allow", "Action": list(actions), "Resource": resources}
-    return pulumi.Output.json_dumps({"Version": VERSION, "Statement": [statement]})
+    return _policy([{"Effect": "Allow", "Action": list(actions), "Resource": resources}])
+
+
+def _policy(statements: pulumi.Input[Sequence[Mapping[str, Any]]]) -> pulumi.Output[str]:
+    return pulumi.Output.json_dumps({"Version": VERSION, "Statement": statements})

@@ -29,3 +29,23 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as monkeypatch:
         return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), {"models": MODELS})
+
+
+@pytest.fixture(scope="session")
+def pools(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A stack in AWS with a pool of each engine, and a model on each."""
+    from tests.components.gpus import models_on_pools, with_pools  # noqa: PLC0415 (its imports import this file)
+
+    folder = tmp_path_factory.mktemp("pools")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return stack_of(monkeypatch, folder, with_pools(models=models_on_pools(folder)), stack="prod")
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Stacks in AWS with pools of one engine, or none."""
+    from tests.components.gpus import OTHERS, with_pools  # noqa: PLC0415 (as above)
+
+    folder = tmp_path_factory.mktemp("others")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return {name: stack_of(monkeypatch, folder, with_pools(one), stack="prod") for name, one in OTHERS.items()}

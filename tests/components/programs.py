@@ -145,6 +145,9 @@ def _of_aws(args: MockResourceArgs) -> Object:
     told = {"arn": f"arn:aws:test:::{_id(args)}", "name": args.inputs.get("name") or args.name}
     if args.typ == "aws:eks/cluster:Cluster":
         told |= {"endpoint": "https://api.eks.test", "certificateAuthority": {"data": "Y2E="}}
+        told["vpcConfig"] = {**args.inputs["vpcConfig"], "clusterSecurityGroupId": "sg-0c1a57e2"}
+    if args.typ == "aws:eks/nodeGroup:NodeGroup":
+        told["resources"] = [{"autoscalingGroups": [{"name": f"eks-{args.name}"}]}]
     return told | ({"latestVersion": 1} if args.typ == "aws:ec2/launchTemplate:LaunchTemplate" else {})
 
 

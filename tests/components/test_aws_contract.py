@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -211,12 +212,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), config(), stack="prod")
 
 
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+@contextmanager
+def emulation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have moto answer in place of AWS, and have it know the policies that AWS keeps."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     with mock_aws():
+        yield
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    with emulation(monkeypatch):
         yield Account()
 
 

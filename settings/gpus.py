@@ -1,0 +1,62 @@
+"""The instance types of EC2 that have NVIDIA GPUs, for x86-64.
+
+Source: `aws ec2 describe-instance-types`, as moto 5 and Karpenter 1.14's reference of instance types tell it; a test
+compares every line. Fractions of a GPU (g6f), Volta (p3) and Arm (g5g) are left out: the AMIs' driver or the images of
+models are not for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ONE = ("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge")
+Counts = Mapping[str, int]
+_G5: Counts = {**dict.fromkeys(ONE, 1), "12xlarge": 4, "24xlarge": 4, "48xlarge": 8}
+_G7: Counts = {**dict.fromkeys(("2xlarge", "4xlarge", "8xlarge"), 1), "12xlarge": 2, "24xlarge": 4, "48xlarge": 8}
+_EIGHT: Counts = {"48xlarge": 8}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Instances that have one kind of GPU."""
+
+    gpu: str
+    """The GPU as AWS names it."""
+    memory: int
+    """MiB of one GPU."""
+    counts: Counts
+    """Size → GPUs."""
+    partitioned: str | None = None
+    """The name by which Bottlerocket's settings know the GPU, where it can be cut into instances (MIG)."""
+
+
+FAMILIES: Mapping[str, Family] = {
+    "g4dn": Family("T4", 16384, {**dict.fromkeys(ONE, 1), "12xlarge": 4, "metal": 8}),
+    "g5": Family("A10G", 22888, _G5),
+    "g6": Family("L4", 22888, _G5),
+    "gr6": Family("L4", 22888, dict.fromkeys(("4xlarge", "8xlarge"), 1)),
+    "g6e": Family("L40S", 45776, _G5),
+    "g7": Family("RTX PRO 4500", 32768, _G7),
+    "g7e": Family("RTX PRO Server 6000", 98304, _G7),
+    "p4d": Family("A100", 40960, {"24xlarge": 8}, "a100.40gb"),
+    "p4de": Family("A100", 81920, {"24xlarge": 8}, "a100.80gb"),
+    "p5": Family("H100", 81920, {"4xlarge": 1, **_EIGHT}, "h100.80gb"),
+    "p5e": Family("H200", 144384, _EIGHT, "h200.141gb"),
+    "p5en": Family("H200", 144384, _EIGHT, "h200.141gb"),
+    "p6-b200": Family("B200", 183359, _EIGHT),
+    "p6-b300": Family("B300", 275040, _EIGHT),
+}
+
+
+def family_of(instance_type: str) -> Family | None:
+    """Return the family of an instance type; None where it has no GPU that is known here."""
+    family, _, size = instance_type.partition(".")
+    found = FAMILIES.get(family)
+    return found if found and size in found.counts else None
+
+
+def count_of(instance_type: str) -> int:
+    """Return how many GPUs an instance type has; 0 where none is known here."""
+    found = family_of(instance_type)
+    return found.counts[instance_type.partition(".")[2]] if found else 0

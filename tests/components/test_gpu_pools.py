@@ -1,0 +1,265 @@
+"""Pools of nodes with GPUs, whichever engine makes them: each promise of docs/gpu-pools.md, by resource."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.components.conftest import Program
+from tests.components.gpus import (
+    LABEL,
+    ON,
+    POOLS,
+    RESERVED,
+    TAINT,
+    Stacks,
+    kinds,
+    node_config,
+    told,
+    urn,
+    with_pools,
+)
+from tests.components.programs import Made, Object, Run
+from tests.components.test_kserve import by_kserve
+
+
+def requirements(pool: Object) -> dict[str, list[str]]:
+    return {one["key"]: one["values"] for one in pool["spec"]["template"]["spec"]["requirements"]}
+
+
+def test_a_stack_without_pools_makes_nothing_for_them(others: Stacks) -> None:
+    made = {one.type for one in others["none"].made}
+    assert not {one for one in made if "Gpu" in one or "sqs" in one or "DaemonSet" in one or "helm" in one}
+
+
+def test_every_node_of_a_pool_has_its_label_and_the_taint(pools: Run) -> None:
+    groups = {name: one for name, one in pools.of("NodeGroup").items() if LABEL in one.get("labels", {})}
+    assert {one["labels"][LABEL] for one in groups.values()} == {"a10g", "h100"}
+    for one in groups.values():
+        assert one["taints"] == [{"key": TAINT, "value": "true", "effect": "NO_SCHEDULE"}]
+    for name, one in kinds(pools, "NodePool").items():
+        template = one["spec"]["template"]
+        assert template["metadata"]["labels"][LABEL] == name
+        assert template["spec"]["taints"] == [{"key": TAINT, "value": "true", "effect": "NoSchedule"}]
+    assert set(kinds(pools, "NodePool")) == {"l4", "l40s", "t4"}
+
+
+def test_managed_nodes_run_the_image_of_nvidia_at_the_release_that_is_pinned(pools: Run) -> None:
+    groups = pools.of("NodeGroup")
+    for name in ("a10g-spot", "a10g-on-demand"):
+        assert (groups[name]["amiType"], groups[name]["releaseVersion"]) == ("AL2023_x86_64_NVIDIA", "1.36.2-20260714")
+    bottlerocket = groups["h100-on-demand"]
+    assert bottlerocket["amiType"] == "BOTTLEROCKET_x86_64_NVIDIA"
+    assert bottlerocket["releaseVersion"] == POOLS["h100"]["release"]
+
+
+def test_spot_nodes_have_on_demand_ones_to_fall_back_on(pools: Run) -> None:
+    groups = pools.of("NodeGroup")
+    spot, fallback = groups["a10g-spot"], groups["a10g-on-demand"]
+    assert (spot["capacityType"], fallback["capacityType"]) == ("SPOT", "ON_DEMAND")
+    assert spot["labels"] == fallback["labels"]
+    assert spot["instanceTypes"] == ["g5.xlarge", "g5.2xlarge"]
+    # What is always there is what nobody takes away.
+    assert [one["scalingConfig"]["minSize"] for one in (spot, fallback)] == [0, 1]
+
+
+def test_a_pool_goes_to_zero(pools: Run) -> None:
+    scaling = pools.of("NodeGroup")["h100-on-demand"]["scalingConfig"]
+    assert scaling == {"minSize": 0, "desiredSize": 0, "maxSize": 2}
+    disruption = kinds(pools, "NodePool")["l4"]["spec"]["disruption"]
+    assert (disruption["consolidationPolicy"], disruption["consolidateAfter"]) == ("WhenEmptyOrUnderutilized", "120s")
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"), [("l4", {"nodes": "3"}), ("l40s", {"nodes": "4"}), ("t4", {"nvidia.com/gpu": "4"})]
+)
+def test_a_pool_has_no_more_nodes_than_its_settings_say(pools: Run, name: str, limits: Object) -> None:
+    assert kinds(pools, "NodePool")[name]["spec"]["limits"] == limits
+
+
+def test_no_pod_reads_the_metadata_of_a_node_and_every_disk_is_encrypted(pools: Run) -> None:
+    templates = pools.of("LaunchTemplate")
+    assert {"a10g", "h100"} <= set(templates)
+    for one in templates.values():
+        assert (one["metadataOptions"]["httpTokens"], one["metadataOptions"]["httpPutResponseHopLimit"]) == (
+            "required",
+            1,
+        )
+        assert {disk["ebs"]["encrypted"] for disk in one["blockDeviceMappings"]} == {"true"}
+    for one in kinds(pools, "EC2NodeClass").values():
+        options = one["spec"]["metadataOptions"]
+        assert (options["httpTokens"], options["httpPutResponseHopLimit"]) == ("required", 1)
+        assert all(disk["ebs"]["encrypted"] for disk in one["spec"]["blockDeviceMappings"])
+
+
+def test_images_and_pods_lie_on_the_second_disk_of_bottlerocket(pools: Run) -> None:
+    disks = {
+        one["deviceName"]: one["ebs"]["volumeSize"] for one in pools.of("LaunchTemplate")["h100"]["blockDeviceMappings"]
+    }
+    assert disks == {"/dev/xvda": 4, "/dev/xvdb": 200}
+    told = kinds(pools, "EC2NodeClass")["l40s"]["spec"]["blockDeviceMappings"]
+    assert {one["deviceName"]: one["ebs"]["volumeSize"] for one in told} == {"/dev/xvda": "4Gi", "/dev/xvdb": "200Gi"}
+
+
+def test_reserved_capacity_is_used_first(pools: Run) -> None:
+    specification = pools.of("LaunchTemplate")["h100"]["capacityReservationSpecification"]
+    assert specification == {"capacityReservationTarget": {"capacityReservationId": RESERVED}}
+    assert kinds(pools, "EC2NodeClass")["l40s"]["spec"]["capacityReservationSelectorTerms"] == [{"id": RESERVED}]
+    made = kinds(pools, "NodePool")
+    assert requirements(made["l40s"])["karpenter.sh/capacity-type"] == ["reserved", "on-demand"]
+    assert requirements(made["l4"])["karpenter.sh/capacity-type"] == ["spot", "on-demand"]
+    assert requirements(made["t4"])["karpenter.sh/capacity-type"] == ["spot"]
+
+
+def test_an_instances_own_disks_hold_images_and_pods_where_that_is_asked_for(pools: Run) -> None:
+    config = node_config(told(pools.of("LaunchTemplate")["a10g"]))
+    assert config["spec"]["instance"] == {"localStorage": {"strategy": "RAID0"}}
+    classes = kinds(pools, "EC2NodeClass")
+    assert {one["spec"]["instanceStorePolicy"] for one in classes.values()} == {"RAID0"}
+    # Karpenter sets them up itself: nothing else may.
+    assert "localStorage" not in classes["l4"]["spec"]["userData"]
+    assert "bootstrap-commands" not in tomllib.loads(classes["l40s"]["spec"]["userData"])["settings"]
+
+
+def test_bottlerocket_binds_its_folders_to_the_instances_own_disks(others: Stacks) -> None:
+    settings = tomllib.loads(told(others["managed"].of("LaunchTemplate")["turns"]))["settings"]
+    found = settings["bootstrap-commands"]["local-disks"]
+    assert found["commands"] == [["apiclient", "ephemeral-storage", one] for one in ("init", "bind")]
+    assert (found["mode"], found["essential"]) == ("always", True)
+
+
+def test_layers_are_pulled_side_by_side_where_that_is_asked_for(pools: Run) -> None:
+    template, classes = pools.of("LaunchTemplate")["a10g"], kinds(pools, "EC2NodeClass")
+    for text in (told(template), classes["l4"]["spec"]["userData"]):
+        assert node_config(text)["spec"]["featureGates"] == {"FastImagePull": True}
+    settings = tomllib.loads(classes["l40s"]["spec"]["userData"])["settings"]
+    assert settings["container-runtime"]["snapshotter"] == "soci"
+    plugins = settings["container-runtime-plugins"]
+    assert plugins["soci-snapshotter"]["pull-mode"] == "parallel-pull-unpack"
+    assert template["blockDeviceMappings"][0]["ebs"]["throughput"] == 600
+
+
+def test_nodes_that_need_nothing_beside_are_told_nothing(others: Stacks) -> None:
+    assert "userData" not in others["managed"].of("LaunchTemplate")["plain"]
+
+
+def test_a_pool_names_its_class_and_lies_where_other_nodes_do(pools: Run) -> None:
+    classes = {**kinds(pools, "EC2NodeClass"), **kinds(pools, "NodeClass")}
+    for name, one in kinds(pools, "NodePool").items():
+        reference = one["spec"]["template"]["spec"]["nodeClassRef"]
+        found = classes[reference["name"]]
+        assert (reference["name"], reference["kind"]) == (name, found["kind"])
+        assert reference["group"] == found["apiVersion"].partition("/")[0]
+        subnets = [f"Subnet/network-private-{zone}" for zone in "abc"]
+        assert [term["id"] for term in found["spec"]["subnetSelectorTerms"]] == subnets
+        assert found["spec"]["securityGroupSelectorTerms"] == [{"id": "sg-0c1a57e2"}]
+
+
+def eks(pools: Run) -> Object:
+    return next(one for one in pools.made if one.type == "aws:eks/cluster:Cluster").inputs
+
+
+def test_auto_mode_is_all_of_it_or_none(pools: Run, others: Stacks) -> None:
+    made = eks(pools)
+    assert made["computeConfig"] == {"enabled": True, "nodePools": []}
+    assert made["kubernetesNetworkConfig"] == {"elasticLoadBalancing": {"enabled": True}}
+    assert made["storageConfig"] == {"blockStorage": {"enabled": True}}
+    for name in ("none", "managed", "karpenter"):
+        assert not {"computeConfig", "kubernetesNetworkConfig", "storageConfig"} & set(eks(others[name]))
+
+
+def test_aws_may_act_for_the_cluster_with_auto_mode_and_not_without(pools: Run, others: Stacks) -> None:
+    def of_cluster(one: Run) -> set[str]:
+        attached = [two for two in one.of("RolePolicyAttachment").values() if two["role"] == "eks"]
+        return {two["policyArn"].rpartition("/")[2] for two in attached}
+
+    assert of_cluster(pools) == {
+        "AmazonEKSClusterPolicy",
+        "AmazonEKSComputePolicy",
+        "AmazonEKSBlockStoragePolicy",
+        "AmazonEKSLoadBalancingPolicy",
+        "AmazonEKSNetworkingPolicy",
+    }
+    trust = json.loads(pools.of("Role")["eks"]["assumeRolePolicy"])["Statement"][0]
+    assert trust["Action"] == ["sts:AssumeRole", "sts:TagSession"]
+    assert of_cluster(others["managed"]) == {"AmazonEKSClusterPolicy"}
+
+
+def test_nodes_of_auto_mode_are_admitted_under_a_role_that_only_joins_and_pulls(pools: Run) -> None:
+    entry = pools.of("AccessEntry")["auto-nodes"]
+    assert (entry["type"], entry["principalArn"]) == ("EC2", "arn:aws:test:::Role/auto-nodes")
+    policy = pools.of("AccessPolicyAssociation")["auto-nodes"]["policyArn"]
+    assert policy == "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAutoNodePolicy"
+    assert kinds(pools, "NodeClass")["t4"]["spec"]["role"] == "auto-nodes"
+
+
+def test_a_class_of_auto_mode_says_what_aws_leaves_open(pools: Run) -> None:
+    spec = kinds(pools, "NodeClass")["t4"]["spec"]
+    assert spec["ephemeralStorage"] == {"size": "100Gi"}
+    assert set(spec) == {
+        *("role", "subnetSelectorTerms", "securityGroupSelectorTerms", "ephemeralStorage", "networkPolicy"),
+    }
+
+
+TOLERATED = [{"key": TAINT, "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def pod_of(pools: Run, name: str) -> Object:
+    found: Object = {**pools.of("Deployment"), **kinds(pools, "Rollout")}[name]["spec"]["template"]["spec"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus"),
+    [
+        ("own", {"nvidia.com/gpu.shared": "1"}),
+        ("parts", {"nvidia.com/gpu": "1"}),
+        ("text", {"nvidia.com/gpu": "4"}),
+        ("processes", {"nvidia.com/gpu.shared": "1"}),
+        ("auto", {"nvidia.com/gpu": "1"}),
+        ("canary", {"nvidia.com/gpu": "1"}),
+    ],
+)
+def test_a_model_runs_on_the_nodes_of_its_pool(pools: Run, name: str, gpus: Object) -> None:
+    spec, pool = pod_of(pools, name), ON[name][0]
+    assert (spec["nodeSelector"], spec["tolerations"]) == ({LABEL: pool}, TOLERATED)
+    limits = spec["containers"][0]["resources"]["limits"]
+    assert {key: one for key, one in limits.items() if key.startswith("nvidia")} == gpus
+    workload = urn(pools, f"Rollout::{name}" if name == "canary" else f"Deployment::{name}")
+    assert urn(pools, f"GpuNodePool::{pool}") in pools.waits_for(workload)
+
+
+def test_a_model_without_gpus_runs_on_any_other_node(others: Stacks) -> None:
+    found = others["managed"]
+    assert not {"nodeSelector", "tolerations"} & set(pod_of(found, "digits"))
+    assert not [one for one in found.waits_for(urn(found, "Deployment::digits")) if "GpuNodePool" in one]
+
+
+def test_models_that_kserve_serves_run_there_too_workers_and_all(program: Program, tmp_path: Path) -> None:
+    served = by_kserve(tmp_path, "vllm-over-nodes", gpuPool="l4")
+    run = program({**with_pools({"l4": POOLS["l4"]}), **served}, stack="prod")
+    predictor = kinds(run, "InferenceService")["digits"]["spec"]["predictor"]
+    for one in (predictor, predictor["workerSpec"]):
+        assert (one["nodeSelector"], one["tolerations"]) == ({LABEL: "l4"}, TOLERATED)
+    assert predictor["model"]["resources"]["requests"]["nvidia.com/gpu"] == "2"
+
+
+def test_every_resource_of_a_pool_is_of_the_providers_that_the_stack_names(pools: Run) -> None:
+    made: list[Made] = [one for one in pools.made if one.custom and not one.type.startswith("pulumi:")]
+    assert all(
+        "modelstack:aws:Ground$pulumi:providers:aws::aws::" in one.provider for one in made if "aws:" in one.type
+    )
+    assert all("::cluster" in one.provider for one in pools.objects())
+
+
+def test_pools_of_one_engine_need_nothing_of_another(others: Stacks) -> None:
+    assert not others["managed"].of("Queue")
+    assert not kinds(others["managed"], "NodePool")
+    auto = others["auto"]
+    assert not auto.of("DaemonSet")
+    assert not {"nvidia", "dcgm"} & set(auto.of("PinnedImage"))
+    gates = others["karpenter"].of("Chart")["karpenter"]["values"]["settings"]["featureGates"]
+    assert gates == {"nodeOverlay": False}
