@@ -2,8 +2,11 @@
 
 from settings.aws import AwsSettings, NodesSettings
 from settings.base import Resources, SettingsError, amount
+from settings.ecr import EcrSettings, UpstreamSettings
 from settings.exposure import AllowSettings, ExposureSettings, ParentSettings
+from settings.front_door import CdnSettings, FirewallSettings, FrontDoorSettings
 from settings.gateway import GatewaySettings, JwtSettings, KeySettings, LimitSettings, TlsSettings
+from settings.keeping import AuditSettings, BackupSettings, PodLogsSettings
 from settings.loading import OWN_SERVER, load, load_notifications, server_of
 from settings.notifications import EmailSettings, NotificationSettings
 from settings.places import ClusterSettings, CopySettings, ImageSettings, RegistrySettings
@@ -18,6 +21,7 @@ from settings.policies import (
 from settings.review import ReviewSettings
 from settings.rollout import ControllerSettings, RolloutSettings, StepSettings
 from settings.scale import KedaSettings, ScaleSettings
+from settings.secrets import ExternalSecretsSettings, RemoteSettings, SecretSettings
 from settings.serve import KServeSettings, ServeSettings
 from settings.stack import PREFIX, CacheSettings, ModelSettings, MonitoringSettings, Settings
 
@@ -26,15 +30,22 @@ __all__ = [
     "OWN_SERVER",
     "PREFIX",
     "AllowSettings",
+    "AuditSettings",
     "AwsSettings",
+    "BackupSettings",
     "CacheSettings",
+    "CdnSettings",
     "ClusterSettings",
     "ControllerSettings",
     "CopySettings",
     "CostSettings",
+    "EcrSettings",
     "EmailSettings",
     "ExceptionSettings",
     "ExposureSettings",
+    "ExternalSecretsSettings",
+    "FirewallSettings",
+    "FrontDoorSettings",
     "GatewaySettings",
     "ImageSettings",
     "JwtSettings",
@@ -48,17 +59,21 @@ __all__ = [
     "NotificationSettings",
     "ObjectiveSettings",
     "ParentSettings",
+    "PodLogsSettings",
     "PolicySettings",
     "RegistrySettings",
+    "RemoteSettings",
     "Resources",
     "ReviewSettings",
     "RolloutSettings",
     "ScaleSettings",
+    "SecretSettings",
     "ServeSettings",
     "Settings",
     "SettingsError",
     "StepSettings",
     "TlsSettings",
+    "UpstreamSettings",
     "amount",
     "environment_of",
     "load",

@@ -8,8 +8,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from settings.base import Frozen, Label
+from settings.ecr import EcrSettings, Region
+from settings.front_door import FrontDoorSettings
+from settings.keeping import AuditSettings, BackupSettings, PodLogsSettings
+from settings.secrets import ExternalSecretsSettings
 
-Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")]
 Zone = Annotated[str, Field(pattern=r"^[a-f]$", description="the letter after the region's name")]
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+$", max_length=200)]
 InstanceType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
@@ -57,6 +60,12 @@ class AwsSettings(Frozen):
     log_days: Literal[30, 60, 90, 180, 365, 400, 731] = 90
     system: NodesSettings = NodesSettings(max=3)
     workers: NodesSettings = NodesSettings(types=("m7i.xlarge",), max=10)
+    audit: AuditSettings | None = Field(default=None, description="a trail of the account's calls; one stack has it")
+    backup: BackupSettings | None = None
+    pod_logs: PodLogsSettings | None = None
+    secrets: ExternalSecretsSettings | None = None
+    ecr: EcrSettings = EcrSettings()
+    front_door: FrontDoorSettings | None = Field(default=None, description="how clients come in; none where not given")
 
     @property
     def registry(self) -> str:
@@ -85,6 +94,12 @@ class AwsSettings(Frozen):
             if network.prefixlen < 8:
                 raise ValueError(f"{one!r} is wider than a /8, close to everybody; name the networks you work from")
         return value
+
+    @model_validator(mode="after")
+    def _replicates_elsewhere(self) -> Self:
+        if self.region in self.ecr.replicate_to:
+            raise ValueError(f"ecr.replicateTo: {self.region} is the region itself; name others")
+        return self
 
     @model_validator(mode="after")
     def _differ(self) -> Self:
