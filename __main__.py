@@ -49,6 +49,9 @@ site = Site(
 in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
+if here.ground:
+    agent = here.images.get("fluent_bit")
+    here.ground.equip(site, cluster.provider, registry.by_digest("fluent-bit", agent) if agent else None)
 
 images = {
     name: ModelImage(name, registry.model_image(name, model, base), registry.has(name))
@@ -112,6 +115,10 @@ if site.exposure.routed:
     )
     Entry("entry", way_in, in_cluster)
 
+door = None
+if here.ground and gateway:
+    door = here.ground.open_door(site, chosen.gateway, gateway, cluster.provider)
+
 if chosen.monitoring.enabled:
     watched = MonitoringArgs(
         image=registry.by_digest("prometheus", here.images["prometheus"]),
@@ -127,5 +134,5 @@ if chosen.monitoring.enabled:
 if chosen.review:
     pulumi.export("review", chosen.review.told)
 pulumi.export("namespace", cluster.namespace)
-pulumi.export("endpoint", {name: (gateway or service).url for name, service in services.items()})
+pulumi.export("endpoint", {name: (door or gateway or service).url for name, service in services.items()})
 pulumi.export("models", {name: {"recipe": chosen.models[name].recipe, **one.told} for name, one in images.items()})

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -15,6 +15,9 @@ from components import images
 from components.registry import RegistryArgs
 from components.rollouts import DEFINITIONS
 from settings import AwsSettings, ExposureSettings, RegistrySettings, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from components.aws.ground import Ground
 
 VERSION = 1
 
@@ -34,6 +37,8 @@ class Place:
     """File or URL of the kinds of the controller of rollouts."""
     ready: Sequence[pulumi.Resource] = ()
     """What pods need before they can run, where the stack makes that itself."""
+    ground: Ground | None = None
+    """What the stack makes in AWS."""
 
 
 def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Place:
@@ -71,7 +76,7 @@ def _in_aws(settings: Settings, aws: AwsSettings) -> Place:
     chosen = settings.registry or RegistrySettings(prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}")
     registry = _registry(chosen, chosen.push or aws.registry)
     own = {} if chosen.push else {name: registry.repository(name) for name in settings.models}
-    ground = Ground("aws", GroundArgs(settings=aws, repositories=own, protect=aws.protect))
+    ground = Ground("aws", GroundArgs(settings=aws, repositories=own, prefix=registry.prefix, protect=aws.protect))
     return Place(
         kubeconfig=ground.kubeconfig,
         context=None,
@@ -81,6 +86,7 @@ def _in_aws(settings: Settings, aws: AwsSettings) -> Place:
         exposure=settings.exposure or ExposureSettings(),
         definitions=settings.rollouts.definitions or DEFINITIONS,
         ready=ground.ready,
+        ground=ground,
     )
 
 

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.account_registry import AccountRegistry, AccountRegistryArgs, pulls
+from components.aws.audit import Audit, AuditArgs
+from components.aws.backup import Backup, BackupArgs, mark
 from components.aws.cluster import BEFORE_NODES, EksCluster, EksClusterArgs
+from components.aws.external_secrets import ExternalSecrets, ExternalSecretsArgs
+from components.aws.front_door import Behind, FrontDoor, FrontDoorArgs
 from components.aws.network import Network, NetworkArgs
 from components.aws.nodes import NodeGroup, NodeGroupArgs, node_role
+from components.aws.pod_logs import PodLogs, PodLogsArgs
 from components.aws.repositories import Repositories, RepositoriesArgs
 from components.aws.roles import Role
-from settings import AwsSettings, NodesSettings
+from components.aws.volumes import volumes
+from components.site import Site
+from settings import AwsSettings, EcrSettings, GatewaySettings, NodesSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +31,8 @@ class GroundArgs:
     settings: AwsSettings
     repositories: Mapping[str, str]
     """Model → repository."""
+    prefix: str
+    """What the repositories' names begin with."""
     protect: bool
 
 
@@ -38,14 +48,51 @@ class Ground(pulumi.ComponentResource):
     def __init__(self, name: str, args: GroundArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:Ground", name, None, opts)
         chosen = args.settings
-        provider = self._create_provider(name, chosen)
-        self._own = pulumi.ResourceOptions(parent=self, providers=[provider])
+        self._aws = self._create_provider(name, chosen)
+        self._own = pulumi.ResourceOptions(parent=self, providers=[self._aws])
         network = Network("network", _network(chosen), self._own)
         cluster = EksCluster("eks", _cluster(chosen, network, args.protect), self._own)
-        self.kubeconfig = cluster.kubeconfig
+        self.kubeconfig, self._cluster = cluster.kubeconfig, cluster.cluster.name
         self.ready = self._fill(cluster, network, chosen)
+        self._chosen, self._behind = chosen, _behind(args, network, cluster, self._workers)
         self.repositories = self._create_repositories(args) if args.repositories else {}
+        self._keep(args)
         self.register_outputs({"cluster": cluster.cluster.name, "network": network.vpc.id})
+
+    def open_door(
+        self, site: Site, gateway: GatewaySettings, leads_to: pulumi.Resource, cluster: pulumi.ProviderResource
+    ) -> FrontDoor | None:
+        """Return the front door that leads to a gateway; None where the settings name none."""
+        if self._chosen.front_door is None:
+            return None
+        args = FrontDoorArgs(
+            settings=self._chosen.front_door,
+            gateway=gateway,
+            behind=self._behind,
+            site=site,
+            after=[leads_to, *self.ready],
+        )
+        return FrontDoor("front-door", args, pulumi.ResourceOptions(providers=[self._aws, cluster]))
+
+    def equip(self, site: Site, cluster: pulumi.ProviderResource, agent: pulumi.Input[str] | None) -> None:
+        """Put into the cluster what the settings of AWS ask for there; `agent` is Fluent Bit's image, by digest."""
+        chosen, within = self._chosen, pulumi.ResourceOptions(providers=[self._aws, cluster])
+        if chosen.backup:
+            volumes(mark(), pulumi.ResourceOptions(provider=cluster, depends_on=self.ready))
+        if chosen.secrets:
+            read = ExternalSecretsArgs(settings=chosen.secrets, site=site, region=chosen.region, account=chosen.account)
+            ExternalSecrets("external-secrets", read, within)
+        if chosen.pod_logs and agent is not None:
+            sent = PodLogsArgs(
+                settings=chosen.pod_logs,
+                image=agent,
+                site=site,
+                cluster=self._cluster,
+                region=chosen.region,
+                days=chosen.log_days,
+                protect=self._behind.protect,
+            )
+            PodLogs("pod-logs", sent, within)
 
     def _create_provider(self, name: str, chosen: AwsSettings) -> aws.Provider:
         tags = {"modelstack.dev/project": pulumi.get_project(), "modelstack.dev/stack": pulumi.get_stack()}
@@ -64,17 +111,32 @@ class Ground(pulumi.ComponentResource):
         made = Repositories("repositories", wanted, self._own).made
         return {model: made[repository] for model, repository in args.repositories.items()}
 
+    def _keep(self, args: GroundArgs) -> None:
+        """Make what settings ask to be kept, and what of ECR is the account's."""
+        chosen = args.settings
+        tags = mark() if chosen.backup else {}
+        if chosen.audit:
+            kept = AuditArgs(
+                account=chosen.account, region=chosen.region, days=chosen.audit.days, protect=args.protect, tags=tags
+            )
+            Audit("audit", kept, self._own)
+        if chosen.backup:
+            Backup("backup", BackupArgs(settings=chosen.backup, protect=args.protect), self._own)
+        if chosen.ecr != EcrSettings():
+            of_account = AccountRegistryArgs(settings=chosen.ecr, account=chosen.account, prefix=args.prefix)
+            AccountRegistry("registry", of_account, self._own)
+
     def _fill(self, cluster: EksCluster, network: Network, chosen: AwsSettings) -> list[pulumi.Resource]:
         """Bring up nodes between the add-ons that they need and those that need them; returns what pods wait for."""
         early: list[pulumi.Resource] = [
             cluster.add(name, version, []) for name, version in chosen.addons.items() if name in BEFORE_NODES
         ]
-        shared = Shared(cluster.cluster, node_role("nodes", self._own), network.private)
+        allowed = pulls(chosen.ecr, chosen.region, chosen.account)
+        shared = Shared(cluster.cluster, node_role("nodes", self._own, allowed), network.private)
         own = pulumi.ResourceOptions.merge(self._own, pulumi.ResourceOptions(depends_on=early))
-        nodes: list[pulumi.Resource] = [
-            NodeGroup("system", shared.nodes(chosen.system, system=True), own),
-            NodeGroup("workers", shared.nodes(chosen.workers), own),
-        ]
+        self._workers = NodeGroup("workers", shared.nodes(chosen.workers), own)
+        system = NodeGroup("system", shared.nodes(chosen.system, system=True), own)
+        nodes: list[pulumi.Resource] = [system, self._workers]
         late = [
             cluster.add(name, version, nodes) for name, version in chosen.addons.items() if name not in BEFORE_NODES
         ]
@@ -102,6 +164,22 @@ class Shared:
             disk=chosen.disk,
             system=system,
         )
+
+
+def _behind(args: GroundArgs, network: Network, cluster: EksCluster, workers: NodeGroup) -> Behind:
+    chosen = args.settings
+    return Behind(
+        account=chosen.account,
+        region=chosen.region,
+        vpc=network.vpc.id,
+        cidr=chosen.cidr,
+        public=network.public,
+        private=network.private,
+        nodes=workers.autoscaling,
+        nodes_group=cluster.cluster.vpc_config.apply(lambda found: str(found.cluster_security_group_id)),
+        log_days=chosen.log_days,
+        protect=args.protect,
+    )
 
 
 def _network(chosen: AwsSettings) -> NetworkArgs:
