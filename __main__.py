@@ -50,8 +50,7 @@ in_cluster = pulumi.ResourceOptions(providers=[cluster.provider])
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
 if here.ground:
-    agent = here.images.get("fluent_bit")
-    here.ground.equip(site, cluster.provider, registry.by_digest("fluent-bit", agent) if agent else None)
+    here.ground.equip(site, cluster.provider, registry)
 
 images = {
     name: ModelImage(name, registry.model_image(name, model, base), registry.has(name))

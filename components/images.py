@@ -18,7 +18,6 @@ def needed(settings: Settings) -> tuple[str, ...]:
         "haproxy": settings.gateway.enabled,
         "redis": settings.needs_cache,
         "rollouts": settings.needs_controller,
-        "fluent_bit": bool(settings.aws and settings.aws.pod_logs),
     }
     return tuple(name for name, runs in wanted.items() if runs)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from settings.base import Frozen
+from settings.base import Frozen, Image
 
 Days = Literal[30, 60, 90, 180, 365, 400, 731, 1096, 1827, 2557]
 
@@ -32,4 +32,5 @@ class BackupSettings(Frozen):
 class PodLogsSettings(Frozen):
     """The lines that pods write, beyond the pods' end."""
 
+    image: Image = Field(default="docker.io/fluent/fluent-bit:4.2.2", description="Fluent Bit, 4.2 or later")
     archive_days: Literal[0] | Days = Field(default=0, description="that they lie in a bucket too; 0 makes none")

@@ -66,7 +66,6 @@ class ImageSettings(Frozen):
     prometheus: Image = "docker.io/prom/prometheus:v3.7.3"
     haproxy: Image = "docker.io/library/haproxy:2.6"
     redis: Image = "docker.io/library/redis:7.0"
-    fluent_bit: Image = "docker.io/fluent/fluent-bit:4.2.2"
     rollouts: Image = "quay.io/argoproj/argo-rollouts:v1.10.2"
 
     @property

@@ -20,6 +20,7 @@ from components.aws.pod_logs import PodLogs, PodLogsArgs
 from components.aws.repositories import Repositories, RepositoriesArgs
 from components.aws.roles import Role
 from components.aws.volumes import volumes
+from components.registry import Registry
 from components.site import Site
 from settings import AwsSettings, EcrSettings, GatewaySettings, NodesSettings
 
@@ -74,18 +75,18 @@ class Ground(pulumi.ComponentResource):
         )
         return FrontDoor("front-door", args, pulumi.ResourceOptions(providers=[self._aws, cluster]))
 
-    def equip(self, site: Site, cluster: pulumi.ProviderResource, agent: pulumi.Input[str] | None) -> None:
-        """Put into the cluster what the settings of AWS ask for there; `agent` is Fluent Bit's image, by digest."""
+    def equip(self, site: Site, cluster: pulumi.ProviderResource, registry: Registry) -> None:
+        """Put into the cluster what the settings of AWS ask for there."""
         chosen, within = self._chosen, pulumi.ResourceOptions(providers=[self._aws, cluster])
         if chosen.backup:
             volumes(mark(), pulumi.ResourceOptions(provider=cluster, depends_on=self.ready))
         if chosen.secrets:
             read = ExternalSecretsArgs(settings=chosen.secrets, site=site, region=chosen.region, account=chosen.account)
             ExternalSecrets("external-secrets", read, within)
-        if chosen.pod_logs and agent is not None:
+        if chosen.pod_logs:
             sent = PodLogsArgs(
                 settings=chosen.pod_logs,
-                image=agent,
+                image=registry.by_digest("fluent-bit", chosen.pod_logs.image),
                 site=site,
                 cluster=self._cluster,
                 region=chosen.region,
