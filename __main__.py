@@ -59,7 +59,13 @@ if chosen.charts:
     in_cluster = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=charts.ready))
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
+if here.ground:
+    here.ground.equip(site, cluster.provider, registry)
 pools = place.gpu_pools(chosen, here, registry, namespace, in_cluster)
+on_pool = {
+    name: pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[pool]))
+    for name, pool in (pools.pools if pools else {}).items()
+}
 
 images = {
     name: ModelImage(name, registry.model_image(name, model, base), registry.has(name))
@@ -99,9 +105,7 @@ services = {
             own_server=settings.server_of(PROJECT / model.recipe) == settings.OWN_SERVER,
             gpu=chosen.gpu_of(model),
         ),
-        pulumi.ResourceOptions(
-            providers=[cluster.provider], depends_on=[pools.pools[model.gpu_pool]] if pools and model.gpu_pool else []
-        ),
+        on_pool.get(model.gpu_pool or "", in_cluster),
     )
     for name, model in chosen.models.items()
 }
@@ -126,6 +130,10 @@ if site.exposure.routed:
     )
     Entry("entry", way_in, in_cluster)
 
+door = None
+if here.ground and gateway:
+    door = here.ground.open_door(site, chosen.gateway, gateway, cluster.provider)
+
 if chosen.monitoring.enabled:
     watched = MonitoringArgs(
         image=registry.by_digest("prometheus", here.images["prometheus"]),
@@ -141,7 +149,7 @@ if chosen.monitoring.enabled:
 if chosen.review:
     pulumi.export("review", chosen.review.told)
 pulumi.export("namespace", cluster.namespace)
-pulumi.export("endpoint", {name: (gateway or service).url for name, service in services.items()})
+pulumi.export("endpoint", {name: (door or gateway or service).url for name, service in services.items()})
 pulumi.export("models", {name: {"recipe": chosen.models[name].recipe, **one.told} for name, one in images.items()})
 if bill:
     pulumi.export("cost", bill.cost)

@@ -80,7 +80,7 @@ def _in_aws(settings: Settings, aws: AwsSettings) -> Place:
     chosen = settings.registry or RegistrySettings(prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}")
     registry = _registry(chosen, chosen.push or aws.registry)
     own = {} if chosen.push else {name: registry.repository(name) for name in settings.models}
-    ground = Ground("aws", GroundArgs(settings=aws, repositories=own, protect=aws.protect))
+    ground = Ground("aws", GroundArgs(settings=aws, repositories=own, prefix=registry.prefix, protect=aws.protect))
     return Place(
         kubeconfig=ground.kubeconfig,
         context=None,

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from settings.aws import Region
 from settings.base import Frozen, SettingsError
+from settings.ecr import Region
 from settings.node_pools import InstanceType
 from settings.policies import Price
 

@@ -23,6 +23,8 @@ HTTPS = "modelstack.dev/https"
 SERVICE = (
     "set annotation service.beta.kubernetes.io/aws-load-balancer-scheme: internal, or another cloud's; or ClusterIP"
 )
+# Policies of load balancers that take TLS 1.2 and 1.3 alone.
+MODERN = tuple(f"ELBSecurityPolicy-{one}" for one in ("TLS13-1-2", "TLS13-1-3", "TLS-1-2", "FS-1-2"))
 Check = Callable[[Resource], Iterator[Finding]]
 
 
@@ -111,6 +113,27 @@ def _load_balancer(resource: Resource) -> Iterator[Finding]:
         yield bad(internal, "set true")
 
 
+def _listener(resource: Resource) -> Iterator[Finding]:
+    protocol = resource.at("protocol")
+    redirects = [one.at("type").value == "redirect" for one in resource.at("defaultActions").each()]
+    if protocol.value == "HTTP" and not any(redirects):
+        yield bad(protocol, "use HTTPS with a certificateArn, or redirect to it", "comes in the clear")
+    policy = resource.at("sslPolicy")
+    if protocol.value in ("HTTPS", "TLS") and (policy.absent or (policy.known and not policy.text.startswith(MODERN))):
+        yield bad(policy, f"name one that begins with {MODERN[0]}", "takes TLS of before 1.2")
+
+
+def _distribution(resource: Resource) -> Iterator[Finding]:
+    if resource.at("enabled").value is True:
+        yield bad(resource.at("enabled"), "write an exception with the reason", "answers everyone")
+    if resource.at("webAclId").absent:
+        yield bad(resource.at("webAclId"), "name a web ACL of scope CLOUDFRONT")
+    behaviors = [resource.at("defaultCacheBehavior"), *resource.at("orderedCacheBehaviors").each()]
+    for found in (one.at("viewerProtocolPolicy") for one in behaviors):
+        if found.value == "allow-all":
+            yield bad(found, "use https-only or redirect-to-https", "comes in the clear")
+
+
 def _database(resource: Resource) -> Iterator[Finding]:
     public = resource.at("publiclyAccessible")
     if public.value is True:
@@ -164,6 +187,9 @@ CHECKS: Mapping[str, Check] = {
     "aws:lb/loadBalancer:LoadBalancer": _load_balancer,
     "aws:alb/loadBalancer:LoadBalancer": _load_balancer,
     "aws:elb/loadBalancer:LoadBalancer": _load_balancer,
+    "aws:lb/listener:Listener": _listener,
+    "aws:alb/listener:Listener": _listener,
+    "aws:cloudfront/distribution:Distribution": _distribution,
     "aws:rds/instance:Instance": _database,
     "aws:rds/clusterInstance:ClusterInstance": _database,
     "aws:redshift/cluster:Cluster": _database,

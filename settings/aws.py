@@ -9,9 +9,12 @@ from pydantic import Field, field_validator, model_validator
 
 from settings.base import Frozen, Label
 from settings.budget import BudgetSettings
+from settings.ecr import EcrSettings, Region
+from settings.front_door import FrontDoorSettings
+from settings.keeping import AuditSettings, BackupSettings, PodLogsSettings
 from settings.node_pools import BUILT_IN, GpuPoolSettings, InstanceType, resolved
+from settings.secrets import ExternalSecretsSettings
 
-Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")]
 Zone = Annotated[str, Field(pattern=r"^[a-f]$", description="the letter after the region's name")]
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+$", max_length=200)]
 # What AWS resolved for a cluster of 1.36; `aws eks describe-addon-versions` lists others.
@@ -59,6 +62,12 @@ class AwsSettings(Frozen):
     system: NodesSettings = NodesSettings(max=3)
     workers: NodesSettings = NodesSettings(types=("m7i.xlarge",), max=10)
     budget: BudgetSettings | None = None
+    audit: AuditSettings | None = Field(default=None, description="a trail of the account's calls; one stack has it")
+    backup: BackupSettings | None = None
+    pod_logs: PodLogsSettings | None = None
+    secrets: ExternalSecretsSettings | None = None
+    ecr: EcrSettings = EcrSettings()
+    front_door: FrontDoorSettings | None = Field(default=None, description="how clients come in; none where not given")
     gpu_pools: dict[Label, GpuPoolSettings] = Field(default={}, description="name → nodes with GPUs")
 
     @property
@@ -93,6 +102,12 @@ class AwsSettings(Frozen):
             if network.prefixlen < 8:
                 raise ValueError(f"{one!r} is wider than a /8, close to everybody; name the networks you work from")
         return value
+
+    @model_validator(mode="after")
+    def _replicates_elsewhere(self) -> Self:
+        if self.region in self.ecr.replicate_to:
+            raise ValueError(f"ecr.replicateTo: {self.region} is the region itself; name others")
+        return self
 
     @model_validator(mode="after")
     def _differ(self) -> Self:

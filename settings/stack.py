@@ -236,6 +236,21 @@ class Settings(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _front_door_fits(self) -> Self:
+        if self.aws and self.aws.front_door:
+            self.aws.front_door.require_fits(self.gateway, self.exposure)
+        return self
+
+    @model_validator(mode="after")
+    def _ecr_has_repositories(self) -> Self:
+        if self.aws and self.aws.ecr.of_repositories and self.registry and self.registry.push:
+            raise ValueError(
+                f"aws.ecr: scanning and replicateTo are of the stack's repositories, and registry.push names "
+                f"{self.registry.push}; remove one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_are_free(self) -> Self:
         suffixes = ("pods", "stable", "stable-pods", "canary", "canary-pods", "preview", "check")
         own = [f"{name}-{suffix}" for name in self.models for suffix in suffixes]

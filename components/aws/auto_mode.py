@@ -40,7 +40,9 @@ def cluster() -> dict[str, Any]:
 
 def admitted_role(name: str, ground: PoolGround, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
     """Make the role of nodes that AWS starts, and let them into the cluster; returns the role's name."""
-    role = Role(name, RoleArgs(trust=service_trust("ec2.amazonaws.com"), managed=NODE_POLICIES), opts)
+    role = Role(
+        name, RoleArgs(trust=service_trust("ec2.amazonaws.com"), managed=NODE_POLICIES, allowed=ground.allowed), opts
+    )
     entry = aws.eks.AccessEntry(name, cluster_name=ground.cluster.name, principal_arn=role.arn, type="EC2", opts=opts)
     policy = aws.eks.AccessPolicyAssociation(
         name,

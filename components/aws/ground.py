@@ -8,14 +8,23 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.account_registry import AccountRegistry, AccountRegistryArgs, pulls
+from components.aws.audit import Audit, AuditArgs
+from components.aws.backup import Backup, BackupArgs, mark
 from components.aws.budget import Budget, BudgetArgs
 from components.aws.cluster import BEFORE_NODES, EksCluster, EksClusterArgs
+from components.aws.external_secrets import ExternalSecrets, ExternalSecretsArgs
+from components.aws.front_door import Behind, FrontDoor, FrontDoorArgs
 from components.aws.network import Network, NetworkArgs
 from components.aws.nodes import NodeGroup, NodeGroupArgs, node_role
+from components.aws.pod_logs import PodLogs, PodLogsArgs
 from components.aws.pools import PoolGround
 from components.aws.repositories import Repositories, RepositoriesArgs
 from components.aws.roles import Role
-from settings import AwsSettings, NodesSettings
+from components.aws.volumes import volumes
+from components.registry import Registry
+from components.site import Site
+from settings import AwsSettings, EcrSettings, GatewaySettings, NodesSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +34,8 @@ class GroundArgs:
     settings: AwsSettings
     repositories: Mapping[str, str]
     """Model → repository."""
+    prefix: str
+    """What the repositories' names begin with."""
     protect: bool
 
 
@@ -43,17 +54,51 @@ class Ground(pulumi.ComponentResource):
     def __init__(self, name: str, args: GroundArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:Ground", name, None, opts)
         chosen = args.settings
-        provider = self._create_provider(name, chosen)
-        self.provider = provider
-        self._own = pulumi.ResourceOptions(parent=self, providers=[provider])
+        self.provider = self._create_provider(name, chosen)
+        self._own = pulumi.ResourceOptions(parent=self, providers=[self.provider])
         network = Network("network", _network(chosen), self._own)
         cluster = EksCluster("eks", _cluster(chosen, network, args.protect), self._own)
-        self.kubeconfig = cluster.kubeconfig
+        self.kubeconfig, self._cluster = cluster.kubeconfig, cluster.cluster.name
         self.ready = self._fill(cluster, network, chosen)
+        self._chosen, self._behind = chosen, _behind(args, network, self.pools, self._workers)
         self.repositories = self._create_repositories(args) if args.repositories else {}
-        if chosen.budget:
-            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags()), self._own)
+        self._keep(args)
         self.register_outputs({"cluster": cluster.cluster.name, "network": network.vpc.id})
+
+    def open_door(
+        self, site: Site, gateway: GatewaySettings, leads_to: pulumi.Resource, cluster: pulumi.ProviderResource
+    ) -> FrontDoor | None:
+        """Return the front door that leads to a gateway; None where the settings name none."""
+        if self._chosen.front_door is None:
+            return None
+        args = FrontDoorArgs(
+            settings=self._chosen.front_door,
+            gateway=gateway,
+            behind=self._behind,
+            site=site,
+            after=[leads_to, *self.ready],
+        )
+        return FrontDoor("front-door", args, pulumi.ResourceOptions(providers=[self.provider, cluster]))
+
+    def equip(self, site: Site, cluster: pulumi.ProviderResource, registry: Registry) -> None:
+        """Put into the cluster what the settings of AWS ask for there."""
+        chosen, within = self._chosen, pulumi.ResourceOptions(providers=[self.provider, cluster])
+        if chosen.backup:
+            volumes(mark(), pulumi.ResourceOptions(provider=cluster, depends_on=self.ready))
+        if chosen.secrets:
+            read = ExternalSecretsArgs(settings=chosen.secrets, site=site, region=chosen.region, account=chosen.account)
+            ExternalSecrets("external-secrets", read, within)
+        if chosen.pod_logs:
+            sent = PodLogsArgs(
+                settings=chosen.pod_logs,
+                image=registry.by_digest("fluent-bit", chosen.pod_logs.image),
+                site=site,
+                cluster=self._cluster,
+                region=chosen.region,
+                days=chosen.log_days,
+                protect=self._behind.protect,
+            )
+            PodLogs("pod-logs", sent, within)
 
     def _create_provider(self, name: str, chosen: AwsSettings) -> aws.Provider:
         return aws.Provider(
@@ -71,18 +116,35 @@ class Ground(pulumi.ComponentResource):
         made = Repositories("repositories", wanted, self._own).made
         return {model: made[repository] for model, repository in args.repositories.items()}
 
+    def _keep(self, args: GroundArgs) -> None:
+        """Make what settings ask to be kept and watched, and what of ECR is the account's."""
+        chosen = args.settings
+        tags = mark() if chosen.backup else {}
+        if chosen.audit:
+            kept = AuditArgs(
+                account=chosen.account, region=chosen.region, days=chosen.audit.days, protect=args.protect, tags=tags
+            )
+            Audit("audit", kept, self._own)
+        if chosen.backup:
+            Backup("backup", BackupArgs(settings=chosen.backup, protect=args.protect), self._own)
+        if chosen.budget:
+            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags()), self._own)
+        if chosen.ecr != EcrSettings():
+            of_account = AccountRegistryArgs(settings=chosen.ecr, account=chosen.account, prefix=args.prefix)
+            AccountRegistry("registry", of_account, self._own)
+
     def _fill(self, cluster: EksCluster, network: Network, chosen: AwsSettings) -> list[pulumi.Resource]:
         """Bring up nodes between the add-ons that they need and those that need them; returns what pods wait for."""
         early: list[pulumi.Resource] = [
             cluster.add(name, version, []) for name, version in chosen.addons.items() if name in BEFORE_NODES
         ]
-        shared = Shared(cluster.cluster, node_role("nodes", self._own), network.private)
-        self.pools = PoolGround(cluster=cluster.cluster, subnets=network.private, role=shared.role.arn)
+        allowed = pulls(chosen.ecr, chosen.region, chosen.account)
+        shared = Shared(cluster.cluster, node_role("nodes", self._own, allowed), network.private)
+        self.pools = PoolGround(cluster=cluster.cluster, subnets=network.private, role=shared.role.arn, allowed=allowed)
         own = pulumi.ResourceOptions.merge(self._own, pulumi.ResourceOptions(depends_on=early))
-        nodes: list[pulumi.Resource] = [
-            NodeGroup("system", shared.nodes(chosen.system, system=True), own),
-            NodeGroup("workers", shared.nodes(chosen.workers), own),
-        ]
+        self._workers = NodeGroup("workers", shared.nodes(chosen.workers), own)
+        system = NodeGroup("system", shared.nodes(chosen.system, system=True), own)
+        nodes: list[pulumi.Resource] = [system, self._workers]
         late = [
             cluster.add(name, version, nodes) for name, version in chosen.addons.items() if name not in BEFORE_NODES
         ]
@@ -115,6 +177,22 @@ class Shared:
 def _tags() -> dict[str, str]:
     """Return what every resource of the stack bears."""
     return {"modelstack.dev/project": pulumi.get_project(), "modelstack.dev/stack": pulumi.get_stack()}
+
+
+def _behind(args: GroundArgs, network: Network, pools: PoolGround, workers: NodeGroup) -> Behind:
+    chosen = args.settings
+    return Behind(
+        account=chosen.account,
+        region=chosen.region,
+        vpc=network.vpc.id,
+        cidr=chosen.cidr,
+        public=network.public,
+        private=network.private,
+        nodes=workers.autoscaling,
+        nodes_group=pools.security_group,
+        log_days=chosen.log_days,
+        protect=args.protect,
+    )
 
 
 def _network(chosen: AwsSettings) -> NetworkArgs:

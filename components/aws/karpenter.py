@@ -63,7 +63,7 @@ class Karpenter(pulumi.ComponentResource):
         super().__init__("modelstack:aws:Karpenter", name, None, opts)
         self._name, self._args = name, args
         self._own = pulumi.ResourceOptions(parent=self)
-        nodes = node_role(f"{name}-nodes", self._own)
+        nodes = node_role(f"{name}-nodes", self._own, args.ground.allowed)
         admitted = self._admit(nodes)
         profile = aws.iam.InstanceProfile(f"{name}-nodes", role=nodes.name, opts=self._own)
         self.profile = profile.name

@@ -22,6 +22,7 @@ class LogGroup(pulumi.ComponentResource):
     """Logs in CloudWatch, which keeps them encrypted; under a name of their own they outlive the stack."""
 
     arn: pulumi.Output[str]
+    log_name: pulumi.Output[str]
     streams: list[pulumi.Input[str]]
     """The arns to write to: the group and its streams."""
 
@@ -34,6 +35,6 @@ class LogGroup(pulumi.ComponentResource):
             # An audit asks for what happened in a stack that is gone; under a fixed name it would block the next one.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.log_name is None),
         )
-        self.arn = group.arn
+        self.arn, self.log_name = group.arn, group.name
         self.streams = [group.arn, pulumi.Output.concat(group.arn, ":*")]
         self.register_outputs({"arn": self.arn})

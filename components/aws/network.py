@@ -39,6 +39,8 @@ class Network(pulumi.ComponentResource):
     vpc: aws.ec2.Vpc
     private: list[pulumi.Output[str]]
     """Ids of the private subnets, one a zone."""
+    public: list[pulumi.Output[str]]
+    """Ids of the public subnets, where load balancers face the internet."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:Network", name, None, opts)
@@ -55,6 +57,7 @@ class Network(pulumi.ComponentResource):
         )
         self._close_default_group()
         public = self._create_public(list(parts[PUBLIC].subnets(PARTS)))
+        self.public = [subnet.id for subnet in public]
         tables = self._create_private(parts, self._create_gateways(public))
         self._create_endpoints(tables)
         self._log_flows()

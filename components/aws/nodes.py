@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.roles import Role, RoleArgs, service_trust
+from components.aws.roles import Allowed, Role, RoleArgs, service_trust
 
 # What pods do in AWS they do by Pod Identity: a node itself only joins and pulls.
 NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore")
@@ -38,6 +38,8 @@ class NodeGroup(pulumi.ComponentResource):
     """Managed nodes: encrypted disks, and metadata that no pod reads."""
 
     group: aws.eks.NodeGroup
+    autoscaling: pulumi.Output[str]
+    """Name of the group by which AWS starts and ends the nodes."""
 
     def __init__(self, name: str, args: NodeGroupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:NodeGroup", name, None, opts)
@@ -66,6 +68,7 @@ class NodeGroup(pulumi.ComponentResource):
             # An autoscaler changes how many there are.
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["scalingConfig.desiredSize"]),
         )
+        self.autoscaling = self.group.resources.apply(_autoscaling)
         self.register_outputs({})
 
 
@@ -112,6 +115,12 @@ def _disk(device: str, size: int, throughput: int | None) -> aws.ec2.LaunchTempl
     return aws.ec2.LaunchTemplateBlockDeviceMappingArgs(device_name=device, ebs=ebs)
 
 
-def node_role(name: str, opts: pulumi.ResourceOptions) -> Role:
-    """Return the role of a cluster's nodes."""
-    return Role(name, RoleArgs(trust=service_trust("ec2.amazonaws.com"), managed=NODE_POLICIES), opts)
+def _autoscaling(resources: Sequence[aws.eks.outputs.NodeGroupResource]) -> str:
+    groups = list(resources[0].autoscaling_groups or [])
+    return str(groups[0].name)
+
+
+def node_role(name: str, opts: pulumi.ResourceOptions, allowed: Mapping[str, Allowed]) -> Role:
+    """Return the role of a cluster's nodes, with what it is allowed beside joining and pulling."""
+    trust = service_trust("ec2.amazonaws.com")
+    return Role(name, RoleArgs(trust=trust, managed=NODE_POLICIES, allowed=allowed), opts)

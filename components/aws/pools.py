@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.roles import Allowed
 from settings import GpuPoolSettings
 
 
@@ -19,6 +21,8 @@ class PoolGround:
     """Ids of the private subnets, one a zone."""
     role: pulumi.Input[str]
     """Arn of the role of nodes that EKS manages."""
+    allowed: Mapping[str, Allowed] = field(default_factory=dict)
+    """What every node may do beside joining and pulling."""
 
     @property
     def security_group(self) -> pulumi.Output[str]:

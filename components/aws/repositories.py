@@ -56,12 +56,12 @@ class Repositories(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=self._protect, retain_on_delete=True),
         )
         aws.ecr.LifecyclePolicy(
-            name, repository=repository.name, policy=_lifecycle(), opts=pulumi.ResourceOptions(parent=self)
+            name, repository=repository.name, policy=lifecycle(), opts=pulumi.ResourceOptions(parent=self)
         )
         return repository
 
 
-def _lifecycle() -> str:
+def lifecycle() -> str:
     """Return the rule by which images go: what a stack runs has its tag, so that only what has none is old."""
     rule = {
         "rulePriority": 1,

@@ -28,6 +28,12 @@ def pod_trust() -> dict[str, Any]:
     return {"Version": VERSION, "Statement": [{"Effect": "Allow", "Principal": principal, "Action": actions}]}
 
 
+def role_trust(arn: str) -> dict[str, Any]:
+    """Return the trust policy of a role that another role takes."""
+    actions = ["sts:AssumeRole", "sts:TagSession"]
+    return {"Version": VERSION, "Statement": [{"Effect": "Allow", "Principal": {"AWS": arn}, "Action": actions}]}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoleArgs:
     """What makes a role."""

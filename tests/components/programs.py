@@ -44,6 +44,15 @@ CONNECTION = {
     "manifests": MANIFESTS,
 }
 Object = dict[str, Any]
+NODES_GROUP = "sg-0c1a57e2"
+PROOF = {"resourceRecordType": "CNAME", "resourceRecordValue": "_b.acm"}
+# Type → what AWS tells of a resource beside its id, arn and name.
+ANSWERS: dict[str, Object] = {
+    "aws:cloudfront/distribution:Distribution": {"domainName": "door.cloudfront.test", "hostedZoneId": "ZCDN"},
+    "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
+    "aws:lb/loadBalancer:LoadBalancer": {"dnsName": "door.elb.test", "zoneId": "ZELB"},
+    "aws:route53/record:Record": {"fqdn": "_a.models.example.com"},
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,12 @@ class Run:
     versions: list[str] = field(default_factory=list)
     after: dict[str, set[str]] = field(default_factory=dict)
     """URN → the URNs of what has to be there before it; on the way down it goes before them."""
+    protected: set[str] = field(default_factory=set)
+    """URNs of what refuses to be destroyed."""
+
+    def is_protected(self, made: Made) -> bool:
+        """Return whether a resource refuses to be destroyed."""
+        return any(urn.endswith(f"{made.type}::{made.name}") for urn in self.protected)
 
     def waits_for(self, urn: str) -> set[str]:
         """Return all that a resource comes after, at any remove."""
@@ -144,11 +159,15 @@ def _id(args: MockResourceArgs) -> str:
 def _of_aws(args: MockResourceArgs) -> Object:
     told = {"arn": f"arn:aws:test:::{_id(args)}", "name": args.inputs.get("name") or args.name}
     if args.typ == "aws:eks/cluster:Cluster":
-        told |= {"endpoint": "https://api.eks.test", "certificateAuthority": {"data": "Y2E="}}
-        told["vpcConfig"] = {**args.inputs["vpcConfig"], "clusterSecurityGroupId": "sg-0c1a57e2"}
+        vpc = {**args.inputs["vpcConfig"], "clusterSecurityGroupId": NODES_GROUP}
+        told |= {"endpoint": "https://api.eks.test", "certificateAuthority": {"data": "Y2E="}, "vpcConfig": vpc}
     if args.typ == "aws:eks/nodeGroup:NodeGroup":
         told["resources"] = [{"autoscalingGroups": [{"name": f"eks-{args.name}"}]}]
-    return told | ({"latestVersion": 1} if args.typ == "aws:ec2/launchTemplate:LaunchTemplate" else {})
+    if args.typ == "aws:acm/certificate:Certificate":
+        told |= {"domainValidationOptions": [{"resourceRecordName": f"_a.{args.inputs['domainName']}.", **PROOF}]}
+    if args.typ == "aws:s3/bucket:Bucket":
+        told |= {"bucket": _id(args)}
+    return told | ANSWERS.get(args.typ, {})
 
 
 class Monitor(MockMonitor):
@@ -161,7 +180,11 @@ class Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the name gRPC calls)
         """Register a resource."""
         urn = self.make_urn(request.parent, request.type, request.name)
-        self._run.after[urn] = {*request.dependencies, *([request.parent] if request.parent else [])}
+        # A provider goes after its resources; of it the reference says the URN and the id.
+        above = [one for one in (request.parent, request.provider.rpartition("::")[0]) if one]
+        self._run.after[urn] = {*request.dependencies, *above}
+        if request.protect:
+            self._run.protected.add(urn)
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 

@@ -26,7 +26,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def declared(made: Made) -> type:
     """Return the class of a resource's inputs: of `aws:ec2/vpc:Vpc` it is `pulumi_aws.ec2.VpcArgs`."""
     module, _, name = made.type.removeprefix("aws:").partition(":")
-    found = getattr(importlib.import_module(f"pulumi_aws.{module.partition('/')[0]}"), f"{name}Args")
+    package = importlib.import_module(f"pulumi_aws.{module.partition('/')[0]}")
+    # Where a mapping of another resource has that name already, it is called otherwise.
+    found = getattr(package, f"{name}InitArgs", None) or getattr(package, f"{name}Args")
     assert isinstance(found, type)
     return found
 

@@ -118,6 +118,13 @@ TLS = {"spec": {"tls": [{"secretName": "x"}], "rules": []}}
 ROUTE = {"metadata": {"annotations": {"modelstack.dev/https": "true"}}, "spec": {}}
 INSIDE = {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"}
 LISTENERS = {"spec": {"listeners": [{"protocol": "HTTPS", "tls": {"certificateRefs": []}}]}}
+LISTENER = {"protocol": "HTTPS", "sslPolicy": "ELBSecurityPolicy-TLS13-1-2-2021-06", "defaultActions": []}
+CDN = {
+    "enabled": False,
+    "webAclId": "arn",
+    "defaultCacheBehavior": {"viewerProtocolPolicy": "redirect-to-https"},
+    "orderedCacheBehaviors": [{"viewerProtocolPolicy": "https-only"}],
+}
 BLOCK = dict.fromkeys(("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True)
 READ = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::1:role/r"}, "Action": "s3:GetObject", "Resource": "*"}
 
@@ -163,6 +170,25 @@ EXPOSURE = [
         *("cidrIpv4", "0.0.0.0/0", "cidrIpv4: '0.0.0.0/0' is everyone"),
     ),
     _public("aws:lb/loadBalancer:LoadBalancer", {"internal": True}, "internal", False, "internal: False; set true"),
+    _public(
+        *("aws:lb/listener:Listener", LISTENER),
+        *("protocol", "HTTP", "protocol: 'HTTP' comes in the clear"),
+    ),
+    _public(
+        *("aws:lb/listener:Listener", LISTENER),
+        *("sslPolicy", "ELBSecurityPolicy-2016-08", "sslPolicy: 'ELBSecurityPolicy-2016-08' takes TLS of before 1.2"),
+    ),
+    _public("aws:lb/listener:Listener", LISTENER, "sslPolicy", None, "sslPolicy: is missing"),
+    _public(
+        *("aws:lb/listener:Listener", {"protocol": "HTTP", "defaultActions": [{"type": "redirect"}]}),
+        *("defaultActions.0.type", "forward", "protocol: 'HTTP' comes in the clear"),
+    ),
+    _public("aws:cloudfront/distribution:Distribution", CDN, "enabled", True, "enabled: True answers everyone; write"),
+    _public("aws:cloudfront/distribution:Distribution", CDN, "webAclId", None, "webAclId: is missing; name a web ACL"),
+    _public(
+        *("aws:cloudfront/distribution:Distribution", CDN),
+        *("orderedCacheBehaviors.0.viewerProtocolPolicy", "allow-all", "viewerProtocolPolicy: 'allow-all' comes in"),
+    ),
     _public("aws:rds/instance:Instance", {}, "publiclyAccessible", True, "publiclyAccessible: True; set false"),
     _public(
         "aws:s3/bucketAcl:BucketAcl", {"acl": "private"}, "acl", "public-read", "acl: 'public-read' lets others in"
