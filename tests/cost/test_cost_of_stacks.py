@@ -127,6 +127,7 @@ def test_what_only_up_knows_is_named_and_the_rest_is_counted() -> None:
         ("runtime: {name: onnxruntime, device: gpu}", 1),
         ("runtime: {name: vllm}", 1),
         ("runtime: {name: vllm, tensor_parallel: 4}", 4),
+        ("runtime: {name: vllm, tensor_parallel: 4, pipeline_parallel: 2}", 8),
         ("runtime: {name: triton, gpus: 2}", 2),
         ("runtime: {name: triton}", 0),
         ("runtime: {name: triton, gpus: many}", 0),
