@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tensor-parallel", type=_positive, metavar="N", help="GPUs that share the model; default: fewest"
     )
     parser.add_argument(
-        "--pipeline-parallel", type=_positive, default=1, metavar="N", help="stages of layers, each on GPUs of its own"
+        "--pipeline-parallel", type=_positive, metavar="N", help="stages of layers, each on GPUs of its own; default: 1"
     )
     parser.add_argument(
         "--sample", type=float, default=0.0, metavar="MIB", help="activations of a sample, of what is no transformer"
@@ -115,7 +115,7 @@ def _of_folder(arguments: argparse.Namespace, folder: Path, runtime: Vllm | None
         batch=arguments.batch,
         context=context,
         shape=found.shape,
-        stages=arguments.pipeline_parallel,
+        stages=arguments.pipeline_parallel or (runtime.pipeline_parallel if runtime else 1),
     )
     gpus = arguments.tensor_parallel or (runtime.tensor_parallel if runtime and runtime.tensor_parallel > 1 else None)
     return Asked(folder.name, demand, gpus)
@@ -128,7 +128,7 @@ def _by_parameters(arguments: argparse.Namespace) -> Asked:
         dtype,
         arguments.batch,
         sample=arguments.sample * MIB,
-        stages=arguments.pipeline_parallel,
+        stages=arguments.pipeline_parallel or 1,
     )
     name = f"{arguments.parameters / 1e9:g}B parameters"
     notes: list[str] = []

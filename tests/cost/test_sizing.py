@@ -227,7 +227,7 @@ name: llama
 task: generation
 steps: [{load: {format: huggingface, file: weights}}]
 gates: {}
-runtime: {name: vllm, tensor_parallel: 2, max_model_len: 8192}
+runtime: {name: vllm, tensor_parallel: 2, pipeline_parallel: 2, max_model_len: 8192}
 packaging: volume
 """
 
@@ -247,7 +247,7 @@ def test_a_recipe_says_the_context_and_how_many_gpus_share_the_model(
     assert (found["dtype"], found["batch"], found["context"]) == ("bf16", 4, 8192)
     assert found["bytes"]["weights"] == 2048
     assert found["bytes"]["kvCache"] == 4 * 8192 * 2 * 32 * 8 * 128 * 2
-    assert {one["tensorParallel"] for one in found["fits"]} == {2}
+    assert {(one["tensorParallel"], one["pipelineParallel"]) for one in found["fits"]} == {(2, 2)}
 
 
 def test_parameters_say_it_of_a_model_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
