@@ -63,7 +63,7 @@ FREE = (
 # Kind → where its pods' template lies, of those whose pods go on until something ends them.
 LASTING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout")
 COSTLY = ("Service", "PersistentVolumeClaim", "NodePool")
-CHARTS, KSERVE = "kubernetes:helm.sh/v3", ":serving.kserve.io/"
+CHARTS, KSERVE = "kubernetes:helm.sh/", ":serving.kserve.io/"
 ROOMS = ("predictor", "transformer", "explainer")
 BALANCERS = {"network": "network-load-balancer", "application": "application-load-balancer"}
 

@@ -103,6 +103,7 @@ def test_what_costs_something_is_counted_by_the_file(type_: str, properties: Obj
         ("aws:eks/cluster:Cluster", {"computeConfig": {"enabled": True}}, "nodes that come by load"),
         ("kubernetes:karpenter.sh/v1:NodePool", {"spec": {}}, "nodes that come by load"),
         ("kubernetes:helm.sh/v3:Release", {}, "what the chart brings"),
+        ("kubernetes:helm.sh/v4:Chart", {}, "what the chart brings"),
         ("kubernetes:core/v1:Service", {"spec": {"type": UNKNOWN}}, "not known before `up`"),
         ("kubernetes:apps/v1:StatefulSet", {"spec": UNKNOWN}, "not known before `up`"),
         ("kubernetes:core/v1:PersistentVolumeClaim", {"spec": UNKNOWN}, "not known before `up`"),

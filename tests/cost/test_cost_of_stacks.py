@@ -7,6 +7,7 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+import pulumi_kubernetes as k8s
 import pytest
 
 from components.bill import Bill
@@ -101,6 +102,17 @@ def test_what_is_only_read_costs_nothing() -> None:
         pulumi.export("cost", bill.cost)
 
     assert awaited(Engine({}), program).outputs["cost"]["monthly"] == 2.0
+
+
+def test_a_chart_whose_objects_nobody_sees_is_named() -> None:
+    def program() -> None:
+        bill = Bill(Rates("USD", {"cpu": 20.0}, {}), {})
+        bill.watch()
+        k8s.helm.v4.Chart("operator", chart="gpu-operator")
+        pulumi.export("cost", bill.cost)
+
+    found = awaited(Engine({}), program).outputs["cost"]
+    assert found["notCounted"] == ["kubernetes:helm.sh/v4:Chart: what the chart brings"]
 
 
 def test_what_only_up_knows_is_named_and_the_rest_is_counted() -> None:
