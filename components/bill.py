@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import rpc
 
 from cost.bill import Declared, bill
-from cost.kinds import TEMPLATE, may_cost
+from cost.kinds import CHARTS, TEMPLATE, may_cost
 from cost.rates import Rates, rates
 from cost.shares import Request, of_models
 from settings import ModelSettings, Settings, amount, gpus_of
@@ -48,8 +48,9 @@ class Bill:
         pulumi.runtime.register_stack_transformation(self._keep)
 
     def _keep(self, args: pulumi.ResourceTransformationArgs) -> None:
-        # What is only read is somebody else's to pay.
-        own = isinstance(args.resource, pulumi.CustomResource) and args.opts.id is None and args.opts.urn is None
+        # What is only read is somebody else's to pay; what a chart brings is declared by its provider, unseen here.
+        made = isinstance(args.resource, pulumi.CustomResource) or args.type_.startswith(CHARTS)
+        own = made and args.opts.id is None and args.opts.urn is None
         counts = may_cost(args.type_) or args.type_ in (TEMPLATE, *self.rates.monthly)
         if own and counts:
             self._declared.append(args)

@@ -148,6 +148,9 @@ def _node_group(stack: _Stack, one: Declared, found: _Sum) -> None:
     if nodes is None or not instance:
         found.missing.append(UNKNOWN)
         return
+    if not nodes:
+        found.missing.append(LOAD)
+        return
     spot = f"{instance} spot"
     if text(at(one.properties, "capacityType")) == "SPOT" and spot in stack.prices:
         found.add(spot, nodes)
@@ -162,11 +165,12 @@ def _node_group(stack: _Stack, one: Declared, found: _Sum) -> None:
 
 
 def _disks(stack: _Stack, group: Declared, found: _Sum) -> Iterator[float]:
-    """Yield the GiB of each disk of a node: those of its launch template, which has the group's name, or its own."""
+    """Yield the GiB of each disk of a node: its own, or those of the launch template whose name its own begins with."""
     if at(group.properties, "launchTemplate") is None:
         yield number(at(group.properties, "diskSize")) or 0
         return
-    template = stack.templates.get(group.name)
+    of_group = [one for name, one in stack.templates.items() if f"{group.name}-".startswith(f"{name}-")]
+    template = max(of_group, key=lambda one: len(one.name), default=None)
     mappings = items(at(template.properties, "blockDeviceMappings")) if template else []
     if not mappings:
         found.missing.append("disks")

@@ -22,6 +22,7 @@ BY_USE = (
     "aws:cloudfront/distribution:Distribution",
     "aws:cloudtrail/trail:Trail",
     "aws:backup/vault:Vault",
+    "aws:sqs/queue:Queue",
 )
 USED_TOO = (
     "aws:ec2/natGateway:NatGateway",
@@ -57,13 +58,16 @@ FREE = (
     "aws:backup/plan:*",
     "aws:backup/selection:*",
     "aws:backup/vault[A-Z]*",
+    "aws:autoscaling/tag:*",
+    "aws:cloudwatch/event*",
+    "aws:sqs/queuePolicy:*",
     "aws:budgets/budget:*",
     "aws:costexplorer/*",
 )
 # Kind → where its pods' template lies, of those whose pods go on until something ends them.
 LASTING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout")
 COSTLY = ("Service", "PersistentVolumeClaim", "NodePool")
-CHARTS, KSERVE = "kubernetes:helm.sh/v3", ":serving.kserve.io/"
+CHARTS, KSERVE = "kubernetes:helm.sh/", ":serving.kserve.io/"
 ROOMS = ("predictor", "transformer", "explainer")
 BALANCERS = {"network": "network-load-balancer", "application": "application-load-balancer"}
 

@@ -1,6 +1,7 @@
 """How much memory of GPUs a model takes, and the smallest instance of AWS that has it.
 
-A GPU that shares a model with `t - 1` others (tensor parallel) holds its part of three things:
+A GPU that shares a model's layers with `t - 1` others (tensor parallel) holds its part of three things; where the
+layers are cut into stages (pipeline parallel), weights and cache are those of one stage:
 
 - weights: parameters times bytes of a parameter, divided by t;
 - the KV cache: of each token of each sequence a key and a value in every layer, 2 * layers * KV heads * head size *
@@ -77,6 +78,8 @@ class Demand:
     """None of a model that is no transformer."""
     sample: float = 0.0
     """Bytes of activations of one sample, of a model without a shape."""
+    stages: int = 1
+    """Into how many the layers are cut, each on GPUs of its own."""
 
     @property
     def kv_size(self) -> float:
@@ -85,13 +88,14 @@ class Demand:
 
     def weights(self, gpus: int = 1) -> float:
         """Return the bytes of weights on each of `gpus`."""
-        return self.size / gpus
+        return self.size / gpus / self.stages
 
     def cache(self, gpus: int = 1) -> float:
         """Return the bytes of the KV cache on each of `gpus`."""
         if self.shape is None:
             return 0.0
         share = ceil(self.shape.kv_heads / gpus) / self.shape.kv_heads
+        share *= ceil(self.shape.layers / self.stages) / self.shape.layers
         return self.batch * self.context * self.shape.kv_bytes(self.kv_size) * share
 
     def activations(self, gpus: int = 1) -> float:
@@ -112,7 +116,7 @@ class Fit:
 
     instance: Instance
     gpus: int
-    """How many of its GPUs share the model."""
+    """How many of its GPUs share each layer; of every stage of the model as many."""
     bytes: float
     """On each of them."""
     hour: float | None = None
@@ -143,5 +147,5 @@ def _shares(demand: Demand, instance: Instance, gpus: int | None) -> Iterator[in
     """Yield by how many GPUs of an instance a model can be shared; they must divide its heads."""
     for one in PARALLEL if gpus is None else (gpus,):
         divides = demand.shape is not None and (demand.shape.heads or one) % one == 0
-        if one <= instance.gpus and (one == 1 or divides):
+        if one * demand.stages <= instance.gpus and (one == 1 or divides):
             yield one

@@ -59,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tensor-parallel", type=_positive, metavar="N", help="GPUs that share the model; default: fewest"
     )
     parser.add_argument(
+        "--pipeline-parallel", type=_positive, metavar="N", help="stages of layers, each on GPUs of its own; default: 1"
+    )
+    parser.add_argument(
         "--sample", type=float, default=0.0, metavar="MIB", help="activations of a sample, of what is no transformer"
     )
     parser.add_argument("--prices", type=Path, metavar="FILE", help="what `ops prices update` wrote")
@@ -112,6 +115,7 @@ def _of_folder(arguments: argparse.Namespace, folder: Path, runtime: Vllm | None
         batch=arguments.batch,
         context=context,
         shape=found.shape,
+        stages=arguments.pipeline_parallel or (runtime.pipeline_parallel if runtime else 1),
     )
     gpus = arguments.tensor_parallel or (runtime.tensor_parallel if runtime and runtime.tensor_parallel > 1 else None)
     return Asked(folder.name, demand, gpus)
@@ -119,7 +123,13 @@ def _of_folder(arguments: argparse.Namespace, folder: Path, runtime: Vllm | None
 
 def _by_parameters(arguments: argparse.Namespace) -> Asked:
     dtype = arguments.dtype or "bf16"
-    demand = Demand(arguments.parameters * BYTES[dtype], dtype, arguments.batch, sample=arguments.sample * MIB)
+    demand = Demand(
+        arguments.parameters * BYTES[dtype],
+        dtype,
+        arguments.batch,
+        sample=arguments.sample * MIB,
+        stages=arguments.pipeline_parallel or 1,
+    )
     name = f"{arguments.parameters / 1e9:g}B parameters"
     notes: list[str] = []
     if arguments.config:
@@ -137,7 +147,8 @@ def _by_parameters(arguments: argparse.Namespace) -> Asked:
 
 def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
     demand = asked.demand
-    parts = {"weights": demand.weights(), "kvCache": demand.cache(), "activations": demand.activations()}
+    whole = replace(demand, stages=1)
+    parts = {"weights": whole.weights(), "kvCache": whole.cache(), "activations": whole.activations()}
     return {
         "model": asked.name,
         "dtype": demand.dtype,
@@ -152,6 +163,7 @@ def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
                 "gpu": one.instance.gpu,
                 "gpus": one.instance.gpus,
                 "tensorParallel": one.gpus,
+                "pipelineParallel": demand.stages,
                 "bytesEach": round(one.bytes),
                 "hour": one.hour,
             }
@@ -163,7 +175,8 @@ def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
 def _lines(asked: Asked, found: list[Fit], currency: str) -> list[str]:
     demand = asked.demand
     sequences = f"{demand.batch} at once" + (f" of {demand.context} tokens" if demand.context else "")
-    parts = {"weights": demand.weights(), "KV cache": demand.cache(), "activations": demand.activations()}
+    whole = replace(demand, stages=1)
+    parts = {"weights": whole.weights(), "KV cache": whole.cache(), "activations": whole.activations()}
     told = ", ".join(f"{name} {value / GIB:.1f} GiB" for name, value in parts.items() if value)
     lines = [f"{asked.name} in {demand.dtype}, {sequences}: {told}", *(f"  {one}" for one in asked.notes)]
     if not found:
@@ -171,14 +184,16 @@ def _lines(asked: Asked, found: list[Fit], currency: str) -> list[str]:
             *lines,
             "fits on no instance; take a smaller dtype, batch or context, or several nodes (docs/runtimes.md)",
         ]
-    return [*lines, *(_line(one, currency) for one in found[:SHOWN])]
+    return [*lines, *(_line(one, demand.stages, currency) for one in found[:SHOWN])]
 
 
-def _line(one: Fit, currency: str) -> str:
+def _line(one: Fit, stages: int, currency: str) -> str:
     instance = one.instance
     room = instance.of.memory * MIB * USED
     price = "" if one.hour is None else f", {one.hour:.2f} {currency} an hour"
-    shared = f"{one.gpus} of its {instance.gpus} {instance.gpu}" if instance.gpus > 1 else f"its {instance.gpu}"
+    shared = (
+        f"{one.gpus * stages} of its {instance.gpus} {instance.gpu}" if instance.gpus > 1 else f"its {instance.gpu}"
+    )
     return f"{instance.name}: {shared}, {one.bytes / GIB:.1f} of {room / GIB:.1f} GiB each{price}"
 
 

@@ -7,18 +7,21 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+import pulumi_kubernetes as k8s
 import pytest
 
 from components.bill import Bill
 from cost.rates import Rates
 from policy.facts import PROJECT
-from settings import SettingsError, gpus_of
+from settings import GpuPoolSettings, SettingsError, gpus_of
 from tests.components.conftest import MODELS
+from tests.components.gpus import with_pools
 from tests.components.programs import Engine, Made, Object, Run, awaited, stack_of
 from tests.components.test_aws import config
 from tests.policy.judging import Given, Judges
 
 PRICES = Path(__file__).with_name("prices.yaml")
+POOL_DISK = GpuPoolSettings.model_fields["disk"].default
 COST = {"priceFile": str(PRICES.relative_to(PROJECT))}
 
 
@@ -46,6 +49,22 @@ def test_a_stack_in_aws_tells_its_cost(monkeypatch: pytest.MonkeyPatch, tmp_path
         "aws:ec2/vpcEndpoint:VpcEndpoint: by use",
         "aws:ecr/repository:Repository: by use",
     ]
+
+
+def test_pools_of_gpus_count_what_is_there_at_first_and_name_what_comes_by_load(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without = run(monkeypatch, tmp_path, config(policies={"cost": COST}), stack="prod").outputs["cost"]
+    found = run(monkeypatch, tmp_path, with_pools(policies={"cost": COST}), stack="prod").outputs["cost"]
+    node = 5.0 * 730 + POOL_DISK * 0.2
+    assert found["monthly"] - without["monthly"] == pytest.approx(node)
+    assert set(found["notCounted"]) - set(without["notCounted"]) == {
+        "aws:eks/cluster:Cluster: nodes that come by load",
+        "aws:eks/nodeGroup:NodeGroup: nodes that come by load",
+        "aws:sqs/queue:Queue: by use",
+        "kubernetes:helm.sh/v4:Chart: what the chart brings",
+        "kubernetes:karpenter.sh/v1:NodePool: nodes that come by load",
+    }
 
 
 def test_a_stack_without_prices_tells_no_cost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -103,6 +122,17 @@ def test_what_is_only_read_costs_nothing() -> None:
     assert awaited(Engine({}), program).outputs["cost"]["monthly"] == 2.0
 
 
+def test_a_chart_whose_objects_nobody_sees_is_named() -> None:
+    def program() -> None:
+        bill = Bill(Rates("USD", {"cpu": 20.0}, {}), {})
+        bill.watch()
+        k8s.helm.v4.Chart("operator", chart="gpu-operator")
+        pulumi.export("cost", bill.cost)
+
+    found = awaited(Engine({}), program).outputs["cost"]
+    assert found["notCounted"] == ["kubernetes:helm.sh/v4:Chart: what the chart brings"]
+
+
 def test_what_only_up_knows_is_named_and_the_rest_is_counted() -> None:
     def program() -> None:
         bill = Bill(Rates("USD", {"aws:kms/key:Key": 2.0, "m7i.large": 70.0}, {}), {})
@@ -127,6 +157,7 @@ def test_what_only_up_knows_is_named_and_the_rest_is_counted() -> None:
         ("runtime: {name: onnxruntime, device: gpu}", 1),
         ("runtime: {name: vllm}", 1),
         ("runtime: {name: vllm, tensor_parallel: 4}", 4),
+        ("runtime: {name: vllm, tensor_parallel: 4, pipeline_parallel: 2}", 8),
         ("runtime: {name: triton, gpus: 2}", 2),
         ("runtime: {name: triton}", 0),
         ("runtime: {name: triton, gpus: many}", 0),

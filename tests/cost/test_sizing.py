@@ -6,6 +6,7 @@ import argparse
 import gzip
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,17 @@ def test_gpus_share_weights_and_heads_and_each_keeps_a_head_at_least() -> None:
     assert (asked.cache(8), asked.cache(16)) == (asked.cache() / 8, asked.cache() / 8)
 
 
+def test_stages_share_layers_and_each_has_gpus_of_its_own() -> None:
+    asked = replace(demand(SEVENTY, LLAMA_70B, batch=8, context=4096), stages=2)
+    whole = replace(asked, stages=1)
+    assert (asked.weights(4), asked.cache(4)) == (whole.weights(4) / 2, whole.cache(4) / 2)
+    assert asked.activations(4) == whole.activations(4)
+    # A stage takes four of 24 GB or two of 48: all that an instance has of either.
+    assert {one.instance.name: one.gpus for one in fitting(asked, None, {})}["g5.48xlarge"] == 4
+    assert best(asked) == ("g6e.12xlarge", 2)
+    assert fitting(asked, 8, {}) == []
+
+
 def test_gpus_that_do_not_divide_the_heads_share_no_model() -> None:
     odd = demand(SEVENTY, {**LLAMA_70B, "num_attention_heads": 60, "head_dim": 128}, context=1024)
     assert {one.gpus for one in fitting(odd, None, {})} <= {1, 2, 4}
@@ -215,7 +227,7 @@ name: llama
 task: generation
 steps: [{load: {format: huggingface, file: weights}}]
 gates: {}
-runtime: {name: vllm, tensor_parallel: 2, max_model_len: 8192}
+runtime: {name: vllm, tensor_parallel: 2, pipeline_parallel: 2, max_model_len: 8192}
 packaging: volume
 """
 
@@ -235,7 +247,7 @@ def test_a_recipe_says_the_context_and_how_many_gpus_share_the_model(
     assert (found["dtype"], found["batch"], found["context"]) == ("bf16", 4, 8192)
     assert found["bytes"]["weights"] == 2048
     assert found["bytes"]["kvCache"] == 4 * 8192 * 2 * 32 * 8 * 128 * 2
-    assert {one["tensorParallel"] for one in found["fits"]} == {2}
+    assert {(one["tensorParallel"], one["pipelineParallel"]) for one in found["fits"]} == {(2, 2)}
 
 
 def test_parameters_say_it_of_a_model_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,6 +256,14 @@ def test_parameters_say_it_of_a_model_that_is_not_here(tmp_path: Path, capsys: p
     found = told(capsys, *words)
     assert (found["fits"][0]["instance"], found["fits"][0]["tensorParallel"]) == ("g6e.12xlarge", 4)
     assert found["notes"] == []
+
+
+def test_stages_are_told_beside_the_gpus_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--parameters", "70B", "--context", "4096", "--batch", "8", "--kv-heads", "8", "--pipeline-parallel", "2")
+    first = told(capsys, *words)["fits"][0]
+    assert (first["instance"], first["tensorParallel"], first["pipelineParallel"]) == ("g6e.12xlarge", 2, 2)
+    assert main(["size", *words]) == 0
+    assert "g6e.12xlarge: 4 of its 4 L40S, " in capsys.readouterr().out
 
 
 def test_what_was_assumed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
