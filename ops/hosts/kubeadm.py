@@ -66,4 +66,4 @@ def join(hosts: HostsSettings, *, control_plane: bool) -> Values:
 
 
 def _found(said: str, option: str) -> str:
-    return f"{{{{ {said} | regex_search('{option} ([^ ]+)', '\\\\1') | first }}}}"
+    return f"{{{{ {said}.split('{option} ')[1].split()[0] }}}}"

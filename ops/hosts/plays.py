@@ -187,6 +187,7 @@ def _join(name: str, group: str, hosts: HostsSettings, serial: int | None = None
 
 def _finish(kubeconfig: str) -> Values:
     here = {"delegate_to": "localhost", "become": False}
+    folder = str(PurePosixPath(kubeconfig).parent)
     labelled = f"{{{{ {[*KUBECTL, 'label', '--overwrite', 'node']} + [item] + hostvars[item].node_labels }}}}"
     ready = [*KUBECTL, "wait", "--for=condition=Ready", "node", "--all", f"--timeout={NODES_SECONDS}s"]
     tasks = [
@@ -199,12 +200,8 @@ def _finish(kubeconfig: str) -> Values:
         _task("Wait for every node", "command", {"argv": ready}) | {"changed_when": False},
         _task("Read the administrator's kubeconfig", "slurp", {"src": ADMIN})
         | {"register": "admin_conf", "no_log": True},
-        _task(
-            "Make its folder here",
-            "file",
-            {"path": str(PurePosixPath(kubeconfig).parent), "state": "directory"},
-        )
-        | here,
+        # A folder that is there keeps its mode.
+        _command("Make its folder here", ["mkdir", "-p", "-m", "0700", folder], creates=folder) | here,
         _task(
             "Write it here, for this user alone",
             "copy",

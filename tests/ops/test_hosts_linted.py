@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -47,9 +48,9 @@ def ansible(programs: Path, folder: Path, program: str, *arguments: str) -> tupl
     return done.returncode, done.stdout + done.stderr
 
 
-def written(folder: Path, chosen: HostsSettings) -> Path:
+def written(folder: Path, chosen: HostsSettings, kubeconfig: str = KUBECONFIG) -> Path:
     """Write the files of a stack and return their folder."""
-    for name, text in rendered(chosen, KUBECONFIG, "modelstack-metal").items():
+    for name, text in rendered(chosen, kubeconfig, "modelstack-metal").items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -57,13 +58,15 @@ def written(folder: Path, chosen: HostsSettings) -> Path:
 
 
 @pytest.mark.parametrize("chosen", [hosts(), small()], ids=["gpus", "small"])
-def test_ansible_reads_the_playbook_and_its_strictest_lint_finds_nothing(
-    programs: Path, tmp_path: Path, chosen: HostsSettings
-) -> None:
+def test_ansible_reads_the_playbook(programs: Path, tmp_path: Path, chosen: HostsSettings) -> None:
     folder = written(tmp_path, chosen)
     code, said = ansible(programs, folder, "ansible-playbook", "--syntax-check", "--inventory", INVENTORY, PLAYBOOK)
     assert code == 0, said
-    code, said = ansible(programs, folder, "ansible-lint", *LINT)
+    assert "WARNING" not in said
+
+
+def test_the_strictest_profile_of_the_lint_finds_nothing(programs: Path, tmp_path: Path) -> None:
+    code, said = ansible(programs, written(tmp_path, hosts()), "ansible-lint", *LINT)
     assert code == 0, said
     assert "Passed: 0 failure(s), 0 warning(s)" in said
 
@@ -77,27 +80,31 @@ def test_the_lint_finds_a_task_that_always_changes(programs: Path, tmp_path: Pat
     assert "no-changed-when" in said
 
 
+def play_of(folder: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in yaml.safe_load((folder / PLAYBOOK).read_text()) if one["name"] == name)
+    return found
+
+
+def run(programs: Path, folder: Path, *plays: dict[str, Any], **told: str) -> tuple[int, str]:
+    """Run plays against this machine in place of every host of the inventory."""
+    (folder / "try.yaml").write_text(yaml.safe_dump([{"gather_facts": False, **one} for one in plays]))
+    given = " ".join(
+        f"{name}={value}"
+        for name, value in {"ansible_user": "", "ansible_python_interpreter": sys.executable, **told}.items()
+    )
+    here = ("--connection", "local", "--extra-vars", given)
+    return ansible(programs, folder, "ansible-playbook", "--inventory", INVENTORY, *here, "try.yaml")
+
+
 def test_a_worker_joins_by_the_token_that_kubeadm_printed(programs: Path, tmp_path: Path) -> None:
     """The play's own variables, filled in by Ansible from what kubeadm prints."""
     folder = written(tmp_path, hosts())
-    play = next(one for one in yaml.safe_load((folder / PLAYBOOK).read_text()) if one["name"] == "Join the workers")
+    play = play_of(folder, "Join the workers")
     copied = {"content": play["tasks"][0]["ansible.builtin.copy"]["content"], "dest": "{{ joined }}", "mode": "0600"}
-    told = {"join_command": {"stdout": JOIN_COMMAND}}
-    (folder / "try.yaml").write_text(
-        yaml.safe_dump(
-            [
-                {"hosts": "control_plane[0]", "gather_facts": False, "tasks": [{"ansible.builtin.set_fact": told}]},
-                {
-                    "hosts": "gpu",
-                    "gather_facts": False,
-                    "vars": play["vars"],
-                    "tasks": [{"ansible.builtin.copy": copied}],
-                },
-            ]
-        )
-    )
-    here = ("--connection", "local", "--extra-vars", f"joined={folder}/join.yaml ansible_user=")
-    code, said = ansible(programs, folder, "ansible-playbook", "--inventory", INVENTORY, *here, "try.yaml")
+    told = {"ansible.builtin.set_fact": {"join_command": {"stdout": JOIN_COMMAND}}}
+    first = {"hosts": "control_plane[0]", "tasks": [told]}
+    then = {"hosts": "gpu", "vars": play["vars"], "tasks": [{"ansible.builtin.copy": copied}]}
+    code, said = run(programs, folder, first, then, joined=f"{folder}/join.yaml")
     assert code == 0, said
     assert yaml.safe_load((folder / "join.yaml").read_text()) == {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
@@ -114,3 +121,24 @@ def test_a_worker_joins_by_the_token_that_kubeadm_printed(programs: Path, tmp_pa
             "taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}],
         },
     }
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_kubeconfig_is_the_users_alone_and_its_folder_stays_as_it_is(
+    programs: Path,
+    tmp_path: Path,
+    there: bool,
+) -> None:
+    """The last play's own tasks, on this machine."""
+    kubeconfig = tmp_path / "kube" / "config"
+    folder = written(tmp_path, hosts(), str(kubeconfig))
+    (folder / "admin.conf").write_text("apiVersion: v1\n")
+    if there:
+        kubeconfig.parent.mkdir(mode=0o755)
+    read, *others = play_of(folder, "Tell of the cluster")["tasks"][-3:]
+    read["ansible.builtin.slurp"]["src"] = str(folder / "admin.conf")
+    code, said = run(programs, folder, {"hosts": "control_plane[0]", "tasks": [read, *others]})
+    assert code == 0, said
+    assert kubeconfig.read_text() == "apiVersion: v1\n"
+    assert kubeconfig.stat().st_mode & 0o777 == 0o600
+    assert kubeconfig.parent.stat().st_mode & 0o777 == (0o755 if there else 0o700)
