@@ -66,6 +66,8 @@ class Run:
     versions: list[str] = field(default_factory=list)
     after: dict[str, set[str]] = field(default_factory=dict)
     """URN → the URNs of what has to be there before it; on the way down it goes before them."""
+    providers: dict[str, dict[str, str]] = field(default_factory=dict)
+    """URN of what another program makes objects for → the providers that these are of, by package."""
 
     def waits_for(self, urn: str) -> set[str]:
         """Return all that a resource comes after, at any remove."""
@@ -158,6 +160,8 @@ class Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the name gRPC calls)
         """Register a resource."""
         urn = self.make_urn(request.parent, request.type, request.name)
+        if request.remote:
+            self._run.providers[urn] = dict(request.providers)
         self._run.after[urn] = {*request.dependencies, *([request.parent] if request.parent else [])}
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
