@@ -17,6 +17,8 @@ Repository = Annotated[str, Field(pattern=r"^(https|oci)://[A-Za-z0-9][A-Za-z0-9
 File = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][^\x00]*$", max_length=300)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 OCI = "oci://"
+# Every cluster has these, and its own parts run in them.
+OF_KUBERNETES = frozenset({"default", "kube-node-lease", "kube-public", "kube-system"})
 
 
 class ChartSettings(Frozen):
@@ -62,15 +64,19 @@ class ChartSettings(Frozen):
         return self
 
 
-def require_apart(charts: Mapping[str, ChartSettings], own: str | None) -> None:
+def require_apart(charts: Mapping[str, ChartSettings], own: str) -> None:
     """Raise ValueError where a namespace would be made twice, or admit two kinds of pods; `own` is the stack's."""
     made: dict[str, str] = {}
     for name, one in charts.items():
         if one.namespace == own:
-            raise ValueError(f"charts.{name}.namespace: {own!r} is the stack's own; name another")
-        if one.make_namespace and made.setdefault(one.namespace, one.security) != one.security:
+            raise ValueError(f"{name}.namespace: {own!r} is the stack's own; name another")
+        if not one.make_namespace:
+            continue
+        if one.namespace in OF_KUBERNETES:
+            raise ValueError(f"{name}.namespace: {one.namespace!r} is Kubernetes' own; set makeNamespace: false")
+        if made.setdefault(one.namespace, one.security) != one.security:
             raise ValueError(
-                f"charts.{name}.security: {one.security} is not {made[one.namespace]}, which another chart says of "
+                f"{name}.security: {one.security} is not {made[one.namespace]}, which another chart says of "
                 f"{one.namespace}; agree on one"
             )
 

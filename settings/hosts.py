@@ -20,6 +20,10 @@ LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9
 LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$", max_length=63)]
 # The first whose kubeadm reads v1beta4, in which arguments are lists.
 OLDEST = (1, 31)
+# The first that reads version 3 of its configuration.
+OLDEST_CONTAINERD = 2
+# kubeadm's own limit: 20 bits of Services.
+WIDEST_SERVICES = 12
 # Names of Ansible's own, or of the groups that are rendered.
 TAKEN = frozenset({"all", "ungrouped", "localhost", "kubernetes", "workers", "gpu"})
 # Kubernetes keeps these for itself, and a node may not give them to itself.
@@ -97,6 +101,15 @@ class HostsSettings(Frozen):
             raise ValueError(f"{value} is older than {oldest}, whose kubeadm reads what is rendered; take a newer one")
         return value
 
+    @field_validator("containerd")
+    @classmethod
+    def _reads_what_is_rendered(cls, value: str) -> str:
+        if int(value.partition(".")[0]) < OLDEST_CONTAINERD:
+            raise ValueError(
+                f"{value} is older than {OLDEST_CONTAINERD}.0.0, which reads what is rendered; take a newer one"
+            )
+        return value
+
     @field_validator("pod_cidr", "service_cidr")
     @classmethod
     def _is_a_private_network(cls, value: str) -> str:
@@ -113,6 +126,10 @@ class HostsSettings(Frozen):
         pods, services = (ipaddress.IPv4Network(one) for one in (self.pod_cidr, self.service_cidr))
         if pods.overlaps(services):
             raise ValueError(f"podCidr: {pods} overlaps serviceCidr {services}; take two that share no address")
+        if services.prefixlen < WIDEST_SERVICES:
+            raise ValueError(
+                f"serviceCidr: {services} is wider than /{WIDEST_SERVICES}, which kubeadm refuses; narrow it"
+            )
         for name, address in self.every:
             for network in (pods, services):
                 if _lies_in(address, network):

@@ -45,7 +45,7 @@ def load(config: Mapping[str, str], project: Path, stack: str, secret: Collectio
     for name in settings.models:
         require_fits(f"{where}: {PREFIX}models.{name}", project, name, settings)
     _require_paths(where, project, settings)
-    _require_charts(where, project, settings)
+    _require_charts(where, project, stack, settings)
     return settings
 
 
@@ -156,8 +156,10 @@ def _require_paths(where: str, project: Path, settings: Settings) -> None:
         )
 
 
-def _require_charts(where: str, project: Path, settings: Settings) -> None:
+def _require_charts(where: str, project: Path, stack: str, settings: Settings) -> None:
     try:
+        # As the program names it.
+        charts.require_apart(settings.charts, settings.namespace or f"{_project_name(project)}-{stack}")
         charts.require_files(settings.charts, project)
     except ValueError as error:
         raise SettingsError(f"{where}: {PREFIX}charts.{error}") from None

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from settings.aws import AwsSettings
 from settings.base import Frozen, Label, Quantity, Resources
-from settings.charts import ChartSettings, require_apart
+from settings.charts import ChartSettings
 from settings.exposure import ExposureSettings, ObjectName
 from settings.gateway import GatewaySettings
 from settings.hosts import HostsSettings, require_place
@@ -292,7 +292,6 @@ class Settings(Frozen):
                 "charts: are rendered by the official provider of Kubernetes, the embedded platform's stand-in has no "
                 "Helm; name a cluster, or remove them"
             )
-        require_apart(self.charts, self.namespace)
         return self
 
     @model_validator(mode="after")

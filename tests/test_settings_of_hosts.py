@@ -33,6 +33,8 @@ def test_hosts_are_a_cluster_of_ones_own() -> None:
     [
         ({"kubernetes": "1.37"}, "hosts.kubernetes: '1.37': string should match"),
         ({"kubernetes": "1.30.2"}, "hosts.kubernetes: 1.30.2 is older than 1.31, whose kubeadm reads what is rendered"),
+        ({"containerd": "1.7.29"}, "hosts.containerd: 1.7.29 is older than 2.0.0, which reads what is rendered"),
+        ({"serviceCidr": "10.0.0.0/11"}, "hosts: serviceCidr: 10.0.0.0/11 is wider than /12, which kubeadm refuses"),
         ({"calico": {"version": "v3.31.2"}}, "hosts.calico.sha256: is missing; add it"),
         ({"calico": {"version": "latest", "sha256": "0" * 64}}, "hosts.calico.version: 'latest': string should match"),
         ({"podCidr": "10.244.0.0/24"}, "hosts.podCidr: '10.244.0.0/24' is not a private network of /20 or wider"),

@@ -9,6 +9,7 @@ from settings import HostsSettings
 Values = dict[str, Any]
 API = "kubeadm.k8s.io/v1beta4"
 PORT = 6443
+LASTS = "2h"  # what hosts join by
 
 
 def configuration(hosts: HostsSettings, cluster: str) -> list[Values]:
@@ -18,6 +19,8 @@ def configuration(hosts: HostsSettings, cluster: str) -> list[Values]:
         {
             "apiVersion": API,
             "kind": "InitConfiguration",
+            # The token that kubeadm makes unasked, a day's where nothing is said.
+            "bootstrapTokens": [{"ttl": LASTS}],
             "nodeRegistration": {"name": next(iter(hosts.control_plane))},
         },
         {
@@ -66,4 +69,4 @@ def join(hosts: HostsSettings, *, control_plane: bool) -> Values:
 
 
 def _found(said: str, option: str) -> str:
-    return f"{{{{ {said} | regex_search('{option} ([^ ]+)', '\\\\1') | first }}}}"
+    return f"{{{{ {said}.split('{option} ')[1].split()[0] }}}}"

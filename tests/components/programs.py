@@ -77,6 +77,8 @@ class Run:
     """URN → the URNs of what has to be there before it; on the way down it goes before them."""
     protected: set[str] = field(default_factory=set)
     """URNs of what refuses to be destroyed."""
+    providers: dict[str, dict[str, str]] = field(default_factory=dict)
+    """URN of what another program makes objects for → the providers that these are of, by package."""
 
     def is_protected(self, made: Made) -> bool:
         """Return whether a resource refuses to be destroyed."""
@@ -180,6 +182,8 @@ class Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the name gRPC calls)
         """Register a resource."""
         urn = self.make_urn(request.parent, request.type, request.name)
+        if request.remote:
+            self._run.providers[urn] = dict(request.providers)
         # A provider goes after its resources; of it the reference says the URN and the id.
         above = [one for one in (request.parent, request.provider.rpartition("::")[0]) if one]
         self._run.after[urn] = {*request.dependencies, *above}

@@ -89,10 +89,12 @@ def test_what_serves_models_waits_for_the_charts_and_goes_before_them(charted: C
     assert namespace in run.waits_for(chart)
 
 
-def test_every_object_of_a_chart_is_of_the_stacks_own_provider(charted: Charted) -> None:
+def test_a_chart_is_rendered_by_the_stacks_own_provider_and_so_is_its_namespace(charted: Charted) -> None:
     run = charted(gpu=GPU)
-    providers = {one.provider for one in run.objects() if one.type.endswith(("Namespace", "Deployment"))}
-    assert len(providers) == 1
+    (chart,) = [urn for urn in run.providers if urn.endswith("Chart::gpu")]
+    served = {one.provider for one in run.objects() if one.type.endswith("Deployment")}
+    made = {one.provider for one in run.objects() if one.name == "gpu-operator"}
+    assert served == made == {run.providers[chart]["kubernetes"]}
 
 
 def test_a_stack_without_charts_makes_nothing_for_them(dev: Run) -> None:
@@ -172,7 +174,21 @@ def test_one_namespace_admits_one_kind_of_pods() -> None:
 
 def test_the_stacks_own_namespace_is_left_to_its_models() -> None:
     own = {**on_a_cluster(a={**GPU, "namespace": "own"}), "namespace": "own"}
-    assert "charts.a.namespace: 'own' is the stack's own; name another" in refused(**own)
+    assert refused(**own).startswith("modelstack:charts.a.namespace: 'own' is the stack's own; name another")
+
+
+def test_the_stacks_own_namespace_is_known_where_the_settings_name_none(charted: Charted) -> None:
+    own = charted(gpu=GPU).of("Namespace")["cluster"]["metadata"]["name"]
+    told = refused(**on_a_cluster(a={**GPU, "namespace": own}))
+    assert told.startswith(f"modelstack:charts.a.namespace: {own!r} is the stack's own; name another")
+
+
+def test_a_namespace_that_every_cluster_has_is_not_made() -> None:
+    system = {**GPU, "namespace": "kube-system"}
+    assert refused(**on_a_cluster(a=system)).startswith(
+        "modelstack:charts.a.namespace: 'kube-system' is Kubernetes' own; set makeNamespace: false"
+    )
+    assert load(**on_a_cluster(a={**system, "makeNamespace": False})).charts["a"].namespace == "kube-system"
 
 
 def test_the_embedded_platform_renders_no_charts() -> None:

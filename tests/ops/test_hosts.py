@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 import yaml
 
 from ops.__main__ import main
+from ops.hosts.checks import NODE
 from ops.hosts.render import INVENTORY, PLAYBOOK, rendered
 from settings import HostsSettings
 from tests.components.programs import PROJECT
@@ -32,8 +36,8 @@ def plays(chosen: HostsSettings | None = None) -> list[Values]:
 
 def tasks(chosen: HostsSettings | None = None) -> Iterator[Values]:
     for play in plays(chosen):
-        yield from play["tasks"]
-        yield from play.get("handlers", ())
+        for one in (*play["tasks"], *play.get("handlers", ())):
+            yield from [*one["block"], *one.get("rescue", ()), *one.get("always", ())] if "block" in one else [one]
 
 
 def task(name: str, chosen: HostsSettings | None = None) -> Values:
@@ -49,8 +53,12 @@ def kubeadm(kind: str) -> Values:
     return next(one for one in yaml.safe_load_all(files()["files/kubeadm.yaml"]) if one["kind"] == kind)
 
 
-def test_the_same_settings_give_the_same_bytes_and_no_clock_is_read() -> None:
-    assert files() == files(hosts())
+def test_the_same_settings_give_the_same_bytes_in_every_process() -> None:
+    told = "import json; from tests.ops.test_hosts import files; print(json.dumps(files()))"
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", told], cwd=PROJECT, env=env, capture_output=True, check=True)
+        assert json.loads(done.stdout) == files()
 
 
 def test_every_host_is_in_the_group_of_what_it_does() -> None:
@@ -102,6 +110,12 @@ def test_every_package_is_pinned_and_held() -> None:
     assert kubeadm("ClusterConfiguration")["kubernetesVersion"] == "v1.37.2"
 
 
+def test_a_host_that_failed_before_it_was_a_node_may_get_other_versions() -> None:
+    for name in ("Install the runtime and Kubernetes", "Install the container toolkit"):
+        told = task(name)["ansible.builtin.apt"]
+        assert (told["allow_change_held_packages"], told["allow_downgrade"]) == (True, True)
+
+
 def test_packages_come_over_tls_from_repositories_whose_key_is_named() -> None:
     repositories = [one["ansible.builtin.deb822_repository"] for one in tasks() if _is(one, "deb822_repository")]
     assert [one["name"] for one in repositories] == ["docker", "kubernetes", "nvidia"]
@@ -119,14 +133,38 @@ def test_the_network_of_pods_is_the_file_of_that_hash() -> None:
 
 def test_a_node_of_another_version_is_refused_before_anything_of_it_changes() -> None:
     names = [one["name"] for one in plays()[0]["tasks"]]
-    assert names.index("Refuse to upgrade a node") < names.index("Turn swap off")
-    assert names.index("Refuse to upgrade a node") < names.index("Install the runtime and Kubernetes")
+    refusing = [number for number, name in enumerate(names) if name.startswith(("Refuse", "Require"))]
+    assert len(refusing) == 6
+    assert max(refusing) < names.index("Install what the next tasks need") < names.index("Turn swap off")
+    assert plays()[0]["any_errors_fatal"] is True
+
+
+def test_what_was_notified_is_done_though_a_later_task_fails() -> None:
+    forced = {one["name"]: one.get("force_handlers", False) for one in plays() if "handlers" in one}
+    assert forced == {"Prepare the hosts": True, "Give containers GPUs": True}
 
 
 def test_what_is_done_once_is_not_done_again() -> None:
-    done = {one["name"]: one["ansible.builtin.command"].get("creates") for one in tasks() if _is(one, "command")}
-    assert done["Start the first control plane"] == "/etc/kubernetes/admin.conf"
-    assert done["Join the cluster"] == "/etc/kubernetes/kubelet.conf"
+    """What kubeadm itself writes is there before it has ended."""
+    for name in ("Start the cluster", "Make the host a node"):
+        (block,) = {str(one["block"]): one for play in plays() for one in play["tasks"] if one["name"] == name}.values()
+        *_, called, noted = block["block"]
+        assert called["ansible.builtin.command"]["creates"] == noted["ansible.builtin.copy"]["dest"]
+        assert (noted["ansible.builtin.copy"]["dest"], block["when"]) == (NODE, "not node_made.stat.exists")
+    assert task("Ask whether the host is a node")["ansible.builtin.stat"] == {"path": NODE}
+
+
+def test_what_a_host_joins_by_is_removed_however_joining_ends() -> None:
+    for play in plays()[3:5]:
+        (block,) = play["tasks"]
+        written = block["block"][0]["ansible.builtin.copy"]["dest"]
+        (removed,) = block["always"]
+        assert removed["ansible.builtin.file"] == {"path": written, "state": "absent"}
+
+
+def test_the_token_that_kubeadm_makes_unasked_ends_as_soon_as_the_others() -> None:
+    asked = task("Make a token for those that are no node yet")["ansible.builtin.command"]["argv"]
+    assert kubeadm("InitConfiguration")["bootstrapTokens"] == [{"ttl": asked[asked.index("--ttl") + 1]}]
 
 
 def test_control_planes_join_one_after_the_other_before_the_workers() -> None:
@@ -158,7 +196,9 @@ def test_nothing_that_holds_a_secret_is_shown_or_readable() -> None:
 
 def test_the_kubeconfig_goes_where_the_stack_looks_for_it() -> None:
     written = task("Write it here, for this user alone")
-    assert written["ansible.builtin.copy"]["dest"] == KUBECONFIG
+    assert written["ansible.builtin.copy"]["dest"] == KUBECONFIG.replace(
+        "~", "{{ lookup('ansible.builtin.env', 'HOME') }}"
+    )
     assert (written["delegate_to"], written["become"]) == ("localhost", False)
     assert plays()[-1]["tasks"][-1] == written
 

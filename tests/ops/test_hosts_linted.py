@@ -1,69 +1,45 @@
-"""Ansible's own word about the playbook: its syntax, ansible-lint's strictest profile, and what its templates become.
-
-Ansible and ansible-lint are run in an environment of their own, from requirements-hosts.txt; nothing imports them.
-"""
+"""Ansible's own word about the playbook: its syntax, whom each play reaches, and ansible-lint's strictest profile."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import re
 from pathlib import Path
 
 import pytest
-import yaml
 
-from model_build.places import ROOT
-from ops.hosts.render import INVENTORY, PLAYBOOK, rendered
+from ops.hosts.render import INVENTORY, PLAYBOOK
 from settings import HostsSettings
-from tests.ops.metal import KUBECONFIG, hosts, small
+from tests.ops.ansible import ansible, written
+from tests.ops.metal import hosts, small
 
-JOIN_COMMAND = "kubeadm join k8s.example.com:6443 --token abc.def --discovery-token-ca-cert-hash sha256:11 "
 LINT = ("--offline", "--strict", "--profile", "production", "--nocolor", PLAYBOOK)
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of Ansible's programs."""
-    uv, folder = str(Path(sys.executable).with_name("uv")), tmp_path_factory.mktemp("ansible") / "env"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
-    into = ("--python", str(folder / "bin/python"), "--require-hashes", "--no-deps")
-    subprocess.run([uv, "pip", "install", "--quiet", *into, "-r", str(ROOT / "requirements-hosts.txt")], check=True)
-    return folder / "bin"
-
-
-def ansible(programs: Path, folder: Path, program: str, *arguments: str) -> tuple[int, str]:
-    """Run a program in `folder`, where it keeps what it keeps; returns its exit code and what it said."""
-    own = {"HOME": str(folder), "ANSIBLE_HOME": str(folder / ".ansible"), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [str(programs / program), *arguments],
-        cwd=folder,
-        env={**os.environ, **own, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def written(folder: Path, chosen: HostsSettings) -> Path:
-    """Write the files of a stack and return their folder."""
-    for name, text in rendered(chosen, KUBECONFIG, "modelstack-metal").items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
-
-
 @pytest.mark.parametrize("chosen", [hosts(), small()], ids=["gpus", "small"])
-def test_ansible_reads_the_playbook_and_its_strictest_lint_finds_nothing(
-    programs: Path, tmp_path: Path, chosen: HostsSettings
-) -> None:
+def test_ansible_reads_the_playbook(programs: Path, tmp_path: Path, chosen: HostsSettings) -> None:
     folder = written(tmp_path, chosen)
     code, said = ansible(programs, folder, "ansible-playbook", "--syntax-check", "--inventory", INVENTORY, PLAYBOOK)
     assert code == 0, said
-    code, said = ansible(programs, folder, "ansible-lint", *LINT)
+    assert "WARNING" not in said
+
+
+def test_each_play_reaches_the_hosts_that_it_is_for(programs: Path, tmp_path: Path) -> None:
+    folder = written(tmp_path, hosts())
+    code, said = ansible(programs, folder, "ansible-playbook", "--list-hosts", "--inventory", INVENTORY, PLAYBOOK)
+    assert code == 0, said
+    plays = re.findall(r"\([^)]*\): (.+?)\tTAGS.*\n.*\n    hosts \(\d+\):\n((?:      .+\n)*)", said)
+    assert {name: sorted(found.split()) for name, found in plays} == {
+        "Prepare the hosts": ["cp-0", "cp-1", "cp-2", "cpu-0", "cpu-1", "gpu-0"],
+        "Give containers GPUs": ["gpu-0"],
+        "Start the control plane": ["cp-0"],
+        "Join the other control planes": ["cp-1", "cp-2"],
+        "Join the workers": ["cpu-0", "cpu-1", "gpu-0"],
+        "Tell of the cluster": ["cp-0"],
+    }
+
+
+def test_the_strictest_profile_of_the_lint_finds_nothing(programs: Path, tmp_path: Path) -> None:
+    code, said = ansible(programs, written(tmp_path, hosts()), "ansible-lint", *LINT)
     assert code == 0, said
     assert "Passed: 0 failure(s), 0 warning(s)" in said
 
@@ -75,42 +51,3 @@ def test_the_lint_finds_a_task_that_always_changes(programs: Path, tmp_path: Pat
     code, said = ansible(programs, folder, "ansible-lint", *LINT)
     assert code == 2
     assert "no-changed-when" in said
-
-
-def test_a_worker_joins_by_the_token_that_kubeadm_printed(programs: Path, tmp_path: Path) -> None:
-    """The play's own variables, filled in by Ansible from what kubeadm prints."""
-    folder = written(tmp_path, hosts())
-    play = next(one for one in yaml.safe_load((folder / PLAYBOOK).read_text()) if one["name"] == "Join the workers")
-    copied = {"content": play["tasks"][0]["ansible.builtin.copy"]["content"], "dest": "{{ joined }}", "mode": "0600"}
-    told = {"join_command": {"stdout": JOIN_COMMAND}}
-    (folder / "try.yaml").write_text(
-        yaml.safe_dump(
-            [
-                {"hosts": "control_plane[0]", "gather_facts": False, "tasks": [{"ansible.builtin.set_fact": told}]},
-                {
-                    "hosts": "gpu",
-                    "gather_facts": False,
-                    "vars": play["vars"],
-                    "tasks": [{"ansible.builtin.copy": copied}],
-                },
-            ]
-        )
-    )
-    here = ("--connection", "local", "--extra-vars", f"joined={folder}/join.yaml ansible_user=")
-    code, said = ansible(programs, folder, "ansible-playbook", "--inventory", INVENTORY, *here, "try.yaml")
-    assert code == 0, said
-    assert yaml.safe_load((folder / "join.yaml").read_text()) == {
-        "apiVersion": "kubeadm.k8s.io/v1beta4",
-        "kind": "JoinConfiguration",
-        "discovery": {
-            "bootstrapToken": {
-                "apiServerEndpoint": "k8s.example.com:6443",
-                "token": "abc.def",
-                "caCertHashes": ["sha256:11"],
-            }
-        },
-        "nodeRegistration": {
-            "name": "gpu-0",
-            "taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}],
-        },
-    }
