@@ -12,8 +12,9 @@ import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import rpc
 
-from cost.bill import Declared, bill
-from cost.kinds import TEMPLATE, may_cost
+from cost.bill import bill
+from cost.kinds import CHARTS, TEMPLATE, may_cost
+from cost.lines import Declared
 from cost.rates import Rates, rates
 from cost.shares import Request, of_models
 from settings import ModelSettings, Settings, amount, gpus_of

@@ -14,7 +14,8 @@ from botocore.stub import Stubber
 from moto import mock_aws
 from pulumi import _types as sdk
 
-from cost.bill import Declared, bill
+from cost.bill import bill
+from cost.lines import Declared
 from tests.components.conftest import Program
 from tests.components.programs import Object, Run, stack_of
 from tests.components.test_aws import ACCOUNT, REGION, config, only
