@@ -155,13 +155,21 @@ def server_of(recipe: Path) -> str:
     return str(runtime.get("name") or OWN_SERVER) if isinstance(runtime, Mapping) else OWN_SERVER
 
 
-def gpus_of(recipe: Path) -> int:
-    """Return how many GPUs a replica of a recipe's model is given."""
+def gpus_of(recipe: Path, nodes: int = 1) -> int:
+    """Return how many GPUs a pod of a recipe's server is given; one of `nodes` that share those of a replica."""
     runtime = _said_in(recipe).get("runtime")
-    said = runtime if isinstance(runtime, Mapping) else {}
-    of_server = {SHARED_BY_GPUS: said.get("tensor_parallel", 1), OWN_SERVER: int(said.get("device") == "gpu")}
-    found = of_server.get(str(said.get("name") or OWN_SERVER), said.get("gpus", 0))
+    if not isinstance(runtime, Mapping):
+        return 0
+    if runtime.get("name") == SHARED_BY_GPUS:
+        return (_shared(runtime) or 0) // nodes
+    found = 1 if runtime.get("device") == "gpu" else runtime.get("gpus", 0)
     return found if isinstance(found, int) else 0
+
+
+def _shared(runtime: Mapping[str, Any]) -> int | None:
+    """Return how many GPUs share a replica; None where the recipe says no number."""
+    shares = [runtime.get(name, 1) for name in ("tensor_parallel", "pipeline_parallel")]
+    return math.prod(shares) if all(isinstance(one, int) for one in shares) else None
 
 
 def _require_recipe(where: str, project: Path, name: str, model: ModelSettings) -> None:
@@ -216,10 +224,8 @@ def _require_kserve_fits(key: str, path: Path, model: ModelSettings) -> None:
         raise SettingsError(
             f"{key}.nodes: {nodes} share the GPUs of {SHARED_BY_GPUS}, {model.recipe} is served by {server}; remove it"
         )
-    said = _said_in(path)["runtime"]
-    shares = [said.get(name, 1) for name in ("tensor_parallel", "pipeline_parallel")]
-    gpus = math.prod(shares) if all(isinstance(one, int) for one in shares) else nodes
-    if gpus % nodes:
+    gpus = _shared(_said_in(path)["runtime"])
+    if gpus is not None and gpus % nodes:
         raise SettingsError(
             f"{key}.nodes: {nodes} does not divide the {gpus} GPUs of {model.recipe} (tensor_parallel times "
             "pipeline_parallel); change one of the two"
