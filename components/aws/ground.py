@@ -16,6 +16,8 @@ from components.aws.repositories import Repositories, RepositoriesArgs
 from components.aws.roles import Role
 from settings import AwsSettings, NodesSettings
 
+STACK_TAG = "modelstack.dev/stack"
+
 
 @dataclass(frozen=True, kw_only=True)
 class GroundArgs:
@@ -47,7 +49,7 @@ class Ground(pulumi.ComponentResource):
         self.ready = self._fill(cluster, network, chosen)
         self.repositories = self._create_repositories(args) if args.repositories else {}
         if chosen.budget:
-            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags()), self._own)
+            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags(), watched=STACK_TAG), self._own)
         self.register_outputs({"cluster": cluster.cluster.name, "network": network.vpc.id})
 
     def _create_provider(self, name: str, chosen: AwsSettings) -> aws.Provider:
@@ -108,7 +110,7 @@ class Shared:
 
 def _tags() -> dict[str, str]:
     """Return what every resource of the stack bears."""
-    return {"modelstack.dev/project": pulumi.get_project(), "modelstack.dev/stack": pulumi.get_stack()}
+    return {"modelstack.dev/project": pulumi.get_project(), STACK_TAG: pulumi.get_stack()}
 
 
 def _network(chosen: AwsSettings) -> NetworkArgs:
