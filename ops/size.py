@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cost import prices, weights
-from cost.sizing import BYTES, GIB, MIB, USED, Demand, Fit, Shape, fitting
+from cost import prices
+from cost.instances import GPUS
+from cost.sizing import BYTES, CAPABILITY, GIB, MIB, USED, Demand, Fit, Shape, fitting
 from model_build import recipe as recipes
 from model_build.errors import RecipeError
 from model_build.recipe_runtimes import Vllm
+from ops import weights
 from settings import SettingsError
 
 DONE, FAILED, NONE_FITS = 0, 1, 3
@@ -27,11 +29,11 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Asked:
-    """A model to find room for, and how many GPUs share it where that is said already."""
+    """A model to find room for, and how many GPUs share each layer where that is said already."""
 
     name: str
     demand: Demand
-    gpus: int | None
+    tensor: int | None
     notes: tuple[str, ...] = ()
 
 
@@ -56,7 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kv-heads", type=_positive, metavar="N", help="heads that the KV cache holds of the model of --parameters"
     )
     parser.add_argument(
-        "--tensor-parallel", type=_positive, metavar="N", help="GPUs that share the model; default: fewest"
+        "--tensor-parallel", type=_positive, metavar="N", help="GPUs that share each layer; default: fewest"
+    )
+    parser.add_argument(
+        "--pipeline-parallel",
+        type=_positive,
+        metavar="N",
+        help="stages of layers, each on GPUs of its own; default: what the recipe says, or 1",
     )
     parser.add_argument(
         "--sample", type=float, default=0.0, metavar="MIB", help="activations of a sample, of what is no transformer"
@@ -74,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (SettingsError, RecipeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    found = fitting(asked.demand, asked.gpus, known.instances if known else {})
+    found = fitting(asked.demand, asked.tensor, known.instances if known else {})
     currency = known.currency if known else ""
     if arguments.json:
         print(json.dumps(_values(asked, found, currency)))
@@ -112,16 +120,24 @@ def _of_folder(arguments: argparse.Namespace, folder: Path, runtime: Vllm | None
         batch=arguments.batch,
         context=context,
         shape=found.shape,
+        stages=arguments.pipeline_parallel or (runtime.pipeline_parallel if runtime else 1),
     )
-    gpus = arguments.tensor_parallel or (runtime.tensor_parallel if runtime and runtime.tensor_parallel > 1 else None)
-    return Asked(folder.name, demand, gpus)
+    # A recipe of one GPU may as well leave open how many there are; one of several says it.
+    said_by_recipe = runtime.tensor_parallel if runtime and runtime.gpus > 1 else None
+    return Asked(folder.name, demand, arguments.tensor_parallel or said_by_recipe, _notes(demand))
 
 
 def _by_parameters(arguments: argparse.Namespace) -> Asked:
     dtype = arguments.dtype or "bf16"
-    demand = Demand(arguments.parameters * BYTES[dtype], dtype, arguments.batch, sample=arguments.sample * MIB)
+    demand = Demand(
+        arguments.parameters * BYTES[dtype],
+        dtype,
+        arguments.batch,
+        sample=arguments.sample * MIB,
+        stages=arguments.pipeline_parallel or 1,
+    )
     name = f"{arguments.parameters / 1e9:g}B parameters"
-    notes: list[str] = []
+    notes = list(_notes(demand))
     if arguments.config:
         demand = replace(demand, shape=weights.read_shape(arguments.config))
     elif not arguments.sample:
@@ -133,6 +149,14 @@ def _by_parameters(arguments: argparse.Namespace) -> Asked:
     if demand.shape and not arguments.context:
         notes.append("without a KV cache; give --context, the tokens of a sequence")
     return Asked(name, replace(demand, context=arguments.context or 0), arguments.tensor_parallel, tuple(notes))
+
+
+def _notes(demand: Demand) -> tuple[str, ...]:
+    least = CAPABILITY.get(demand.dtype)
+    left_out = [name for name, gpu in GPUS.items() if least is not None and gpu.capability < least]
+    if not left_out:
+        return ()
+    return (f"without {', '.join(left_out)}: {demand.dtype} needs compute capability {least:g}",)
 
 
 def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
@@ -151,7 +175,8 @@ def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
                 "instance": one.instance.name,
                 "gpu": one.instance.gpu,
                 "gpus": one.instance.gpus,
-                "tensorParallel": one.gpus,
+                "tensorParallel": one.tensor,
+                "pipelineParallel": one.stages,
                 "bytesEach": round(one.bytes),
                 "hour": one.hour,
             }
