@@ -46,9 +46,8 @@ class Ledger:
         pulumi.runtime.register_stack_transformation(self._keep)
 
     def _keep(self, args: pulumi.ResourceTransformationArgs) -> None:
-        # A chart's objects the provider makes, and the program sees none of them.
+        # What is only read is somebody else's to pay; what a chart brings is declared by its provider, unseen here.
         made = isinstance(args.resource, pulumi.CustomResource) or args.type_.startswith(CHARTS)
-        # What is only read is somebody else's to pay.
         own = made and args.opts.id is None and args.opts.urn is None
         counts = may_cost(args.type_) or args.type_ in (TEMPLATE, *self.rates.monthly)
         if own and counts:

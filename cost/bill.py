@@ -97,6 +97,9 @@ def _node_group(around: Around, one: Declared, found: Sum) -> None:
     if nodes is None or not instance:
         found.lack(UNKNOWN)
         return
+    if not nodes:
+        found.lack(LOAD)
+        return
     _nodes(one, instance, nodes, found)
     disks = sum(_disks(around, one, found))
     if disks:
@@ -116,11 +119,12 @@ def _nodes(group: Declared, instance: str, nodes: float, found: Sum) -> None:
 
 
 def _disks(around: Around, group: Declared, found: Sum) -> Iterator[float]:
-    """Yield the GiB of each disk of a node: those of its launch template, which has the group's name, or its own."""
+    """Yield the GiB of each disk of a node: its own, or those of the launch template whose name its own begins with."""
     if at(group.properties, "launchTemplate") is None:
         yield _gib(at(group.properties, "diskSize"), found, DISK)
         return
-    template = around.templates.get(group.name)
+    of_group = [one for name, one in around.templates.items() if f"{group.name}-".startswith(f"{name}-")]
+    template = max(of_group, key=lambda one: len(one.name), default=None)
     mappings = items(at(template.properties, "blockDeviceMappings")) if template else []
     if not mappings:
         found.lack("disks")

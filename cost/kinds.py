@@ -27,6 +27,7 @@ BY_USE = (
     "aws:cloudfront/distribution:Distribution",
     "aws:cloudtrail/trail:Trail",
     "aws:backup/vault:Vault",
+    "aws:sqs/queue:Queue",
 )
 USED_TOO = (
     "aws:ec2/natGateway:NatGateway",
@@ -77,6 +78,9 @@ FREE = (
     "aws:backup/plan:*",
     "aws:backup/selection:*",
     "aws:backup/vault[A-Z]*",
+    "aws:autoscaling/tag:*",
+    "aws:cloudwatch/event*",
+    "aws:sqs/queuePolicy:*",
     "aws:budgets/budget:*",
     "aws:costexplorer/*",
 )

@@ -1,13 +1,13 @@
 """How much memory of GPUs a model takes, and the smallest instance of AWS that has it.
 
-A GPU that shares each layer with `t - 1` others (tensor parallel), of layers in s stages (pipeline parallel), holds its
-part of three things:
+A GPU that shares a model's layers with `t - 1` others (tensor parallel) holds its part of three things; where the
+layers are cut into stages (pipeline parallel), weights and cache are those of one stage:
 
-- weights: parameters times bytes of a parameter, divided by t * s;
+- weights: parameters times bytes of a parameter, divided by t;
 - the KV cache: of each token of each sequence a key and a value in every layer, 2 * layers * KV heads * head size *
   bytes (Kwon et al., Efficient Memory Management for Large Language Model Serving with PagedAttention, SOSP 2023,
   section 3: 2 * 5120 * 40 * 2 bytes, 800 KB, of a token of OPT-13B); a head is on one GPU, and on several where there
-  are more GPUs than heads, and a stage has the keys and values of its own layers;
+  are more GPUs than heads;
 - activations of the one layer that is computed: tokens * hidden size * (10 + 24 / t) bytes in 16 bits (Korthikanti et
   al., Reducing Activation Recomputation in Large Transformer Models, MLSys 2023, equation 2, without the scores of
   attention, which kernels like FlashAttention do not keep). It is training's, of which inference keeps less.
@@ -82,7 +82,7 @@ class Demand:
     sample: float = 0.0
     """Bytes of activations of one sample, of a model without a shape."""
     stages: int = 1
-    """In how many its layers are, each on GPUs of its own."""
+    """Into how many the layers are cut, each on GPUs of its own."""
 
     @property
     def kv_size(self) -> float:
@@ -90,26 +90,26 @@ class Demand:
         return max(2.0, BYTES[self.dtype])
 
     def weights(self, gpus: int = 1) -> float:
-        """Return the bytes of weights on each of `gpus` of a stage."""
+        """Return the bytes of weights on each of `gpus`."""
         return self.size / gpus / self.stages
 
     def cache(self, gpus: int = 1) -> float:
-        """Return the bytes of the KV cache on each of `gpus` of the largest stage."""
+        """Return the bytes of the KV cache on each of `gpus`."""
         if self.shape is None:
             return 0.0
         share = ceil(self.shape.kv_heads / gpus) / self.shape.kv_heads
-        layers = ceil(self.shape.layers / self.stages) / self.shape.layers
-        return self.batch * self.context * self.shape.kv_bytes(self.kv_size) * share * layers
+        share *= ceil(self.shape.layers / self.stages) / self.shape.layers
+        return self.batch * self.context * self.shape.kv_bytes(self.kv_size) * share
 
     def activations(self, gpus: int = 1) -> float:
-        """Return the bytes of activations on each of `gpus` of a stage."""
+        """Return the bytes of activations on each of `gpus`."""
         if self.shape is None:
             return self.batch * self.sample
         tokens = min(self.batch * max(1, self.context), BATCHED_TOKENS)
         return tokens * self.shape.hidden * (10 + 24 / gpus) * self.kv_size / 2
 
     def each(self, gpus: int) -> float:
-        """Return the bytes that each of `gpus` of a stage holds."""
+        """Return the bytes that each of `gpus` holds."""
         return self.weights(gpus) + self.cache(gpus) + self.activations(gpus)
 
 
@@ -118,44 +118,37 @@ class Fit:
     """An instance on which a model fits."""
 
     instance: Instance
-    tensor: int
-    """How many GPUs share each layer."""
-    stages: int
+    gpus: int
+    """How many of its GPUs share each layer; of every stage of the model as many."""
     bytes: float
     """On each of them."""
     hour: float | None = None
     """Its price an hour; None where it is not known."""
 
-    @property
-    def gpus(self) -> int:
-        """How many of its GPUs share the model."""
-        return self.tensor * self.stages
 
-
-def fitting(demand: Demand, tensor: int | None, prices: Mapping[str, InstancePrice]) -> list[Fit]:
-    """Return the instances that hold the model with each layer on `tensor` GPUs, or where that is None on as few as do;
-    the best comes first.
+def fitting(demand: Demand, gpus: int | None, prices: Mapping[str, InstancePrice]) -> list[Fit]:
+    """Return the instances that hold the model on `gpus`, or where that is None on as few as do; the best comes first.
 
     That is the cheapest of those with a price, and after them the smallest.
     """
-    found = (one for instance in INSTANCES if (one := _fit(demand, instance, tensor, prices)))
+    found = (one for instance in INSTANCES if (one := _fit(demand, instance, gpus, prices)))
     return sorted(found, key=lambda one: (one.hour is None, one.hour or 0.0, one.instance.size))
 
 
-def _fit(demand: Demand, instance: Instance, tensor: int | None, prices: Mapping[str, InstancePrice]) -> Fit | None:
+def _fit(demand: Demand, instance: Instance, gpus: int | None, prices: Mapping[str, InstancePrice]) -> Fit | None:
     if instance.of.capability < CAPABILITY.get(demand.dtype, 0):
         return None
     room = instance.of.memory * MIB * USED
-    for shared in _shares(demand, instance, tensor):
+    for shared in _shares(demand, instance, gpus):
         if demand.each(shared) <= room:
             price = prices.get(instance.name)
-            return Fit(instance, shared, demand.stages, demand.each(shared), price.hour if price else None)
+            return Fit(instance, shared, demand.each(shared), price.hour if price else None)
     return None
 
 
-def _shares(demand: Demand, instance: Instance, tensor: int | None) -> Iterator[int]:
-    """Yield by how many GPUs of an instance each layer can be shared; they must divide its heads."""
-    for one in PARALLEL if tensor is None else (tensor,):
+def _shares(demand: Demand, instance: Instance, gpus: int | None) -> Iterator[int]:
+    """Yield by how many GPUs of an instance a model can be shared; they must divide its heads."""
+    for one in PARALLEL if gpus is None else (gpus,):
         divides = demand.shape is not None and (demand.shape.heads or one) % one == 0
         if one * demand.stages <= instance.gpus and (one == 1 or divides):
             yield one

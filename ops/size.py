@@ -29,11 +29,11 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Asked:
-    """A model to find room for, and how many GPUs share each layer where that is said already."""
+    """A model to find room for, and how many GPUs share it where that is said already."""
 
     name: str
     demand: Demand
-    tensor: int | None
+    gpus: int | None
     notes: tuple[str, ...] = ()
 
 
@@ -58,13 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kv-heads", type=_positive, metavar="N", help="heads that the KV cache holds of the model of --parameters"
     )
     parser.add_argument(
-        "--tensor-parallel", type=_positive, metavar="N", help="GPUs that share each layer; default: fewest"
+        "--tensor-parallel", type=_positive, metavar="N", help="GPUs that share the model; default: fewest"
     )
     parser.add_argument(
-        "--pipeline-parallel",
-        type=_positive,
-        metavar="N",
-        help="stages of layers, each on GPUs of its own; default: what the recipe says, or 1",
+        "--pipeline-parallel", type=_positive, metavar="N", help="stages of layers, each on GPUs of its own; default: 1"
     )
     parser.add_argument(
         "--sample", type=float, default=0.0, metavar="MIB", help="activations of a sample, of what is no transformer"
@@ -82,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (SettingsError, RecipeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    found = fitting(asked.demand, asked.tensor, known.instances if known else {})
+    found = fitting(asked.demand, asked.gpus, known.instances if known else {})
     currency = known.currency if known else ""
     if arguments.json:
         print(json.dumps(_values(asked, found, currency)))
@@ -123,8 +120,8 @@ def _of_folder(arguments: argparse.Namespace, folder: Path, runtime: Vllm | None
         stages=arguments.pipeline_parallel or (runtime.pipeline_parallel if runtime else 1),
     )
     # A recipe of one GPU may as well leave open how many there are; one of several says it.
-    said_by_recipe = runtime.tensor_parallel if runtime and runtime.gpus > 1 else None
-    return Asked(folder.name, demand, arguments.tensor_parallel or said_by_recipe, _notes(demand))
+    gpus = arguments.tensor_parallel or (runtime.tensor_parallel if runtime and runtime.gpus > 1 else None)
+    return Asked(folder.name, demand, gpus, _notes(demand))
 
 
 def _by_parameters(arguments: argparse.Namespace) -> Asked:
@@ -161,7 +158,8 @@ def _notes(demand: Demand) -> tuple[str, ...]:
 
 def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
     demand = asked.demand
-    parts = {"weights": demand.weights(), "kvCache": demand.cache(), "activations": demand.activations()}
+    whole = replace(demand, stages=1)
+    parts = {"weights": whole.weights(), "kvCache": whole.cache(), "activations": whole.activations()}
     return {
         "model": asked.name,
         "dtype": demand.dtype,
@@ -175,8 +173,8 @@ def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
                 "instance": one.instance.name,
                 "gpu": one.instance.gpu,
                 "gpus": one.instance.gpus,
-                "tensorParallel": one.tensor,
-                "pipelineParallel": one.stages,
+                "tensorParallel": one.gpus,
+                "pipelineParallel": demand.stages,
                 "bytesEach": round(one.bytes),
                 "hour": one.hour,
             }
@@ -188,7 +186,8 @@ def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
 def _lines(asked: Asked, found: list[Fit], currency: str) -> list[str]:
     demand = asked.demand
     sequences = f"{demand.batch} at once" + (f" of {demand.context} tokens" if demand.context else "")
-    parts = {"weights": demand.weights(), "KV cache": demand.cache(), "activations": demand.activations()}
+    whole = replace(demand, stages=1)
+    parts = {"weights": whole.weights(), "KV cache": whole.cache(), "activations": whole.activations()}
     told = ", ".join(f"{name} {value / GIB:.1f} GiB" for name, value in parts.items() if value)
     lines = [f"{asked.name} in {demand.dtype}, {sequences}: {told}", *(f"  {one}" for one in asked.notes)]
     if not found:
@@ -196,14 +195,16 @@ def _lines(asked: Asked, found: list[Fit], currency: str) -> list[str]:
             *lines,
             "fits on no instance; take a smaller dtype, batch or context, or several nodes (docs/runtimes.md)",
         ]
-    return [*lines, *(_line(one, currency) for one in found[:SHOWN])]
+    return [*lines, *(_line(one, demand.stages, currency) for one in found[:SHOWN])]
 
 
-def _line(one: Fit, currency: str) -> str:
+def _line(one: Fit, stages: int, currency: str) -> str:
     instance = one.instance
     room = instance.of.memory * MIB * USED
     price = "" if one.hour is None else f", {one.hour:.2f} {currency} an hour"
-    shared = f"{one.gpus} of its {instance.gpus} {instance.gpu}" if instance.gpus > 1 else f"its {instance.gpu}"
+    shared = (
+        f"{one.gpus * stages} of its {instance.gpus} {instance.gpu}" if instance.gpus > 1 else f"its {instance.gpu}"
+    )
     return f"{instance.name}: {shared}, {one.bytes / GIB:.1f} of {room / GIB:.1f} GiB each{price}"
 
 

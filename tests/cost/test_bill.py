@@ -76,6 +76,20 @@ def test_the_disks_of_nodes_are_those_of_their_launch_template() -> None:
     assert of(launched).missing == (f"{GROUP}: disks",)
 
 
+def test_groups_of_a_pool_share_the_launch_template_that_has_the_pools_name() -> None:
+    small, large = (
+        Declared(TEMPLATE, name, {"blockDeviceMappings": [{"ebs": {"volumeSize": size}}]})
+        for name, size in (("gpu", 10), ("gpu-large", 100))
+    )
+    launched = group(nodes=1, name="gpu-large-spot", launchTemplate={})
+    assert of(small, large, launched).money == pytest.approx(730 + 100 * 0.2)
+
+
+def test_a_group_that_begins_without_nodes_is_named() -> None:
+    found = of(group(nodes=0, capacityType="SPOT", launchTemplate={}))
+    assert (found.money, found.missing) == (0, (f"{GROUP}: nodes that come by load",))
+
+
 @pytest.mark.parametrize(
     ("type_", "properties", "money"),
     [

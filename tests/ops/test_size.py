@@ -95,7 +95,7 @@ name: llama
 task: generation
 steps: [{load: {format: huggingface, file: weights}}]
 gates: {}
-runtime: {name: vllm, tensor_parallel: 2, max_model_len: 8192}
+runtime: {name: vllm, tensor_parallel: 2, pipeline_parallel: 2, max_model_len: 8192}
 packaging: volume
 """
 
@@ -115,7 +115,8 @@ def test_a_recipe_says_the_context_and_how_many_gpus_share_the_model(
     assert (found["dtype"], found["batch"], found["context"]) == ("bf16", 4, 8192)
     assert found["bytes"]["weights"] == 2048
     assert found["bytes"]["kvCache"] == 4 * 8192 * 2 * 32 * 8 * 128 * 2
-    assert {one["tensorParallel"] for one in found["fits"]} == {2}
+    assert {(one["tensorParallel"], one["pipelineParallel"]) for one in found["fits"]} == {(2, 2)}
+    assert min(one["gpus"] for one in found["fits"]) == 4
 
 
 def test_parameters_say_it_of_a_model_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,16 +133,23 @@ def test_gpus_that_do_not_compute_in_fp8_are_left_out_and_told(capsys: pytest.Ca
     assert found["notes"] == ["without T4, A10G, A100, A100 80GB: fp8 needs compute capability 8.9"]
 
 
-def test_stages_of_a_recipe_are_gpus_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_of_stages_alone_leaves_each_layer_on_one_gpu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny(tmp_path / "weights")
-    (tmp_path / "recipe.yaml").write_text(
-        RECIPE.replace("tensor_parallel: 2", "tensor_parallel: 2, pipeline_parallel: 2")
-    )
-    found = told(capsys, str(tmp_path / "recipe.yaml"))["fits"]
-    assert {(one["tensorParallel"], one["pipelineParallel"]) for one in found} == {(2, 2)}
-    assert min(one["gpus"] for one in found) == 4
-    asked = told(capsys, str(tmp_path / "recipe.yaml"), "--pipeline-parallel", "4")["fits"]
-    assert {(one["tensorParallel"], one["pipelineParallel"]) for one in asked} == {(2, 4)}
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("tensor_parallel: 2, ", ""))
+    words = (str(tmp_path / "recipe.yaml"), "--batch", "4")
+    assert {(one["tensorParallel"], one["pipelineParallel"]) for one in told(capsys, *words)["fits"]} == {(1, 2)}
+    asked = told(capsys, *words, "--pipeline-parallel", "4")["fits"]
+    assert {(one["tensorParallel"], one["pipelineParallel"]) for one in asked} == {(1, 4)}
+
+
+def test_stages_are_told_beside_the_gpus_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--parameters", "70B", "--context", "4096", "--batch", "8", "--kv-heads", "8", "--pipeline-parallel", "2")
+    first = told(capsys, *words)["fits"][0]
+    assert (first["instance"], first["tensorParallel"], first["pipelineParallel"]) == ("g6e.12xlarge", 2, 2)
+    assert main(["size", *words]) == 0
+    assert "g6e.12xlarge: 4 of its 4 L40S, " in capsys.readouterr().out
 
 
 def test_what_was_assumed_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,8 @@ def test_a_stack_without_prices_costs_nothing_that_is_known() -> None:
 @pytest.mark.parametrize(
     ("type_", "properties", "cost"),
     [
-        ("aws:eks/nodeGroup:NodeGroup", {"instanceTypes": ["m6i.large"], "scalingConfig": {"desiredSize": 2}}, 140),
+        # With the disk of 20 GiB that EKS gives each.
+        ("aws:eks/nodeGroup:NodeGroup", {"instanceTypes": ["m6i.large"], "scalingConfig": {"desiredSize": 2}}, 144),
         ("aws:ec2/instance:Instance", {"instanceType": "m6i.large"}, 70),
         ("kubernetes:core/v1:PersistentVolumeClaim", {"spec": {"resources": {"requests": {"storage": "100Gi"}}}}, 10),
         (
@@ -101,6 +102,14 @@ def test_what_costs_something_is_counted(type_: str, properties: Object, cost: f
     given = Given(type_, properties)
     assert limited(cost).judge("cost-limit", given) == []
     assert len(limited(cost - 0.01).judge("cost-limit", given)) == (1 if cost else 0)
+
+
+def test_what_the_stack_itself_tells_it_costs_goes_before_what_is_seen() -> None:
+    stack = Given("pulumi:pulumi:Stack", {"cost": {"monthly": 40.0}}, "prod")
+    (message,) = limited(39.5).judge("cost-limit", Given(NAT, {}, "nat"), stack)
+    assert "40.00 a month is above 39.50 (nat 33.00)" in message
+    assert limited(32.0).judge("cost-limit", Given(NAT, {}, "nat"), stack.having("cost", {"monthly": 31.0})) == []
+    assert len(limited(32.0).judge("cost-limit", Given(NAT, {}, "nat"), stack.having("cost", "31"))) == 1
 
 
 def test_a_single_nat_gateway_is_told_in_prod() -> None:
