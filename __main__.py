@@ -7,7 +7,6 @@ from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
 import settings
 from components import place
-from components.bill import Bill
 from components.cache import Cache, CacheArgs
 from components.charts import Charts, ChartsArgs
 from components.cluster import Cluster, ClusterArgs
@@ -27,9 +26,13 @@ stack = pulumi.get_stack()
 pulumi.require_pulumi_version(">=3.259.0 <4.0.0")
 try:
     chosen = settings.load(get_config_env(), PROJECT, stack, get_config_secret_keys_env())
-    bill = Bill.of(chosen, PROJECT)
-    if bill:
-        bill.watch()
+    ledger = None
+    if chosen.policies.cost:
+        # What it imports takes time that no other stack need spend.
+        from components.ledger import Ledger
+
+        ledger = Ledger.of(chosen.policies.cost, chosen, PROJECT)
+        ledger.watch()
     here = place.find(chosen)
 except settings.SettingsError as error:
     raise pulumi.RunError(str(error)) from None
@@ -151,5 +154,5 @@ if chosen.review:
 pulumi.export("namespace", cluster.namespace)
 pulumi.export("endpoint", {name: (door or gateway or service).url for name, service in services.items()})
 pulumi.export("models", {name: {"recipe": chosen.models[name].recipe, **one.told} for name, one in images.items()})
-if bill:
-    pulumi.export("cost", bill.cost)
+if ledger:
+    pulumi.export("cost", ledger.cost)

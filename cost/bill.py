@@ -7,52 +7,16 @@ is stored in buckets and registries, no program declares: it is told as not coun
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from cost.kinds import (
-    BALANCERS,
-    BY_USE,
-    CHARTS,
-    KSERVE,
-    LASTING,
-    NODE_GROUP,
-    ROOMS,
-    SIZED,
-    TEMPLATE,
-    USED_TOO,
-    may_cost,
-)
-from cost.values import amount, at, has_unknown, is_list, is_unknown, items, number, text
+from cost.kinds import BALANCERS, BY_USE, DISKS_TOO, NODE_GROUP, SIZED, TEMPLATE, USED_TOO, may_cost
+from cost.lines import LOAD, UNKNOWN, USE, Around, Declared, Line, Prices, Sum
+from cost.objects import of_cluster
+from cost.values import at, is_list, is_unknown, items, number, text
 
-Prices = Mapping[str, float]
-GIB = 2**30
-USE = "by use"
-LOAD = "nodes that come by load"
-UNKNOWN = "not known before `up`"
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A resource of a program: plain values, and anything else where a preview cannot know one."""
-
-    type: str
-    name: str
-    properties: Mapping[str, Any]
-
-    @property
-    def kind(self) -> str:
-        """The last part of the type."""
-        return self.type.rpartition(":")[2]
-
-
-@dataclass(frozen=True)
-class Line:
-    """What one resource costs a month, and what of it is not in that."""
-
-    resource: Declared
-    money: float
-    missing: tuple[str, ...] = ()
+# GiB of a node's disk where nobody says (https://docs.aws.amazon.com/eks/latest/APIReference/API_Nodegroup.html).
+DISK = 20
 
 
 @dataclass(frozen=True)
@@ -72,26 +36,10 @@ class Bill:
         return tuple(sorted({f"{line.resource.type}: {why}" for line in self.lines for why in line.missing}))
 
 
-@dataclass
-class _Sum:
-    """A line that grows."""
-
-    prices: Prices
-    money: float = 0.0
-    missing: list[str] = field(default_factory=list)
-
-    def add(self, key: str, times: float = 1.0, *, what: str = "") -> None:
-        """Count `times` what has the price `key`; without one it is missing."""
-        if key in self.prices:
-            self.money += self.prices[key] * times
-        elif times:
-            self.missing.append(f"no price of {what or key}")
-
-
 def bill(resources: Sequence[Declared], prices: Prices) -> Bill:
     """Return what each resource costs; of those that cost nothing there is no line."""
-    stack = _Stack(prices, {one.name: one for one in resources if one.type == TEMPLATE}, _has_nodes(resources))
-    lines = (stack.line(one) for one in resources if may_cost(one.type) or one.type in prices)
+    around = _around(resources)
+    lines = (_line(around, one, prices) for one in resources if may_cost(one.type) or one.type in prices)
     return Bill(tuple(one for one in lines if one.money or one.missing))
 
 
@@ -108,187 +56,135 @@ def instance_of(group: Declared) -> str:
     return next((text(one) for one in items(at(group.properties, "instanceTypes"))), "")
 
 
-def _has_nodes(resources: Sequence[Declared]) -> bool:
-    return any(one.type == NODE_GROUP or one.kind == "NodePool" for one in resources)
+def _around(resources: Sequence[Declared]) -> Around:
+    groups = [nodes_of(one) for one in resources if one.type == NODE_GROUP]
+    known = [one for one in groups if one is not None]
+    by_load = any(one.kind == "NodePool" for one in resources)
+    return Around(
+        templates={one.name: one for one in resources if one.type == TEMPLATE},
+        has_nodes=bool(groups) or by_load,
+        nodes=sum(known) if known and len(known) == len(groups) and not by_load else None,
+    )
 
 
-@dataclass(frozen=True)
-class _Stack:
-    prices: Prices
-    templates: Mapping[str, Declared]
-    has_nodes: bool
-    """Whether the machines that pods run on are counted, so that pods without a price are paid for."""
-
-    def line(self, one: Declared) -> Line:
-        found = _Sum(self.prices)
-        own = self.prices.get(one.type)
-        found.money += own or 0.0
-        rule = RULES.get(one.type) or (_kubernetes if one.type.startswith("kubernetes:") else None)
-        if rule:
-            rule(self, one, found)
-        elif one.type in SIZED:
-            _sized(self, one, found)
-        elif own is None and one.type.startswith("aws:") and one.type not in BY_USE:
-            found.missing.append("no price")
-        if one.type in (*BY_USE, *USED_TOO):
-            found.missing.append(USE)
-        return Line(one, found.money, tuple(found.missing))
+def _line(around: Around, one: Declared, prices: Prices) -> Line:
+    own = prices.get(one.type)
+    found = Sum(prices, own or 0.0)
+    rule = RULES.get(one.type) or (of_cluster if one.type.startswith("kubernetes:") else None)
+    if rule:
+        rule(around, one, found)
+    elif one.type in SIZED:
+        _sized(one, found)
+    elif own is None and one.type.startswith("aws:") and one.type not in BY_USE:
+        found.lack("no price")
+    if one.type in (*BY_USE, *USED_TOO):
+        found.lack(USE)
+    return Line(one, found.money, tuple(found.missing))
 
 
-def _sized(_: _Stack, one: Declared, found: _Sum) -> None:
-    size = at(one.properties, SIZED[one.type])
-    if is_unknown(size):
-        found.missing.append(UNKNOWN)
+def _sized(one: Declared, found: Sum) -> None:
+    size, times = at(one.properties, SIZED[one.type]), at(one.properties, "numCacheClusters")
+    if one.type in DISKS_TOO:
+        found.lack("disks")
+    if is_unknown(size) or is_unknown(times):
+        found.lack(UNKNOWN)
         return
-    found.add(text(size), number(at(one.properties, "numCacheClusters")) or 1, what=text(size) or "its instance type")
+    found.add(text(size), number(times) or 1, what=text(size) or "its instance type")
 
 
-def _node_group(stack: _Stack, one: Declared, found: _Sum) -> None:
+def _node_group(around: Around, one: Declared, found: Sum) -> None:
     nodes, instance = nodes_of(one), instance_of(one)
     if nodes is None or not instance:
-        found.missing.append(UNKNOWN)
+        found.lack(UNKNOWN)
         return
     if not nodes:
-        found.missing.append(LOAD)
+        found.lack(LOAD)
         return
-    spot = f"{instance} spot"
-    if text(at(one.properties, "capacityType")) == "SPOT" and spot in stack.prices:
-        found.add(spot, nodes)
-    elif text(at(one.properties, "capacityType")) == "SPOT" and instance in stack.prices:
-        found.add(instance, nodes)
-        found.missing.append(f"no price of {spot}, counted as on demand")
-    else:
-        found.add(instance, nodes)
-    disks = sum(_disks(stack, one, found))
+    _nodes(one, instance, nodes, found)
+    disks = sum(_disks(around, one, found))
     if disks:
         found.add("storage", nodes * disks, what="disks")
 
 
-def _disks(stack: _Stack, group: Declared, found: _Sum) -> Iterator[float]:
+def _nodes(group: Declared, instance: str, nodes: float, found: Sum) -> None:
+    kind, spot = at(group.properties, "capacityType"), f"{instance} spot"
+    if kind != "SPOT":
+        found.add(instance, nodes)
+        found.missing += [UNKNOWN] if is_unknown(kind) else []
+    elif spot in found.prices or instance not in found.prices:
+        found.add(spot if spot in found.prices else instance, nodes)
+    else:
+        found.add(instance, nodes)
+        found.lack(f"no price of {spot}, counted as on demand")
+
+
+def _disks(around: Around, group: Declared, found: Sum) -> Iterator[float]:
     """Yield the GiB of each disk of a node: its own, or those of the launch template whose name its own begins with."""
     if at(group.properties, "launchTemplate") is None:
-        yield number(at(group.properties, "diskSize")) or 0
+        yield _gib(at(group.properties, "diskSize"), found, DISK)
         return
-    of_group = [one for name, one in stack.templates.items() if f"{group.name}-".startswith(f"{name}-")]
+    of_group = [one for name, one in around.templates.items() if f"{group.name}-".startswith(f"{name}-")]
     template = max(of_group, key=lambda one: len(one.name), default=None)
     mappings = items(at(template.properties, "blockDeviceMappings")) if template else []
     if not mappings:
-        found.missing.append("disks")
+        found.lack("disks")
     for mapping in mappings:
-        size = at(mapping, "ebs", "volumeSize")
-        found.missing += [UNKNOWN] if is_unknown(size) else []
-        yield number(size) or 0
+        yield _gib(at(mapping, "ebs", "volumeSize"), found)
 
 
-def _cluster(_: _Stack, one: Declared, found: _Sum) -> None:
+def _gib(size: Any, found: Sum, otherwise: float | None = None) -> float:
+    """Return GiB, `otherwise` where nobody says; names what is not known."""
+    said = otherwise if size is None else size
+    if said is None:
+        found.lack("disks as large as their snapshots")
+    elif is_unknown(said):
+        found.lack(UNKNOWN)
+    return number(said) or 0.0
+
+
+def _cluster(_: Around, one: Declared, found: Sum) -> None:
     if one.type not in found.prices:
-        found.missing.append("no price")
-    if at(one.properties, "computeConfig", "enabled") is True:
-        found.missing.append(LOAD)
+        found.lack("no price")
+    enabled = at(one.properties, "computeConfig", "enabled")
+    if enabled is True or is_unknown(enabled):
+        found.lack(LOAD)
 
 
-def _endpoint(_: _Stack, one: Declared, found: _Sum) -> None:
+def _endpoint(_: Around, one: Declared, found: Sum) -> None:
+    kind, subnets = at(one.properties, "vpcEndpointType"), at(one.properties, "subnetIds")
     # Those of S3 and DynamoDB cost nothing; others cost in each zone that they are in.
-    if text(at(one.properties, "vpcEndpointType")) in ("", "Gateway") or one.type in found.prices:
+    if kind in (None, "Gateway") or one.type in found.prices:
         return
-    subnets = at(one.properties, "subnetIds")
-    if is_list(subnets):
-        found.add("interface-endpoint", len(subnets))
+    if is_unknown(kind) or not is_list(subnets):
+        found.lack(UNKNOWN)
     else:
-        found.missing.append(UNKNOWN)
+        found.add("interface-endpoint", len(subnets))
 
 
-def _balancer(_: _Stack, one: Declared, found: _Sum) -> None:
-    kind = text(at(one.properties, "loadBalancerType")) or "application"
-    if one.type not in found.prices:
-        found.add(BALANCERS.get(kind, f"{kind}-load-balancer"))
-
-
-def _volume(_: _Stack, one: Declared, found: _Sum) -> None:
-    kind = text(at(one.properties, "type")) or "gp2"
+def _balancer(_: Around, one: Declared, found: Sum) -> None:
+    said = at(one.properties, "loadBalancerType")
     if one.type in found.prices:
         return
-    if kind != "gp3":
-        found.missing.append(f"no price of {kind}")
+    if is_unknown(said):
+        found.lack(UNKNOWN)
         return
-    found.add("storage", number(at(one.properties, "size")) or 0)
+    kind = text(said) or "application"
+    found.add(BALANCERS.get(kind, f"{kind}-load-balancer"))
 
 
-def _kubernetes(stack: _Stack, one: Declared, found: _Sum) -> None:
-    spec = at(one.properties, "spec")
-    if one.kind == "Service":
-        _service(spec, found)
-    elif one.kind == "PersistentVolumeClaim":
-        _claim(spec, 1, found)
-    elif one.type.startswith("kubernetes:karpenter.sh/") and one.kind == "NodePool":
-        found.missing.append(LOAD)
-    elif one.type.startswith(CHARTS):
-        found.missing.append("what the chart brings")
-    elif one.kind in LASTING or KSERVE in one.type:
-        _pods(stack, one, found)
-
-
-def _service(spec: Any, found: _Sum) -> None:
-    kind = at(spec, "type")
-    if is_unknown(kind):
-        found.missing.append(UNKNOWN)
-    elif kind == "LoadBalancer":
-        found.add("network-load-balancer", what="its load balancer")
-
-
-def _claim(spec: Any, times: float, found: _Sum) -> None:
-    size = at(spec, "resources", "requests", "storage")
-    if is_unknown(size):
-        found.missing.append(UNKNOWN)
+def _volume(_: Around, one: Declared, found: Sum) -> None:
+    said = at(one.properties, "type")
+    if one.type in found.prices:
         return
-    found.add("storage", amount(size) / GIB * times, what="its volume")
+    if is_unknown(said):
+        found.lack(UNKNOWN)
+    elif text(said) != "gp3":
+        found.lack(f"no price of {text(said) or 'gp2'}")
+    else:
+        found.add("storage", _gib(at(one.properties, "size"), found))
 
 
-def _pods(stack: _Stack, one: Declared, found: _Sum) -> None:
-    spec = at(one.properties, "spec")
-    replicas = _replicas(spec)
-    for claim in items(at(spec, "volumeClaimTemplates")):
-        _claim(at(claim, "spec"), replicas, found)
-    paid = stack.has_nodes and not {"cpu", "memory"} & set(stack.prices)
-    containers = list(_containers(one, spec))
-    parts = (spec, at(spec, "replicas"), at(spec, "template", "spec", "containers"))
-    unknown = any(map(is_unknown, parts)) or any(has_unknown(at(one, "resources")) for one in containers)
-    if (unknown and not paid) or (one.kind == "StatefulSet" and is_unknown(at(spec, "volumeClaimTemplates"))):
-        found.missing.append(UNKNOWN)
-    for container in containers:
-        for key, value in asked_by(container).items():
-            if key in stack.prices or not (stack.has_nodes or key == "ephemeral-storage"):
-                found.add(key, value * replicas, what=f"{key} of pods")
-
-
-def _containers(one: Declared, spec: Any) -> Iterator[Any]:
-    if one.kind in LASTING:
-        yield from items(at(spec, "template", "spec", "containers"))
-        return
-    if one.kind == "InferenceService":
-        for room in (at(spec, key) for key in ROOMS):
-            # A predictor names its framework in place of containers.
-            named = [value for value in room.values() if at(value, "resources")] if isinstance(room, Mapping) else []
-            lasting = at(room, "workerSpec") is None
-            yield from [*items(at(room, "containers")), *named] if lasting else []
-
-
-def asked_by(container: Any) -> dict[str, float]:
-    """Return what a container requests: cores, GiB of memory, a number of anything else; what is limited too."""
-    whole = {**_amounts(at(container, "resources", "limits")), **_amounts(at(container, "resources", "requests"))}
-    return {key: value / GIB if key == "memory" else value for key, value in whole.items()}
-
-
-def _amounts(found: Any) -> dict[str, float]:
-    return {key: amount(value) for key, value in found.items()} if isinstance(found, Mapping) else {}
-
-
-def _replicas(spec: Any) -> float:
-    asked = (number(at(spec, "replicas")), number(at(spec, "predictor", "minReplicas")))
-    return next((one for one in asked if one is not None), 1.0)
-
-
-RULES: Mapping[str, Callable[[_Stack, Declared, _Sum], None]] = {
+RULES: Mapping[str, Callable[[Around, Declared, Sum], None]] = {
     NODE_GROUP: _node_group,
     "aws:eks/cluster:Cluster": _cluster,
     "aws:ec2/vpcEndpoint:VpcEndpoint": _endpoint,

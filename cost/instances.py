@@ -1,7 +1,7 @@
 """Instances of AWS with GPUs of NVIDIA, as `aws ec2 describe-instance-types` tells of them.
 
 Sources: https://docs.aws.amazon.com/ec2/latest/instancetypes/ac.html (vCPUs, memory, GPUs and their memory), and
-https://developer.nvidia.com/cuda-gpus (compute capability: bfloat16 needs 8.0). Parts of a GPU (g6f), ARM (g5g) and
+https://developer.nvidia.com/cuda-gpus (compute capability). Parts of a GPU (g6f), ARM (g5g) and
 bare metal are left out.
 """
 
@@ -16,7 +16,8 @@ class Gpu:
 
     memory: int
     """MiB, as the driver has it: less than the page of the product says."""
-    bfloat16: bool = True
+    capability: float
+    """What it computes, as CUDA counts it."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,18 @@ class Instance:
 
 
 GPUS = {
-    "T4": Gpu(16384, bfloat16=False),
-    "A10G": Gpu(22888),
-    "L4": Gpu(22888),
-    "L40S": Gpu(45776),
-    "RTX PRO 4500": Gpu(32768),
-    "RTX PRO 6000": Gpu(98304),
-    "A100": Gpu(40960),
-    "A100 80GB": Gpu(81920),
-    "H100": Gpu(81920),
-    "H200": Gpu(144384),
-    "B200": Gpu(183359),
-    "B300": Gpu(275040),
+    "T4": Gpu(16384, 7.5),
+    "A10G": Gpu(22888, 8.6),
+    "L4": Gpu(22888, 8.9),
+    "L40S": Gpu(45776, 8.9),
+    "RTX PRO 4500": Gpu(32768, 12.0),
+    "RTX PRO 6000": Gpu(98304, 12.0),
+    "A100": Gpu(40960, 8.0),
+    "A100 80GB": Gpu(81920, 8.0),
+    "H100": Gpu(81920, 9.0),
+    "H200": Gpu(144384, 9.0),
+    "B200": Gpu(183359, 10.0),
+    "B300": Gpu(275040, 10.3),
 }
 INSTANCES = tuple(
     Instance(*one)

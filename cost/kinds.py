@@ -14,11 +14,16 @@ SIZED: Mapping[str, str] = {
     "aws:rds/clusterInstance:ClusterInstance": "instanceClass",
     "aws:elasticache/replicationGroup:ReplicationGroup": "nodeType",
 }
+# Sized ones whose disks cost besides.
+DISKS_TOO = ("aws:ec2/instance:Instance", "aws:rds/instance:Instance")
 # What costs by what lies in it or goes through it alone, and what does so beside a price of its own.
 BY_USE = (
     "aws:ecr/repository:Repository",
     "aws:cloudwatch/logGroup:LogGroup",
     "aws:s3/bucket:Bucket",
+    "aws:s3/bucketV2:BucketV2",
+    "aws:s3/bucketObject:BucketObject",
+    "aws:s3/bucketObjectv2:BucketObjectv2",
     "aws:cloudfront/distribution:Distribution",
     "aws:cloudtrail/trail:Trail",
     "aws:backup/vault:Vault",
@@ -34,7 +39,10 @@ FREE = (
     "aws:iam/*",
     "aws:ec2/vpc:Vpc",
     "aws:ec2/*subnet*",
-    "aws:ec2/*[rR]oute*",
+    "aws:ec2/route:*",
+    "aws:ec2/routeTable*",
+    "aws:ec2/defaultRouteTable:*",
+    "aws:ec2/mainRouteTableAssociation:*",
     "aws:ec2/*internetGateway*",
     "aws:ec2/*[sS]ecurityGroup*",
     "aws:ec2/networkAcl*",
@@ -54,7 +62,19 @@ FREE = (
     "aws:route53/record:*",
     "aws:lb/listener*",
     "aws:lb/targetGroup*",
-    "aws:s3/bucket[A-Z]*",
+    "aws:s3/bucketAcl*",
+    "aws:s3/bucketCors*",
+    "aws:s3/bucketLifecycle*",
+    "aws:s3/bucketLogging*",
+    "aws:s3/bucketNotification:*",
+    "aws:s3/bucketObjectLock*",
+    "aws:s3/bucketOwnershipControls:*",
+    "aws:s3/bucketPolicy:*",
+    "aws:s3/bucketPublicAccessBlock:*",
+    "aws:s3/bucketRequestPayment*",
+    "aws:s3/bucketServerSideEncryption*",
+    "aws:s3/bucketVersioning*",
+    "aws:s3/bucketWebsite*",
     "aws:backup/plan:*",
     "aws:backup/selection:*",
     "aws:backup/vault[A-Z]*",
@@ -64,8 +84,10 @@ FREE = (
     "aws:budgets/budget:*",
     "aws:costexplorer/*",
 )
-# Kind → where its pods' template lies, of those whose pods go on until something ends them.
+# Kinds whose pods go on until something ends them, those whose pods end by themselves or run for somebody's work, and
+# what costs without pods.
 LASTING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout")
+ENDING = ("Pod", "Job", "CronJob", "PyTorchJob", "TFJob", "MPIJob", "TrainJob", "RayJob", "RayCluster", "RayService")
 COSTLY = ("Service", "PersistentVolumeClaim", "NodePool")
 CHARTS, KSERVE = "kubernetes:helm.sh/", ":serving.kserve.io/"
 ROOMS = ("predictor", "transformer", "explainer")
@@ -76,5 +98,5 @@ def may_cost(type_: str) -> bool:
     """Return whether a resource of a type can cost anything."""
     kind = type_.rpartition(":")[2]
     if type_.startswith("kubernetes:"):
-        return kind in (*LASTING, *COSTLY) or type_.startswith(CHARTS) or KSERVE in type_
+        return kind in (*LASTING, *ENDING, *COSTLY) or type_.startswith(CHARTS) or KSERVE in type_
     return type_.startswith("aws:") and not any(fnmatch.fnmatchcase(type_, one) for one in FREE)

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cost.bill import Bill, Line, instance_of, nodes_of
+from cost.bill import Bill, instance_of, nodes_of
 from cost.kinds import NODE_GROUP
+from cost.lines import Line
+from cost.objects import GPU
 from cost.rates import Rates
 from cost.values import at, items, text
 
-GPU = "nvidia.com/gpu"
 KEEPS_AWAY = ("NO_SCHEDULE", "NO_EXECUTE")
 
 

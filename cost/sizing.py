@@ -33,6 +33,9 @@ USED = 0.9
 BATCHED_TOKENS = 8192
 BYTES: Mapping[str, float] = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1, "int4": 0.5}
 PARALLEL = (1, 2, 4, 8)
+# What a GPU computes in from which compute capability on. With weights in fp8 vLLM runs on older ones too, and computes
+# in 16 bits there (https://docs.vllm.ai/en/stable/features/quantization/fp8/), which is not what fp8 is asked for.
+CAPABILITY: Mapping[str, float] = {"bf16": 8.0, "fp8": 8.9}
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def fitting(demand: Demand, gpus: int | None, prices: Mapping[str, InstancePrice
 
 
 def _fit(demand: Demand, instance: Instance, gpus: int | None, prices: Mapping[str, InstancePrice]) -> Fit | None:
-    if demand.dtype == "bf16" and not instance.of.bfloat16:
+    if instance.of.capability < CAPABILITY.get(demand.dtype, 0):
         return None
     room = instance.of.memory * MIB * USED
     for shared in _shares(demand, instance, gpus):

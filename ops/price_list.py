@@ -3,7 +3,7 @@
 What is read is the Price List Bulk API's: an index of regions a service, which names the newest file of a region, as
 CSV where `.json` is replaced by `.csv`
 (https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-the-aws-price-list-bulk-api-fetching-price-list-files-manually.html).
-The file of EC2 has some 200 MB, all others less than one or a few; no file is kept.
+Rows are read as they come, and no file is kept.
 """
 
 from __future__ import annotations

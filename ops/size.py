@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cost import prices, weights
-from cost.sizing import BYTES, GIB, MIB, USED, Demand, Fit, Shape, fitting
+from cost import prices
+from cost.instances import GPUS
+from cost.sizing import BYTES, CAPABILITY, GIB, MIB, USED, Demand, Fit, Shape, fitting
 from model_build import recipe as recipes
 from model_build.errors import RecipeError
 from model_build.recipe_runtimes import Vllm
+from ops import weights
 from settings import SettingsError
 
 DONE, FAILED, NONE_FITS = 0, 1, 3
@@ -117,8 +119,9 @@ def _of_folder(arguments: argparse.Namespace, folder: Path, runtime: Vllm | None
         shape=found.shape,
         stages=arguments.pipeline_parallel or (runtime.pipeline_parallel if runtime else 1),
     )
-    gpus = arguments.tensor_parallel or (runtime.tensor_parallel if runtime and runtime.tensor_parallel > 1 else None)
-    return Asked(folder.name, demand, gpus)
+    # A recipe of one GPU may as well leave open how many there are; one of several says it.
+    gpus = arguments.tensor_parallel or (runtime.tensor_parallel if runtime and runtime.gpus > 1 else None)
+    return Asked(folder.name, demand, gpus, _notes(demand))
 
 
 def _by_parameters(arguments: argparse.Namespace) -> Asked:
@@ -131,7 +134,7 @@ def _by_parameters(arguments: argparse.Namespace) -> Asked:
         stages=arguments.pipeline_parallel or 1,
     )
     name = f"{arguments.parameters / 1e9:g}B parameters"
-    notes: list[str] = []
+    notes = list(_notes(demand))
     if arguments.config:
         demand = replace(demand, shape=weights.read_shape(arguments.config))
     elif not arguments.sample:
@@ -143,6 +146,14 @@ def _by_parameters(arguments: argparse.Namespace) -> Asked:
     if demand.shape and not arguments.context:
         notes.append("without a KV cache; give --context, the tokens of a sequence")
     return Asked(name, replace(demand, context=arguments.context or 0), arguments.tensor_parallel, tuple(notes))
+
+
+def _notes(demand: Demand) -> tuple[str, ...]:
+    least = CAPABILITY.get(demand.dtype)
+    left_out = [name for name, gpu in GPUS.items() if least is not None and gpu.capability < least]
+    if not left_out:
+        return ()
+    return (f"without {', '.join(left_out)}: {demand.dtype} needs compute capability {least:g}",)
 
 
 def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:

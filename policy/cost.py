@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cost.bill import Declared, bill
+from cost.bill import bill
 from cost.kinds import NODE_GROUP
+from cost.lines import Declared
 from policy.node import Node
 from policy.rule import Facts, Finding, Resource, Rule, StackRule
 

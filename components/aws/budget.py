@@ -13,6 +13,9 @@ from settings import BudgetSettings
 
 # What is spent, and what AWS expects to be by the end of the month, in percent of the budget.
 LIMITS = (("ACTUAL", 80.0), ("ACTUAL", 100.0), ("FORECASTED", 100.0))
+# The provider reads it back with a key for each field that its SDK has, of which there may be more one day, and a
+# difference replaces the monitor with all that it learned. What it says is the stack's name, which stays.
+READ_BACK = ["monitorSpecification"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,9 @@ class BudgetArgs:
 
     settings: BudgetSettings
     tags: Mapping[str, str]
-    """Those of every resource of the stack; the last is the one that a monitor of anomalies looks for."""
+    """Those of every resource of the stack."""
+    watched: str
+    """The key of the one that a monitor of anomalies looks for: it takes one, not several at once."""
 
 
 class Budget(pulumi.ComponentResource):
@@ -70,14 +75,12 @@ class Budget(pulumi.ComponentResource):
 
     def _watch(self, name: str, args: BudgetArgs, above: float) -> None:
         """Tell once a day of what costs more than AWS learned to expect, and by more than `above`."""
-        # A monitor looks for one tag, not for several at once.
-        key, value = list(args.tags.items())[-1]
         monitor = aws.costexplorer.AnomalyMonitor(
             name,
             name=self._full,
             monitor_type="CUSTOM",
-            monitor_specification=json.dumps({"Tags": {"Key": key, "Values": [value]}}),
-            opts=self._own,
+            monitor_specification=_specification(args.watched, args.tags[args.watched]),
+            opts=pulumi.ResourceOptions.merge(self._own, pulumi.ResourceOptions(ignore_changes=READ_BACK)),
         )
         impact = aws.costexplorer.AnomalySubscriptionThresholdExpressionDimensionArgs(
             key="ANOMALY_TOTAL_IMPACT_ABSOLUTE", match_options=["GREATER_THAN_OR_EQUAL"], values=[_amount(above)]
@@ -95,6 +98,13 @@ class Budget(pulumi.ComponentResource):
             threshold_expression=aws.costexplorer.AnomalySubscriptionThresholdExpressionArgs(dimension=impact),
             opts=self._own,
         )
+
+
+def _specification(key: str, value: str) -> str:
+    """Return what a monitor looks for, with the fields that it does not use as the provider reads them back."""
+    tags = {"Key": key, "MatchOptions": None, "Values": [value]}
+    unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))
+    return json.dumps({**unused, "Tags": tags}, sort_keys=True)
 
 
 def _amount(money: float) -> str:

@@ -26,6 +26,8 @@ from components.registry import Registry
 from components.site import Site
 from settings import AwsSettings, EcrSettings, GatewaySettings, NodesSettings
 
+STACK_TAG = "modelstack.dev/stack"
+
 
 @dataclass(frozen=True, kw_only=True)
 class GroundArgs:
@@ -128,7 +130,7 @@ class Ground(pulumi.ComponentResource):
         if chosen.backup:
             Backup("backup", BackupArgs(settings=chosen.backup, protect=args.protect), self._own)
         if chosen.budget:
-            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags()), self._own)
+            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags(), watched=STACK_TAG), self._own)
         if chosen.ecr != EcrSettings():
             of_account = AccountRegistryArgs(settings=chosen.ecr, account=chosen.account, prefix=args.prefix)
             AccountRegistry("registry", of_account, self._own)
@@ -176,7 +178,7 @@ class Shared:
 
 def _tags() -> dict[str, str]:
     """Return what every resource of the stack bears."""
-    return {"modelstack.dev/project": pulumi.get_project(), "modelstack.dev/stack": pulumi.get_stack()}
+    return {"modelstack.dev/project": pulumi.get_project(), STACK_TAG: pulumi.get_stack()}
 
 
 def _behind(args: GroundArgs, network: Network, pools: PoolGround, workers: NodeGroup) -> Behind:

@@ -14,9 +14,10 @@ from botocore.stub import Stubber
 from moto import mock_aws
 from pulumi import _types as sdk
 
-from cost.bill import Declared, bill
+from cost.bill import bill
+from cost.lines import Declared
 from tests.components.conftest import Program
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Monitor, Object, Run, stack_of
 from tests.components.test_aws import ACCOUNT, REGION, config, only
 from tests.components.test_aws_types import _of_mapping, declared
 from tests.test_settings import load, refused
@@ -72,12 +73,32 @@ def test_everybody_is_told_at_80_and_100_percent_and_when_100_are_to_be_expected
 
 def test_mail_of_a_day_tells_of_what_costs_unexpectedly_much(run: Run) -> None:
     monitor, subscription = made(run, KINDS[1]), made(run, SUBSCRIPTION)
-    specification = {"Tags": {"Key": "modelstack.dev/stack", "Values": ["prod"]}}
-    assert json.loads(monitor["monitorSpecification"]) == specification
+    assert json.loads(monitor["monitorSpecification"])["Tags"]["Values"] == ["prod"]
     assert subscription["monitorArnLists"] == ["arn:aws:test:::AnomalyMonitor/budget"]
     assert subscription["frequency"] == "DAILY"
     assert subscription["thresholdExpression"]["dimension"]["values"] == ["150.5"]
     assert [one["address"] for one in subscription["subscribers"]] == NOTIFY
+
+
+def test_the_monitor_says_all_that_is_read_back_so_that_nothing_replaces_it(run: Run) -> None:
+    assert made(run, KINDS[1])["monitorSpecification"] == (
+        '{"And": null, "CostCategories": null, "Dimensions": null, "Not": null, "Or": null, '
+        '"Tags": {"Key": "modelstack.dev/stack", "MatchOptions": null, "Values": ["prod"]}}'
+    )
+
+
+def test_a_field_more_that_is_read_back_replaces_no_monitor(monkeypatch: pytest.MonkeyPatch, program: Program) -> None:
+    ignored: dict[str, list[str]] = {}
+    register = Monitor.RegisterResource
+
+    def noted(monitor: Monitor, request: Any) -> Any:
+        ignored[request.type] = list(request.ignoreChanges)
+        return register(monitor, request)
+
+    monkeypatch.setattr(Monitor, "RegisterResource", noted)
+    program(config({"budget": {**BUDGET, "anomaly": 150.5}}), stack="prod")
+    assert ignored[KINDS[1]] == ["monitorSpecification"]
+    assert (ignored[KINDS[0]], ignored[SUBSCRIPTION]) == ([], [])
 
 
 def test_every_input_is_of_the_type_that_the_provider_declares(run: Run) -> None:
@@ -146,6 +167,12 @@ def test_a_wrong_input_of_a_budget_is_refused(run: Run, budgets: Any, wrong: Obj
         create(budgets, {**given, **odd})
 
 
+def _said(value: Object) -> Object:
+    """Return what is no null, as the provider sends it."""
+    said = {key: one for key, one in value.items() if one is not None}
+    return {key: _said(one) if isinstance(one, dict) else one for key, one in said.items()}
+
+
 def test_the_monitor_and_its_subscription_are_calls_that_aws_has(run: Run) -> None:
     """moto emulates neither; AWS' own SDK says what they may hold."""
     client = botocore.session.get_session().create_client(
@@ -159,7 +186,7 @@ def test_the_monitor_and_its_subscription_are_calls_that_aws_has(run: Run) -> No
             AnomalyMonitor={
                 "MonitorName": monitor["name"],
                 "MonitorType": monitor["monitorType"],
-                "MonitorSpecification": json.loads(monitor["monitorSpecification"]),
+                "MonitorSpecification": _said(json.loads(monitor["monitorSpecification"])),
             }
         )
         stub.add_response("create_anomaly_subscription", {"SubscriptionArn": "arn"})

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cost.bill import Bill, Declared, bill
+from cost.bill import Bill, bill
+from cost.lines import Declared
 from cost.rates import Rates, rates
 from cost.shares import Request, of_models
 from settings import SettingsError
@@ -17,7 +18,9 @@ Object = dict[str, Any]
 PRICES = Path(__file__).with_name("prices.yaml")
 UNKNOWN = object()
 GROUP, NAT, ENDPOINT = "aws:eks/nodeGroup:NodeGroup", "aws:ec2/natGateway:NatGateway", "aws:ec2/vpcEndpoint:VpcEndpoint"
-DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+REDIS = "aws:elasticache/replicationGroup:ReplicationGroup"
+# A node with the disk of 20 GiB that EKS gives one where nobody says.
+NODE = 1.0 * 730 + 20 * 0.2
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
@@ -34,26 +37,32 @@ def group(instance: Any = "m7i.large", nodes: Any = 2, name: str = "workers", **
     return Declared(GROUP, name, {"instanceTypes": [instance], **sizes, **others})
 
 
-def pods(requests: Object, replicas: Any = 1) -> Declared:
-    template = {"spec": {"containers": [{"resources": {"requests": requests}}]}}
-    return Declared(DEPLOYMENT, "digits", {"spec": {"replicas": replicas, "template": template}})
-
-
 def test_nodes_cost_as_many_as_there_are_at_first() -> None:
-    assert of(group(nodes=3)).money == 3 * 1.0 * 730
+    assert of(group(nodes=3)).money == 3 * NODE
     raised = {"scalingConfig": {"minSize": 4, "desiredSize": 2}}
-    assert of(Declared(GROUP, "workers", {"instanceTypes": ["m7i.large"], **raised})).money == 4 * 730
+    assert of(Declared(GROUP, "workers", {"instanceTypes": ["m7i.large"], **raised})).money == 4 * NODE
 
 
 def test_spot_nodes_cost_what_spot_does() -> None:
     found = of(group("g5.xlarge", capacityType="SPOT"))
-    assert (found.money, found.missing) == (2 * 1.5 * 730, ())
+    assert (found.money, found.missing) == (2 * (1.5 * 730 + 20 * 0.2), ())
 
 
 def test_spot_nodes_without_a_price_of_their_own_are_counted_as_others_and_told() -> None:
     found = of(group(capacityType="SPOT"))
-    assert found.money == 2 * 730
+    assert found.money == 2 * NODE
     assert found.missing == (f"{GROUP}: no price of m7i.large spot, counted as on demand",)
+
+
+def test_a_disk_that_the_group_names_goes_before_what_eks_gives() -> None:
+    assert of(group(diskSize=100)).money == 2 * (730 + 100 * 0.2)
+    assert of(group(diskSize=UNKNOWN)).missing == (f"{GROUP}: not known before `up`",)
+    assert of(group(diskSize=UNKNOWN)).money == 2 * 730
+
+
+def test_nodes_that_may_be_spot_are_counted_as_on_demand_and_told() -> None:
+    found = of(group("g5.xlarge", capacityType=UNKNOWN))
+    assert (found.money, found.missing) == (2 * (5 * 730 + 4), (f"{GROUP}: not known before `up`",))
 
 
 def test_the_disks_of_nodes_are_those_of_their_launch_template() -> None:
@@ -97,6 +106,8 @@ def test_a_group_that_begins_without_nodes_is_named() -> None:
         ("kubernetes:core/v1:Service", {"spec": {"type": "ClusterIP"}}, 0),
         ("kubernetes:core/v1:PersistentVolumeClaim", {"spec": {"resources": {"requests": {"storage": "50Gi"}}}}, 10),
         ("aws:iam/role:Role", {}, 0),
+        ("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", {}, 0),
+        ("aws:ec2/routeTableAssociation:RouteTableAssociation", {}, 0),
     ],
 )
 def test_what_costs_something_is_counted_by_the_file(type_: str, properties: Object, money: float) -> None:
@@ -114,10 +125,20 @@ def test_what_costs_something_is_counted_by_the_file(type_: str, properties: Obj
         (GROUP, {"instanceTypes": ["m7i.large"], "scalingConfig": {"minSize": UNKNOWN}}, "not known before `up`"),
         (ENDPOINT, {"vpcEndpointType": "Interface", "subnetIds": UNKNOWN}, "not known before `up`"),
         ("aws:ebs/volume:Volume", {"type": "io2", "size": 8}, "no price of io2"),
+        ("aws:ebs/volume:Volume", {"type": "gp3", "size": UNKNOWN}, "not known before `up`"),
+        ("aws:ebs/volume:Volume", {"type": UNKNOWN, "size": 8}, "not known before `up`"),
+        ("aws:ebs/volume:Volume", {"type": "gp3", "snapshotId": "s"}, "disks as large as their snapshots"),
+        ("aws:lb/loadBalancer:LoadBalancer", {"loadBalancerType": UNKNOWN}, "not known before `up`"),
+        (ENDPOINT, {"vpcEndpointType": UNKNOWN, "subnetIds": ["a"]}, "not known before `up`"),
+        ("aws:ec2/instance:Instance", {"instanceType": "m7i.large"}, "disks"),
+        (REDIS, {"nodeType": "m7i.large", "numCacheClusters": UNKNOWN}, "not known before `up`"),
+        ("aws:s3/bucketV2:BucketV2", {}, "by use"),
+        ("aws:s3/bucketObjectv2:BucketObjectv2", {}, "by use"),
+        ("aws:s3/bucketMetric:BucketMetric", {}, "no price"),
+        ("aws:ec2/vpcRouteServer:VpcRouteServer", {}, "no price"),
+        ("aws:eks/cluster:Cluster", {"computeConfig": {"enabled": UNKNOWN}}, "nodes that come by load"),
         ("aws:eks/cluster:Cluster", {"computeConfig": {"enabled": True}}, "nodes that come by load"),
         ("kubernetes:karpenter.sh/v1:NodePool", {"spec": {}}, "nodes that come by load"),
-        ("kubernetes:helm.sh/v3:Release", {}, "what the chart brings"),
-        ("kubernetes:helm.sh/v4:Chart", {}, "what the chart brings"),
         ("kubernetes:core/v1:Service", {"spec": {"type": UNKNOWN}}, "not known before `up`"),
         ("kubernetes:apps/v1:StatefulSet", {"spec": UNKNOWN}, "not known before `up`"),
         ("kubernetes:core/v1:PersistentVolumeClaim", {"spec": UNKNOWN}, "not known before `up`"),
@@ -132,47 +153,9 @@ def test_a_price_that_the_file_lacks_is_named_and_never_zero() -> None:
         assert f"{one}: no price" in of(Declared(one, "it", {}), prices={"cpu": 1}).missing
 
 
-def test_pods_cost_what_they_request_where_that_has_a_price() -> None:
-    asked = pods({"cpu": "500m", "memory": "2Gi", "nvidia.com/gpu": "1"}, replicas=3)
-    found = of(asked, prices={"cpu": 20, "memory": 3, "nvidia.com/gpu": 400})
-    assert (found.money, found.missing) == (3 * (10 + 6 + 400), ())
-
-
-def test_pods_on_machines_that_are_counted_cost_nothing_more() -> None:
-    found = of(group(), pods({"cpu": "1", "memory": "1Gi"}))
-    assert (found.money, found.missing) == (2 * 730, ())
-
-
-def test_pods_without_a_price_on_machines_of_others_are_named() -> None:
-    assert of(pods({"cpu": "1"})).missing == (f"{DEPLOYMENT}: no price of cpu of pods",)
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        UNKNOWN,
-        {"replicas": UNKNOWN, "template": {"spec": {"containers": []}}},
-        {"template": UNKNOWN},
-        {"template": {"spec": {"containers": UNKNOWN}}},
-        {"template": {"spec": {"containers": [{"resources": UNKNOWN}]}}},
-        {"template": {"spec": {"containers": [{"resources": {"requests": {"cpu": UNKNOWN}}}]}}},
-    ],
-)
-def test_pods_that_are_not_known_yet_are_named_where_pods_are_counted(spec: Any) -> None:
-    unknown = Declared("kubernetes:argoproj.io/v1alpha1:Rollout", "digits", {"spec": spec})
-    assert of(unknown, prices={"cpu": 1}).missing == (f"{unknown.type}: not known before `up`",)
-    assert of(group(), unknown).missing == ()
-
-
 def test_a_disk_that_is_not_known_yet_is_named() -> None:
     template = Declared(TEMPLATE, "workers", {"blockDeviceMappings": [{"ebs": {"volumeSize": UNKNOWN}}]})
     assert of(template, group(launchTemplate={})).missing == (f"{GROUP}: not known before `up`",)
-
-
-def test_an_image_that_is_not_known_yet_leaves_the_requests_that_are() -> None:
-    container = {"image": UNKNOWN, "resources": {"requests": {"cpu": "2"}}}
-    known = Declared(DEPLOYMENT, "digits", {"spec": {"template": {"spec": {"containers": [container]}}}})
-    assert (of(known, prices={"cpu": 1}).money, of(known, prices={"cpu": 1}).missing) == (2, ())
 
 
 def share(requests: dict[str, Request], *found: Declared, used: Rates | None = None) -> dict[str, float]:
@@ -181,20 +164,20 @@ def share(requests: dict[str, Request], *found: Declared, used: Rates | None = N
 
 
 def test_a_model_costs_its_share_of_what_it_takes_most_of() -> None:
-    # Two machines of 2 cores and 8 GiB for 1460: a quarter of the cores, an eighth of the memory.
-    assert share({"digits": Request(cpu=1, memory=2)}, group()) == {"digits": 365.0}
-    assert share({"digits": Request(cpu=1, memory=8)}, group()) == {"digits": 730.0}
+    # Two machines of 2 cores and 8 GiB for 1468: a quarter of the cores, an eighth of the memory.
+    assert share({"digits": Request(cpu=1, memory=2)}, group()) == {"digits": NODE / 2}
+    assert share({"digits": Request(cpu=1, memory=8)}, group()) == {"digits": NODE}
 
 
 def test_machines_with_gpus_are_shared_by_those_that_ask_for_gpus_alone() -> None:
     gpus = group("g5.12xlarge", 1, "gpus", taints=[{"key": "nvidia.com/gpu", "effect": "NO_SCHEDULE"}])
     found = share({"a": Request(cpu=2, memory=2), "llm": Request(cpu=1, memory=1, gpus=2)}, group(), gpus)
-    assert found == {"a": 730.0, "llm": 40 * 730 / 2}
+    assert found == {"a": NODE, "llm": (40 * 730 + 20 * 0.2) / 2}
 
 
 def test_machines_that_let_no_model_in_are_nobodys() -> None:
     system = group(name="system", taints=[{"key": "CriticalAddonsOnly", "effect": "NO_SCHEDULE"}])
-    assert share({"digits": Request(cpu=1, memory=1)}, group(), system) == {"digits": 365.0}
+    assert share({"digits": Request(cpu=1, memory=1)}, group(), system) == {"digits": NODE / 2}
     assert share({"digits": Request(cpu=1, memory=1)}, system) == {}
 
 

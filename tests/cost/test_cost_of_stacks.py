@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 import pytest
 
-from components.bill import Bill
+from components.ledger import Ledger
 from cost.rates import Rates
 from policy.facts import PROJECT
 from settings import GpuPoolSettings, SettingsError, gpus_of
@@ -21,8 +23,8 @@ from tests.components.test_aws import config
 from tests.policy.judging import Given, Judges
 
 PRICES = Path(__file__).with_name("prices.yaml")
-POOL_DISK = GpuPoolSettings.model_fields["disk"].default
 COST = {"priceFile": str(PRICES.relative_to(PROJECT))}
+POOL_DISK = GpuPoolSettings.model_fields["disk"].default
 
 
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: Object, **options: Any) -> Run:
@@ -71,6 +73,17 @@ def test_a_stack_without_prices_tells_no_cost(monkeypatch: pytest.MonkeyPatch, t
     assert "cost" not in run(monkeypatch, tmp_path, {"models": MODELS}).outputs
 
 
+@pytest.mark.parametrize("cost", [None, {"prices": {"cpu": 20}}])
+def test_a_stack_without_prices_imports_nothing_that_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cost: Object | None
+) -> None:
+    counting = [name for name in sys.modules if name == "components.ledger" or name.partition(".")[0] == "cost"]
+    for name in counting:
+        monkeypatch.delitem(sys.modules, name)
+    run(monkeypatch, tmp_path, {"models": MODELS, **({"policies": {"cost": cost}} if cost else {})})
+    assert ("cost.bill" in sys.modules, "components.ledger" in sys.modules) == (cost is not None, cost is not None)
+
+
 def test_telling_the_cost_changes_no_resource(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without = run(monkeypatch, tmp_path, config(), stack="prod")
     told = run(monkeypatch, tmp_path, config(policies={"cost": COST}), stack="prod")
@@ -111,43 +124,63 @@ def test_prices_of_another_region_are_refused(monkeypatch: pytest.MonkeyPatch, t
         run(monkeypatch, tmp_path, config({"region": "eu-west-1"}, policies={"cost": COST}), stack="prod")
 
 
+def told(program: Callable[[], None], prices: Mapping[str, float], *, preview: bool = False) -> Object:
+    """Return the cost of what a program declares."""
+
+    def watched() -> None:
+        ledger = Ledger(Rates("USD", prices, {}), {})
+        ledger.watch()
+        program()
+        pulumi.export("cost", ledger.cost)
+
+    found: Object = awaited(Engine({}), watched, preview=preview).outputs["cost"]
+    return found
+
+
 def test_what_is_only_read_costs_nothing() -> None:
     def program() -> None:
-        bill = Bill(Rates("USD", {"aws:kms/key:Key": 2.0}, {}), {})
-        bill.watch()
         aws.kms.Key("own")
         aws.kms.Key.get("of-others", "key-of-others")
-        pulumi.export("cost", bill.cost)
 
-    assert awaited(Engine({}), program).outputs["cost"]["monthly"] == 2.0
-
-
-def test_a_chart_whose_objects_nobody_sees_is_named() -> None:
-    def program() -> None:
-        bill = Bill(Rates("USD", {"cpu": 20.0}, {}), {})
-        bill.watch()
-        k8s.helm.v4.Chart("operator", chart="gpu-operator")
-        pulumi.export("cost", bill.cost)
-
-    found = awaited(Engine({}), program).outputs["cost"]
-    assert found["notCounted"] == ["kubernetes:helm.sh/v4:Chart: what the chart brings"]
+    assert told(program, {"aws:kms/key:Key": 2.0})["monthly"] == 2.0
 
 
 def test_what_only_up_knows_is_named_and_the_rest_is_counted() -> None:
     def program() -> None:
-        bill = Bill(Rates("USD", {"aws:kms/key:Key": 2.0, "m7i.large": 70.0}, {}), {})
-        bill.watch()
         key = aws.kms.Key("own")
         sizes = aws.eks.NodeGroupScalingConfigArgs(min_size=1, max_size=2, desired_size=1)
         for name, kind in (("known", "m7i.large"), ("unknown", key.key_usage)):
             aws.eks.NodeGroup(
                 name, cluster_name="c", node_role_arn="r", subnet_ids=[], instance_types=[kind], scaling_config=sizes
             )
-        pulumi.export("cost", bill.cost)
 
-    found = awaited(Engine({}), program, preview=True).outputs["cost"]
+    found = told(program, {"aws:kms/key:Key": 2.0, "m7i.large": 70.0}, preview=True)
     assert found["monthly"] == 72.0
     assert "aws:eks/nodeGroup:NodeGroup: not known before `up`" in found["notCounted"]
+
+
+@pytest.mark.parametrize("of", [pulumi.Output.secret, pulumi.Output.from_input])
+def test_pods_whose_spec_is_one_output_or_a_secret_are_counted(of: Callable[[Object], pulumi.Output[Object]]) -> None:
+    model = {"resources": {"requests": {"cpu": "2"}}}
+
+    def program() -> None:
+        k8s.apiextensions.CustomResource(
+            "llm",
+            api_version="serving.kserve.io/v1beta1",
+            kind="InferenceService",
+            spec=of({"predictor": {"minReplicas": 3, "model": model}}),
+        )
+
+    found = told(program, {"cpu": 20.0})
+    assert (found["monthly"], found["notCounted"]) == (3 * 2 * 20, [])
+
+
+def test_a_chart_is_named_though_the_program_sees_none_of_its_objects() -> None:
+    def program() -> None:
+        k8s.helm.v4.Chart("keda", chart="oci://example.com/keda")
+
+    found = told(program, {"cpu": 20.0})
+    assert found["notCounted"] == ["kubernetes:helm.sh/v4:Chart: what the chart brings"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +190,9 @@ def test_what_only_up_knows_is_named_and_the_rest_is_counted() -> None:
         ("runtime: {name: onnxruntime, device: gpu}", 1),
         ("runtime: {name: vllm}", 1),
         ("runtime: {name: vllm, tensor_parallel: 4}", 4),
+        ("runtime: {name: vllm, pipeline_parallel: 2}", 2),
         ("runtime: {name: vllm, tensor_parallel: 4, pipeline_parallel: 2}", 8),
+        ("runtime: {name: vllm, tensor_parallel: many}", 0),
         ("runtime: {name: triton, gpus: 2}", 2),
         ("runtime: {name: triton}", 0),
         ("runtime: {name: triton, gpus: many}", 0),
@@ -167,6 +202,12 @@ def test_a_replica_has_the_gpus_that_its_server_is_started_for(tmp_path: Path, r
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"name: it\n{runtime}\n")
     assert gpus_of(recipe) == gpus
+
+
+def test_a_pod_of_several_nodes_has_its_part_of_the_gpus(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: it\nruntime: {name: vllm, tensor_parallel: 4, pipeline_parallel: 2}\n")
+    assert [gpus_of(recipe, nodes) for nodes in (1, 2, 4)] == [8, 4, 2]
 
 
 def test_settings_that_name_a_price_file_that_is_not_there_are_refused(

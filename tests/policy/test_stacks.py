@@ -86,7 +86,8 @@ def test_a_stack_without_prices_costs_nothing_that_is_known() -> None:
 @pytest.mark.parametrize(
     ("type_", "properties", "cost"),
     [
-        ("aws:eks/nodeGroup:NodeGroup", {"instanceTypes": ["m6i.large"], "scalingConfig": {"desiredSize": 2}}, 140),
+        # With the disk of 20 GiB that EKS gives each.
+        ("aws:eks/nodeGroup:NodeGroup", {"instanceTypes": ["m6i.large"], "scalingConfig": {"desiredSize": 2}}, 144),
         ("aws:ec2/instance:Instance", {"instanceType": "m6i.large"}, 70),
         ("kubernetes:core/v1:PersistentVolumeClaim", {"spec": {"resources": {"requests": {"storage": "100Gi"}}}}, 10),
         (

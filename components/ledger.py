@@ -1,8 +1,7 @@
-"""Bill: what the resources that the program declares cost a month, for the stack's output `cost`."""
+"""Ledger: keeps what the program declares, for the stack's output `cost`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +11,14 @@ import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import rpc
 
-from cost.bill import Declared, bill
+from components.wire import camel
+from cost.bill import bill
 from cost.kinds import CHARTS, TEMPLATE, may_cost
+from cost.lines import GIB, Declared
 from cost.rates import Rates, rates
 from cost.shares import Request, of_models
 from settings import ModelSettings, Settings, amount, gpus_of
-
-GIB = 2**30
+from settings.policies import CostSettings
 
 
 class _Unknown:
@@ -26,8 +26,8 @@ class _Unknown:
 
 
 @dataclass
-class Bill:
-    """Keeps what the program declares, from `watch` on."""
+class Ledger:
+    """What the program declares, from `watch` on, and what it costs a month."""
 
     rates: Rates
     requests: Mapping[str, Request]
@@ -35,13 +35,11 @@ class Bill:
     _declared: list[pulumi.ResourceTransformationArgs] = field(default_factory=list)
 
     @classmethod
-    def of(cls, settings: Settings, project: Path) -> Bill | None:
-        """Return the bill of a stack that names prices, None of another. Raises SettingsError."""
-        if settings.policies.cost is None:
-            return None
+    def of(cls, cost: CostSettings, settings: Settings, project: Path) -> Ledger:
+        """Return the ledger of a stack that names `cost`. Raises SettingsError."""
         region = settings.aws.region if settings.aws else None
         asked = {name: _request(model, project) for name, model in settings.models.items()}
-        return cls(rates(settings.policies.cost, project, region), asked)
+        return cls(rates(cost, project, region), asked)
 
     def watch(self) -> None:
         """Keep every resource that is declared from now on."""
@@ -71,27 +69,26 @@ class Bill:
 
 
 def _request(model: ModelSettings, project: Path) -> Request:
-    """Return what a model's pods request; a replica of several nodes shares its GPUs among them."""
-    pods = model.first * model.serve.nodes
+    """Return what a model's pods request; of several nodes each has its part of a replica's GPUs."""
+    nodes = model.serve.nodes
+    pods = model.first * nodes
     resources = model.resources
     return Request(
         cpu=amount(resources.cpu_request) * pods,
         memory=amount(resources.memory_request) / GIB * pods,
-        gpus=float(gpus_of(project / model.recipe) * model.first),
+        gpus=float(gpus_of(project / model.recipe, nodes) * pods),
     )
 
 
 async def _plain(args: pulumi.ResourceTransformationArgs) -> Declared:
     """Return a resource as the engine is told of it: awaited, by the names that it has there."""
-    sent = await rpc.serialize_properties(args.props, {}, input_transformer=_camel)
+    sent = await rpc.serialize_properties(args.props, {}, input_transformer=camel)
     return Declared(args.type_, args.name, _known(MessageToDict(sent)))
 
 
-def _camel(name: str) -> str:
-    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
-
-
 def _known(value: Any) -> Any:
+    if rpc.is_rpc_secret(value):
+        return _known(rpc.unwrap_rpc_secret(value))
     if isinstance(value, dict):
         return {key: _known(one) for key, one in value.items()}
     if isinstance(value, list):
