@@ -20,7 +20,13 @@ SPELLED = {
     "bottlerocket": (r"\d+\.\d+\.\d+-[0-9a-f]{8}", "1.54.0-0123abcd"),
 }
 OF_NODES = ("os", "release", "share", "local_disks", "parallel_pull")
+ENGINES = ("managed", "karpenter", "auto")
 BUILT_IN = ("system", "general-purpose")
+# A node that goes waits so long for pods that nothing may evict; after it they are ended.
+DRAIN_HOURS = 24
+# EKS Auto Mode refuses a NodePool whose nodes live longer, what they wait for pods included: 21 days.
+# Source: https://docs.aws.amazon.com/eks/latest/userguide/automode.html
+LIFE_HOURS, EXPIRE_HOURS = 504, 336
 
 InstanceType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 
@@ -53,6 +59,9 @@ class GpuPoolSettings(Frozen):
     reservation: str | None = Field(default=None, pattern=r"^cr-[0-9a-f]{8,17}$", description="on-demand capacity")
     disk: int = Field(default=200, ge=50, le=16000, description="GiB")
     idle_seconds: int = Field(default=300, ge=30, le=86400, description="a node without pods goes; not of managed")
+    expire_hours: int | None = Field(
+        default=None, ge=24, le=8760, description="a node is replaced after it; not managed"
+    )
     os: Literal["al2023", "bottlerocket"] = "al2023"
     release: str | None = Field(default=None, max_length=40, description="of the AMI, as 1.36.2-20260714")
     share: ShareSettings | None = None
@@ -73,6 +82,12 @@ class GpuPoolSettings(Frozen):
     def resource(self) -> str:
         """What a pod asks for."""
         return SHARED if self.share and self.share.by != "mig" else GPU
+
+    @property
+    def expires(self) -> str:
+        """How long a node lives, as Karpenter says it; with a pinned AMI a new node would be as old as the last."""
+        hours = self.expire_hours or (EXPIRE_HOURS if self.engine == "auto" else None)
+        return f"{hours}h" if hours else "Never"
 
     @property
     def spot(self) -> bool:
@@ -101,6 +116,13 @@ class GpuPoolSettings(Frozen):
             raise ValueError(f"min: {self.min} is of engine: managed, {self.engine} goes to zero; remove it")
         if self.engine == "managed" and "idle_seconds" in self.model_fields_set:
             raise ValueError("idleSeconds: is not of engine: managed, whose autoscaler says when; remove it")
+        if self.engine == "managed" and self.expire_hours:
+            raise ValueError("expireHours: is not of engine: managed, whose nodes stay; remove it")
+        if self.engine == "auto" and (self.expire_hours or 0) + DRAIN_HOURS > LIFE_HOURS:
+            raise ValueError(
+                f"expireHours: {self.expire_hours} and {DRAIN_HOURS} for the last pods are above the {LIFE_HOURS} of "
+                f"EKS Auto Mode; take {LIFE_HOURS - DRAIN_HOURS} at most"
+            )
         if self.engine == "auto":
             named = [one for one in OF_NODES if one in self.model_fields_set]
             if named:

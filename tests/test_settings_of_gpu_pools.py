@@ -85,6 +85,7 @@ def test_a_stack_without_pools_has_none() -> None:
         ({"min": 5}, "max: 4 is below min 5; raise it"),
         ({"engine": "karpenter", "min": 1}, "min: 1 is of engine: managed, karpenter goes to zero; remove it"),
         ({"idleSeconds": 60}, "idleSeconds: is not of engine: managed"),
+        ({"expireHours": 48}, "expireHours: is not of engine: managed, whose nodes stay"),
         ({"engine": "auto", "release": "1.36.2-20260714"}, "release: AWS chooses it with engine: auto"),
         ({"engine": "auto", "localDisks": True}, "localDisks: AWS chooses it with engine: auto"),
         ({"engine": "auto", "share": {"by": "timeSlicing", "replicas": 2}}, "share: AWS chooses it with engine: auto"),
@@ -134,6 +135,30 @@ def test_a_release_is_of_the_clusters_version() -> None:
 def test_bottlerocket_names_its_release() -> None:
     told = refused(**with_pools(a10g={**A10G, "os": "bottlerocket"}))
     assert "release: is missing; name that of bottlerocket, as `aws ssm get-parameter" in told
+
+
+def test_auto_mode_is_asked_for_by_itself() -> None:
+    told = refused(**with_pools(t4={"engine": "auto", "types": ["g4dn.xlarge"]}))
+    assert told == "modelstack:aws: gpuPools.t4.engine: auto needs EKS Auto Mode; set autoMode: true"
+    assert load(**in_aws(autoMode=True)).gpu_pools == {}
+
+
+def test_karpenter_and_auto_mode_are_not_of_one_cluster() -> None:
+    pools = {"l4": {"engine": "karpenter", "types": ["g6.xlarge"]}}
+    told = refused(**in_aws(gpuPools=pools, autoMode=True))
+    assert "gpuPools.l4.engine: karpenter brings the definitions that EKS Auto Mode has; use auto, or remove" in told
+
+
+def test_a_node_of_auto_mode_is_young_enough_for_aws() -> None:
+    def auto(hours: int) -> dict[str, Any]:
+        return in_aws(
+            gpuPools={"t4": {"engine": "auto", "types": ["g4dn.xlarge"], "expireHours": hours}}, autoMode=True
+        )
+
+    assert load(**auto(480)).gpu_pools["t4"].expires == "480h"
+    assert "expireHours: 481 and 24 for the last pods are above the 504 of EKS Auto Mode; take 480" in refused(
+        **auto(481)
+    )
 
 
 def test_a_pool_has_no_name_that_auto_mode_knows() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.aws.karpenter_pool import DELETION, PoolNodes, node_pool
+from components.aws.karpenter_pool import OF_CLASS, PoolNodes, node_pool
 from components.aws.pools import PoolArgs
 from settings.node_pools import GPU
 
@@ -35,7 +35,7 @@ def create(args: PoolArgs, opts: pulumi.ResourceOptions) -> None:
         kind="NodeClass",
         metadata={"name": name},
         spec=spec,
-        opts=pulumi.ResourceOptions.merge(opts, DELETION),
+        opts=pulumi.ResourceOptions.merge(opts, OF_CLASS),
     )
     # Which Karpenter AWS runs, and whether it counts nodes, it does not say: GPUs every one counts.
     nodes = PoolNodes(group=GROUP, kind="NodeClass", limits={GPU: str(pool.max * pool.gpus)})

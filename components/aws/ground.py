@@ -214,5 +214,5 @@ def _cluster(chosen: AwsSettings, network: Network, protect: bool) -> EksCluster
         api_from=chosen.api_from,
         log_days=chosen.log_days,
         protect=protect,
-        auto=chosen.auto,
+        auto=chosen.auto_mode,
     )

@@ -77,6 +77,8 @@ class Run:
     """URN → the URNs of what has to be there before it; on the way down it goes before them."""
     protected: set[str] = field(default_factory=set)
     """URNs of what refuses to be destroyed."""
+    patience: dict[str, str] = field(default_factory=dict)
+    """URN → how long it may take to go, where that is said."""
 
     def is_protected(self, made: Made) -> bool:
         """Return whether a resource refuses to be destroyed."""
@@ -185,6 +187,8 @@ class Monitor(MockMonitor):
         self._run.after[urn] = {*request.dependencies, *above}
         if request.protect:
             self._run.protected.add(urn)
+        if request.customTimeouts.delete:
+            self._run.patience[urn] = request.customTimeouts.delete
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 

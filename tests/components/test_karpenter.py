@@ -102,13 +102,14 @@ def test_the_release_is_pinned_as_karpenter_names_it(pools: Run) -> None:
     assert aliases == {"l4": [{"alias": "al2023@v20260714"}], "l40s": [{"alias": "bottlerocket@v1.54.0"}]}
 
 
-def test_a_pool_goes_before_its_class_and_that_before_karpenter(pools: Run) -> None:
+def test_a_pool_goes_before_its_class_and_that_before_karpenter(pools: Run, others: Stacks) -> None:
     chart = urn(pools, "helm.sh/v4:Chart::karpenter")
     for name in ("l4", "l40s"):
         pool, class_ = urn(pools, f"v1:NodePool::{name}"), urn(pools, f"EC2NodeClass::{name}")
         assert class_ in pools.waits_for(pool)
         assert chart in pools.waits_for(class_)
-    assert urn(pools, "NodeClass::t4") in pools.waits_for(urn(pools, "v1:NodePool::t4"))
+    auto = others["auto"]
+    assert urn(auto, "NodeClass::t4") in auto.waits_for(urn(auto, "v1:NodePool::t4"))
     assert urn(pools, "NodeOverlay::l40s") in pools.waits_for(urn(pools, "v1:NodePool::l40s"))
 
 
