@@ -69,7 +69,12 @@ class AwsSettings(Frozen):
     ecr: EcrSettings = EcrSettings()
     front_door: FrontDoorSettings | None = Field(default=None, description="how clients come in; none where not given")
     gpu_pools: dict[Label, GpuPoolSettings] = Field(default={}, description="name → nodes with GPUs")
+    autoscaler: bool = Field(default=False, description="whether the cluster has one for node groups with GPUs")
     auto_mode: bool = Field(default=False, description="EKS Auto Mode, which pools of engine auto need; no way back")
+
+    def nodes_of(self, pool: GpuPoolSettings) -> int:
+        """Return the most nodes that a pool comes to: `max` where somebody makes them, `min` where nobody does."""
+        return pool.max if pool.engine != "managed" or self.autoscaler else pool.min
 
     @property
     def registry(self) -> str:
@@ -120,6 +125,12 @@ class AwsSettings(Frozen):
             raise ValueError(
                 f"gpuPools.{of['karpenter'][0]}.engine: karpenter brings the definitions that EKS Auto Mode has; use "
                 "auto, or remove autoMode"
+            )
+        empty = [name for name in of["managed"] if not self.gpu_pools[name].min]
+        if empty and not self.autoscaler:
+            raise ValueError(
+                f"gpuPools.{empty[0]}.min: 0 of engine: managed never has a node without an autoscaler; raise it, use "
+                "karpenter, or install one and set autoscaler: true"
             )
         return self
 

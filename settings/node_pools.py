@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from settings.base import Frozen
-from settings.gpus import count_of, family_of
+from settings.gpus import count_of, family_of, profiles_of
 
 GPU = "nvidia.com/gpu"
 SHARED = f"{GPU}.shared"
@@ -19,6 +19,9 @@ SPELLED = {
     "al2023": (r"1\.\d+\.\d+-\d{8}", RELEASES["1.36"]),
     "bottlerocket": (r"\d+\.\d+\.\d+-[0-9a-f]{8}", "1.54.0-0123abcd"),
 }
+# What is asked of Bottlerocket → the first release that has it.
+# Source: https://bottlerocket.dev/en/os/1.54.x/api/settings/, and those of the releases before
+SINCE = {"share.by: mps": (1, 54), "share.by: mig": (1, 34), "parallelPull": (1, 44)}
 OF_NODES = ("os", "release", "share", "local_disks", "parallel_pull")
 ENGINES = ("managed", "karpenter", "auto")
 BUILT_IN = ("system", "general-purpose")
@@ -53,7 +56,13 @@ class GpuPoolSettings(Frozen):
 
     engine: Literal["managed", "karpenter", "auto"] = "managed"
     types: tuple[InstanceType, ...] = Field(min_length=1, max_length=20)
-    min: int = Field(default=0, ge=0, le=100, description="nodes that are always there; of engine managed")
+    # What makes nodes by itself goes to zero; a group of EKS does with an autoscaler alone.
+    min: int = Field(
+        default_factory=lambda data: int(data.get("engine") == "managed"),
+        ge=0,
+        le=100,
+        description="nodes that are always there; of engine managed, 1",
+    )
     max: int = Field(default=4, ge=1, le=1000, description="nodes")
     capacity: Literal["onDemand", "spot", "spotFirst"] = "onDemand"
     reservation: str | None = Field(default=None, pattern=r"^cr-[0-9a-f]{8,17}$", description="on-demand capacity")
@@ -77,6 +86,18 @@ class GpuPoolSettings(Frozen):
     def most(self) -> int:
         """The most GPUs that a pod can have."""
         return 1 if self.share else self.gpus
+
+    @property
+    def shares(self) -> int:
+        """The pods that share a GPU."""
+        if self.share is None:
+            return 1
+        return self.share.replicas or profiles_of(self.types[0])[self.share.profile or ""]
+
+    @property
+    def offered(self) -> int:
+        """What a node offers, in units of `resource`."""
+        return self.gpus * self.shares
 
     @property
     def resource(self) -> str:
@@ -128,6 +149,9 @@ class GpuPoolSettings(Frozen):
             if named:
                 key = type(self).model_fields[named[0]].alias or named[0]
                 raise ValueError(f"{key}: AWS chooses it with engine: auto; remove it, or use managed or karpenter")
+        if self.reservation and self.engine == "managed":
+            # A group would start nothing outside it, and only where the group lies in its zone alone.
+            raise ValueError("reservation: is not of engine: managed; use karpenter, which takes on-demand beside it")
         if self.reservation and self.spot:
             raise ValueError(f"reservation: is of on-demand nodes, capacity is {self.capacity}; remove one of the two")
         return self
@@ -141,10 +165,24 @@ class GpuPoolSettings(Frozen):
             raise ValueError(f"share.by: {by} is set up by os: bottlerocket as it boots, not by {self.os}; set os")
         if by == "mig" and self.engine == "karpenter":
             raise ValueError("share.by: mig, Karpenter counts a node's GPUs and not their parts; use engine: managed")
-        whole = [one for one in self.types if by == "mig" and not _partitioned(one)]
+        if by == "mig":
+            self._require_profile(self.share.profile or "")
+        return self
+
+    def _require_profile(self, profile: str) -> None:
+        known = {one: profiles_of(one) for one in self.types}
+        whole = [one for one, profiles in known.items() if not profiles]
         if whole:
             raise ValueError(f"share.by: mig, {whole[0]} has no GPU that this is known of; use p4d, p4de, p5 or p5e")
-        return self
+        without = [one for one, profiles in known.items() if profile not in profiles]
+        if without:
+            raise ValueError(
+                f"share.profile: {profile!r} is none of {without[0]}, which has {', '.join(known[without[0]])}; use one"
+            )
+        parts = {profiles[profile] for profiles in known.values()}
+        if len(parts) > 1:
+            told = " and ".join(map(str, sorted(parts)))
+            raise ValueError(f"share.profile: {profile!r} makes {told} parts of the types' GPUs; make a pool of each")
 
     @model_validator(mode="after")
     def _names_a_release(self) -> Self:
@@ -153,10 +191,19 @@ class GpuPoolSettings(Frozen):
             raise ValueError(f"release: {self.release!r} is none of os: {self.os}; write it as {example}")
         return self
 
-
-def _partitioned(instance_type: str) -> str | None:
-    found = family_of(instance_type)
-    return found.partitioned if found else None
+    @model_validator(mode="after")
+    def _release_is_new_enough(self) -> Self:
+        if self.os != "bottlerocket" or self.release is None:
+            return self
+        asked = {f"share.by: {self.share.by}" if self.share else "", "parallelPull" if self.parallel_pull else ""}
+        major, minor, *_ = self.release.split(".")
+        for what, since in SINCE.items():
+            if what in asked and (int(major), int(minor)) < since:
+                least = ".".join(map(str, since))
+                raise ValueError(
+                    f"release: {self.release!r} is before {least}, the first with {what}; name a later one"
+                )
+        return self
 
 
 def resolved(pool: GpuPoolSettings, version: str) -> GpuPoolSettings:

@@ -21,6 +21,7 @@ from components.aws.pod_logs import PodLogs, PodLogsArgs
 from components.aws.pools import PoolGround
 from components.aws.repositories import Repositories, RepositoriesArgs
 from components.aws.roles import Role
+from components.aws.tags import tags
 from components.aws.volumes import volumes
 from components.registry import Registry
 from components.site import Site
@@ -106,7 +107,7 @@ class Ground(pulumi.ComponentResource):
             region=chosen.region,
             # Credentials of another account make nothing and remove nothing.
             allowed_account_ids=[chosen.account],
-            default_tags=aws.ProviderDefaultTagsArgs(tags=_tags()),
+            default_tags=aws.ProviderDefaultTagsArgs(tags=tags()),
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -119,16 +120,16 @@ class Ground(pulumi.ComponentResource):
     def _keep(self, args: GroundArgs) -> None:
         """Make what settings ask to be kept and watched, and what of ECR is the account's."""
         chosen = args.settings
-        tags = mark() if chosen.backup else {}
+        kept_by = mark() if chosen.backup else {}
         if chosen.audit:
             kept = AuditArgs(
-                account=chosen.account, region=chosen.region, days=chosen.audit.days, protect=args.protect, tags=tags
+                account=chosen.account, region=chosen.region, days=chosen.audit.days, protect=args.protect, tags=kept_by
             )
             Audit("audit", kept, self._own)
         if chosen.backup:
             Backup("backup", BackupArgs(settings=chosen.backup, protect=args.protect), self._own)
         if chosen.budget:
-            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags()), self._own)
+            Budget("budget", BudgetArgs(settings=chosen.budget, tags=tags()), self._own)
         if chosen.ecr != EcrSettings():
             of_account = AccountRegistryArgs(settings=chosen.ecr, account=chosen.account, prefix=args.prefix)
             AccountRegistry("registry", of_account, self._own)
@@ -172,11 +173,6 @@ class Shared:
             disk=chosen.disk,
             system=system,
         )
-
-
-def _tags() -> dict[str, str]:
-    """Return what every resource of the stack bears."""
-    return {"modelstack.dev/project": pulumi.get_project(), "modelstack.dev/stack": pulumi.get_stack()}
 
 
 def _behind(args: GroundArgs, network: Network, pools: PoolGround, workers: NodeGroup) -> Behind:

@@ -14,7 +14,8 @@ import pulumi_kubernetes as k8s
 
 from components.aws.managed_pool import PULL_THROUGHPUT, disks
 from components.aws.node_config import user_data
-from components.aws.pools import PoolArgs
+from components.aws.pools import PoolArgs, required
+from components.aws.tags import tags
 from components.gpu import POOL, TAINT
 from settings import GpuPoolSettings
 from settings.node_pools import DRAIN_HOURS, GPU
@@ -58,10 +59,12 @@ def create(args: PoolArgs, opts: pulumi.ResourceOptions) -> None:
 
 def _class(args: PoolArgs) -> Spec:
     pool, ground = args.settings, args.ground
+    # The provider's own tags do not reach what Karpenter starts, and a budget counts by them.
     told: Spec = {
+        "tags": tags(),
         "amiFamily": FAMILIES[pool.os],
         "amiSelectorTerms": [{"alias": alias(pool)}],
-        "instanceProfile": args.profile,
+        "instanceProfile": required("profile", args.profile),
         "subnetSelectorTerms": [{"id": one} for one in ground.subnets],
         "securityGroupSelectorTerms": [{"id": ground.security_group}],
         "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
@@ -88,10 +91,9 @@ def _disk(device: str, size: int, pool: GpuPoolSettings) -> Spec:
 
 def _overlay(name: str, pool: GpuPoolSettings, opts: pulumi.ResourceOptions) -> k8s.apiextensions.CustomResource:
     """Make the NodeOverlay without which Karpenter would start no node for a share: no instance type offers any."""
-    replicas = pool.share.replicas or 1 if pool.share else 1
     spec: Spec = {
         "requirements": [_in("karpenter.sh/nodepool", [name]), _in("node.kubernetes.io/instance-type", pool.types)],
-        "capacity": {pool.resource: str(pool.gpus * replicas)},
+        "capacity": {pool.resource: str(pool.offered)},
     }
     return k8s.apiextensions.CustomResource(
         name,

@@ -29,7 +29,7 @@ POOLS: dict[str, Object] = {
     },
     "h100": {
         "types": ["p5.48xlarge"],
-        "reservation": RESERVED,
+        "min": 0,
         "max": 2,
         "share": {"by": "mig", "profile": "1g.10gb"},
         **BOTTLEROCKET,
@@ -58,7 +58,13 @@ T4: Object = {"engine": "auto", "types": ["g4dn.xlarge"], "capacity": "spot", "d
 
 
 # Settings that differ from those of the stack with a pool of each engine.
-TURNS: Object = {**POOLS["l40s"], "engine": "managed", "share": {"by": "timeSlicing", "replicas": 2}}
+TURNS: Object = {
+    "types": ["g6e.xlarge"],
+    "share": {"by": "timeSlicing", "replicas": 2},
+    "localDisks": True,
+    "parallelPull": True,
+    **BOTTLEROCKET,
+}
 OTHERS: dict[str, dict[str, Object]] = {
     "none": {},
     "managed": {
@@ -79,7 +85,8 @@ def with_pools(pools: dict[str, Object] | None = None, models: Object | None = N
     system = {"min": 1} if pools else {}
     made = POOLS if pools is None else pools
     auto = {"autoMode": True} if any(one.get("engine") == "auto" for one in made.values()) else {}
-    found = config({"gpuPools": made, "system": system, **auto}, **others)
+    scaled = {"autoscaler": True} if any(one.get("min") == 0 for one in made.values()) else {}
+    found = config({"gpuPools": made, "system": system, **auto, **scaled}, **others)
     return {**found, "models": models} if models else found
 
 
@@ -97,7 +104,8 @@ ON_AUTO = {"auto": ("t4", "triton-gpu")}
 def models_on_pools(folder: Path) -> Object:
     """Return a model for each pool; `canary` is rolled out as one."""
     found = _models(folder, ON)
-    return {**found, "canary": {**found["canary"], "rollout": {"strategy": "canary"}}}
+    several = {name: {**found[name], "replicas": 2} for name in ("processes", "canary")}
+    return {**found, **several, "canary": {**several["canary"], "rollout": {"strategy": "canary"}}}
 
 
 def models_on_auto(folder: Path) -> Object:

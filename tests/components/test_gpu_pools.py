@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from model_build import recipe as recipes
+from model_build import runtimes
+from settings.recipes import WITH_SHARED_MEMORY, server_of
 from tests.components.conftest import Program
 from tests.components.gpus import (
     LABEL,
@@ -19,12 +22,14 @@ from tests.components.gpus import (
     Stacks,
     kinds,
     node_config,
+    recipe_of,
     told,
     urn,
     with_pools,
 )
 from tests.components.programs import Made, Object, Run
 from tests.components.test_kserve import by_kserve
+from tests.components.test_serving import NAMED
 
 
 def requirements(pool: Object) -> dict[str, list[str]]:
@@ -122,6 +127,25 @@ def test_no_pod_reads_the_metadata_of_a_node_and_every_disk_is_encrypted(pools: 
         assert all(disk["ebs"]["encrypted"] for disk in one["spec"]["blockDeviceMappings"])
 
 
+def test_instances_bear_the_tags_by_which_a_budget_counts(pools: Run) -> None:
+    tags = {"modelstack.dev/project": "modelstack", "modelstack.dev/stack": "prod"}
+    templates = pools.of("LaunchTemplate")
+    assert {"a10g", "h100", "workers", "system"} <= set(templates)
+    for name, one in templates.items():
+        told = {two["resourceType"]: two["tags"] for two in one["tagSpecifications"]}
+        assert told == {kind: {"Name": name, **tags} for kind in ("instance", "volume")}
+    assert all(one["spec"]["tags"] == tags for one in kinds(pools, "EC2NodeClass").values())
+
+
+def test_an_autoscaler_waits_for_whole_gpus_of_a_new_node_and_not_for_shares(pools: Run, others: Stacks) -> None:
+    labels = {
+        name: one["labels"] for name, one in {**others["managed"].of("NodeGroup"), **pools.of("NodeGroup")}.items()
+    }
+    key = "k8s.amazonaws.com/accelerator"
+    found = {name: one[key] for name, one in labels.items() if key in one}
+    assert found == {"plain-on-demand": "nvidia-a10g", "h100-on-demand": "nvidia-h100"}
+
+
 def test_images_and_pods_lie_on_the_second_disk_of_bottlerocket(pools: Run) -> None:
     disks = {
         one["deviceName"]: one["ebs"]["volumeSize"] for one in pools.of("LaunchTemplate")["h100"]["blockDeviceMappings"]
@@ -132,8 +156,6 @@ def test_images_and_pods_lie_on_the_second_disk_of_bottlerocket(pools: Run) -> N
 
 
 def test_reserved_capacity_is_used_first(pools: Run, others: Stacks) -> None:
-    specification = pools.of("LaunchTemplate")["h100"]["capacityReservationSpecification"]
-    assert specification == {"capacityReservationTarget": {"capacityReservationId": RESERVED}}
     assert kinds(pools, "EC2NodeClass")["l40s"]["spec"]["capacityReservationSelectorTerms"] == [{"id": RESERVED}]
     made = kinds(pools, "NodePool")
     assert requirements(made["l40s"])["karpenter.sh/capacity-type"] == ["reserved", "on-demand"]
@@ -260,6 +282,22 @@ def test_a_model_runs_on_the_nodes_of_its_pool(pools: Run, others: Stacks, name:
     assert {key: one for key, one in limits.items() if key.startswith("nvidia")} == gpus
     workload = urn(run, f"Rollout::{name}" if name == "canary" else f"Deployment::{name}")
     assert urn(run, f"GpuNodePool::{pool}") in run.waits_for(workload)
+
+
+def test_shares_are_kept_apart_by_zones_alone_and_whole_gpus_by_nodes_too(pools: Run) -> None:
+    def keys(name: str) -> list[str]:
+        return [one["topologyKey"] for one in pod_of(pools, name)["topologySpreadConstraints"]]
+
+    # Karpenter takes ScheduleAnyway for a condition: by nodes, each share would wake one of its own.
+    assert keys("processes") == ["topology.kubernetes.io/zone"]
+    assert keys("canary") == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+
+
+def test_servers_whose_processes_share_memory_are_those_that_mps_is_refused(tmp_path: Path) -> None:
+    for number, case in enumerate(NAMED.values()):
+        recipe = Path(recipe_of(tmp_path, f"model-{number}", case))
+        told = runtimes.of(recipes.load(recipe)).told("baked")
+        assert ("sharedMemory" in told) == (server_of(recipe) in WITH_SHARED_MEMORY), case.name
 
 
 def test_a_model_without_gpus_runs_on_any_other_node(others: Stacks) -> None:
