@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
+from components.aws.pools import required
 from tests.components.gpus import Stacks, kinds, urn
 from tests.components.programs import Run
 from tests.components.test_aws import ACCOUNT, REGION, statements
@@ -98,6 +101,12 @@ def test_karpenter_hears_of_nodes_that_go(pools: Run) -> None:
     allowed, clear = json.loads(pools.of("QueuePolicy")["karpenter"]["policy"])["Statement"]
     assert allowed["Principal"] == {"Service": ["events.amazonaws.com"]}
     assert (clear["Effect"], clear["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_a_pool_without_what_its_engine_makes_is_an_error_and_no_node_without_a_role() -> None:
+    assert required("profile", "karpenter-nodes") == "karpenter-nodes"
+    with pytest.raises(ValueError, match="profile: is missing; give what the pool's engine makes"):
+        required("profile", None)
 
 
 def test_the_release_is_pinned_as_karpenter_names_it(pools: Run) -> None:
