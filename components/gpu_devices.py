@@ -13,13 +13,13 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from components import network, runtime
+from components import monitoring, network, runtime
 from components.fingerprint import fingerprint
 from components.gpu import POOL, on, tolerations
 from components.labels import Labels
 from components.pods import http_probe, quantities
 from settings import GpuPoolSettings, Resources
-from settings.node_pools import GPU
+from settings.node_pools import GPU, SHARED
 
 PLUGIN, DCGM = "nvidia-device-plugin", "dcgm-exporter"
 PORT = 9400
@@ -78,7 +78,10 @@ class GpuDevices(pulumi.ComponentResource):
             args.namespace, metadata={"name": args.namespace, "labels": {**labels.metadata, **mode}}, opts=self._own
         )
         self._own = pulumi.ResourceOptions(parent=self, depends_on=[namespace])
-        asking: network.Peer = {"namespace_selector": {"match_labels": {network.NAMESPACE: args.scraped_from}}}
+        asking: network.Peer = {
+            "namespace_selector": {"match_labels": {network.NAMESPACE: args.scraped_from}},
+            "pod_selector": {"match_labels": Labels(monitoring.NAME, args.stack).selector},
+        }
         self._policy("default-deny", labels, {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]})
         exporter = Labels(DCGM, args.stack)
         allowed: network.Ingress = {"from_": [asking], "ports": network.tcp("metrics")}
@@ -124,6 +127,7 @@ class GpuDevices(pulumi.ComponentResource):
                 {"name": "DCGM_EXPORTER_LISTEN", "value": f":{PORT}"},
                 {"name": "DCGM_EXPORTER_KUBERNETES", "value": "true"},
                 {"name": "NODE_NAME", "value_from": {"field_ref": {"field_path": "spec.nodeName"}}},
+                *self._shared(),
                 *_gpus(),
             ],
             "ports": [{"name": "metrics", "container_port": PORT}],
@@ -145,6 +149,15 @@ class GpuDevices(pulumi.ComponentResource):
         spec = _spec(container, volumes, affinity=_in_pools(list(self._args.pools)))
         scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT)}
         self._create_daemon_set(Labels(DCGM, self._args.stack), spec, scraped)
+
+    def _shared(self) -> list[k8s.core.v1.EnvVarArgsDict]:
+        """Return by what the exporter finds all pods of a GPU that is shared, and not none of them."""
+        if all(one.resource == GPU for one in self._args.pools.values()):
+            return []
+        return [
+            {"name": "NVIDIA_RESOURCE_NAMES", "value": SHARED},
+            {"name": "KUBERNETES_VIRTUAL_GPUS", "value": "true"},
+        ]
 
     def _create_daemon_set(
         self, labels: Labels, spec: k8s.core.v1.PodSpecArgsDict, annotations: Mapping[str, str]

@@ -45,7 +45,7 @@ class GpuNodePools(pulumi.ComponentResource):
         self._args = args
         self._own = pulumi.ResourceOptions(parent=self)
         karpenter = self._create_karpenter()
-        auto = admitted_role("auto-nodes", args.ground, self._own) if self._uses("auto") else ""
+        auto = admitted_role("auto-nodes", args.ground, self._own) if self._uses("auto") else None
         devices = self._create_devices()
         self.scraped = {DCGM: devices.scraped} if devices else {}
         self.pools = {one: self._create(one, karpenter, auto, devices) for one in args.pools}
@@ -83,14 +83,14 @@ class GpuNodePools(pulumi.ComponentResource):
         return GpuDevices("gpu-devices", told, self._own)
 
     def _create(
-        self, name: str, karpenter: Karpenter | None, auto: pulumi.Input[str], devices: GpuDevices | None
+        self, name: str, karpenter: Karpenter | None, auto: pulumi.Input[str] | None, devices: GpuDevices | None
     ) -> GpuNodePool:
         settings = self._args.pools[name]
         args = PoolArgs(
             name=name,
             settings=settings,
             ground=self._args.ground,
-            profile=karpenter.profile if karpenter else "",
+            profile=karpenter.profile if karpenter else None,
             auto_role=auto,
         )
         after: list[pulumi.Resource] = [devices] if devices else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi_kubernetes as k8s
 
 from components.labels import Labels
@@ -9,7 +11,8 @@ from settings import Resources
 
 USER = 65532
 PROBE_SECONDS = 5
-TOPOLOGIES = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+ZONE = "topology.kubernetes.io/zone"
+TOPOLOGIES = (ZONE, "kubernetes.io/hostname")
 # What tells the pods of one version from those of another: a Deployment's label, and a Rollout's.
 HASHES = ("pod-template-hash", "rollouts-pod-template-hash")
 
@@ -34,7 +37,9 @@ def container_security() -> k8s.core.v1.SecurityContextArgsDict:
     }
 
 
-def spread(labels: Labels, replicas: int) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict] | None:
+def spread(
+    labels: Labels, replicas: int, topologies: Sequence[str] = TOPOLOGIES
+) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict] | None:
     """Return what keeps the replicas of one version apart where there is room for it; None for at most one."""
     if replicas < 2:
         return None
@@ -46,7 +51,7 @@ def spread(labels: Labels, replicas: int) -> list[k8s.core.v1.TopologySpreadCons
             "label_selector": {"match_labels": labels.selector},
             "match_label_keys": list(HASHES),
         }
-        for topology in TOPOLOGIES
+        for topology in topologies
     ]
 
 

@@ -12,7 +12,7 @@ import pulumi_kubernetes as k8s
 from components import runtime
 from components.gpu import on
 from components.labels import APP, OWN, Labels
-from components.pods import container_security, pod_security, spread
+from components.pods import TOPOLOGIES, ZONE, container_security, pod_security, spread
 from components.site import Site
 from settings import ModelSettings
 from settings.node_pools import GPU
@@ -129,11 +129,16 @@ class ServingPods:
             "tolerations": placed and placed["tolerations"],
             "priority_class_name": self.args.model.priority,
             "security_context": pod_security(),
-            "topology_spread_constraints": spread(self.labels, self.args.model.most),
+            "topology_spread_constraints": spread(self.labels, self.args.model.most, self._apart),
             "termination_grace_period_seconds": GRACE_SECONDS,
             "containers": [self.container],
             "volumes": self.volumes,
         }
+
+    @property
+    def _apart(self) -> Sequence[str]:
+        # Karpenter takes what is only wished for as a condition: each share would wake a node of its own.
+        return TOPOLOGIES if self.args.gpu == GPU else (ZONE,)
 
     @property
     def container(self) -> k8s.core.v1.ContainerArgsDict:

@@ -12,7 +12,7 @@ from settings.budget import BudgetSettings
 from settings.ecr import EcrSettings, Region
 from settings.front_door import FrontDoorSettings
 from settings.keeping import AuditSettings, BackupSettings, PodLogsSettings
-from settings.node_pools import BUILT_IN, GpuPoolSettings, InstanceType, resolved
+from settings.node_pools import BUILT_IN, ENGINES, GpuPoolSettings, InstanceType, resolved
 from settings.secrets import ExternalSecretsSettings
 
 Zone = Annotated[str, Field(pattern=r"^[a-f]$", description="the letter after the region's name")]
@@ -69,11 +69,12 @@ class AwsSettings(Frozen):
     ecr: EcrSettings = EcrSettings()
     front_door: FrontDoorSettings | None = Field(default=None, description="how clients come in; none where not given")
     gpu_pools: dict[Label, GpuPoolSettings] = Field(default={}, description="name → nodes with GPUs")
+    autoscaler: bool = Field(default=False, description="whether the cluster has one for node groups with GPUs")
+    auto_mode: bool = Field(default=False, description="EKS Auto Mode, which pools of engine auto need; no way back")
 
-    @property
-    def auto(self) -> bool:
-        """Whether AWS makes nodes itself, by EKS Auto Mode."""
-        return any(one.engine == "auto" for one in self.gpu_pools.values())
+    def nodes_of(self, pool: GpuPoolSettings) -> int:
+        """Return the most nodes that a pool comes to: `max` where somebody makes them, `min` where nobody does."""
+        return pool.max if pool.engine != "managed" or self.autoscaler else pool.min
 
     @property
     def registry(self) -> str:
@@ -113,6 +114,24 @@ class AwsSettings(Frozen):
     def _differ(self) -> Self:
         if len(set(self.zones)) < len(self.zones):
             raise ValueError(f"zones: {', '.join(self.zones)} name one twice; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _engines_fit(self) -> Self:
+        of = {engine: [name for name, one in self.gpu_pools.items() if one.engine == engine] for engine in ENGINES}
+        if of["auto"] and not self.auto_mode:
+            raise ValueError(f"gpuPools.{of['auto'][0]}.engine: auto needs EKS Auto Mode; set autoMode: true")
+        if of["karpenter"] and self.auto_mode:
+            raise ValueError(
+                f"gpuPools.{of['karpenter'][0]}.engine: karpenter brings the definitions that EKS Auto Mode has; use "
+                "auto, or remove autoMode"
+            )
+        empty = [name for name in of["managed"] if not self.gpu_pools[name].min]
+        if empty and not self.autoscaler:
+            raise ValueError(
+                f"gpuPools.{empty[0]}.min: 0 of engine: managed never has a node without an autoscaler; raise it, use "
+                "karpenter, or install one and set autoscaler: true"
+            )
         return self
 
     @model_validator(mode="after")

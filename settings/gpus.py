@@ -31,6 +31,16 @@ class Family:
     """The name by which Bottlerocket's settings know the GPU, where it can be cut into instances (MIG)."""
 
 
+# GPU that can be cut, as Bottlerocket's settings name it → profile of MIG → the parts that a GPU is cut into.
+# Source: https://docs.nvidia.com/datacenter/tesla/mig-user-guide/supported-mig-profiles.html
+_OF_80: Counts = {"1g.10gb": 7, "1g.20gb": 4, "2g.20gb": 3, "3g.40gb": 2, "4g.40gb": 1, "7g.80gb": 1}
+PARTS: Mapping[str, Counts] = {
+    "a100.40gb": {"1g.5gb": 7, "1g.10gb": 4, "2g.10gb": 3, "3g.20gb": 2, "4g.20gb": 1, "7g.40gb": 1},
+    "a100.80gb": _OF_80,
+    "h100.80gb": _OF_80,
+    "h200.141gb": {"1g.18gb": 7, "1g.35gb": 4, "2g.35gb": 3, "3g.71gb": 2, "4g.71gb": 1, "7g.141gb": 1},
+}
+
 FAMILIES: Mapping[str, Family] = {
     "g4dn": Family("T4", 16384, {**dict.fromkeys(ONE, 1), "12xlarge": 4, "metal": 8}),
     "g5": Family("A10G", 22888, _G5),
@@ -54,6 +64,12 @@ def family_of(instance_type: str) -> Family | None:
     family, _, size = instance_type.partition(".")
     found = FAMILIES.get(family)
     return found if found and size in found.counts else None
+
+
+def profiles_of(instance_type: str) -> Counts:
+    """Return profile of MIG → the parts of a GPU; none where it cannot be cut."""
+    found = family_of(instance_type)
+    return PARTS[found.partitioned] if found and found.partitioned else {}
 
 
 def count_of(instance_type: str) -> int:

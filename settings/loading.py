@@ -15,6 +15,7 @@ from settings import charts
 from settings.base import Frozen, SettingsError
 from settings.notifications import NotificationSettings
 from settings.policies import environment_of
+from settings.pool_room import require_room
 from settings.recipes import NAMED_IN_BODY, require_fits, server_of
 from settings.stack import PREFIX, Settings
 
@@ -44,6 +45,7 @@ def load(config: Mapping[str, str], project: Path, stack: str, secret: Collectio
     _require_kept_secret(where, settings, hidden & values.keys())
     for name in settings.models:
         require_fits(f"{where}: {PREFIX}models.{name}", project, name, settings)
+    require_room(where, project, settings)
     _require_paths(where, project, settings)
     _require_charts(where, project, stack, settings)
     return settings

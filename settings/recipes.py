@@ -16,6 +16,7 @@ from settings.stack import ModelSettings, Settings
 
 OWN_SERVER = "onnxruntime"  # the one that runs on the stack's base
 NAMED_IN_BODY = "vllm"  # the one whose clients name the model in the body alone, where no path tells it
+WITH_SHARED_MEMORY = ("vllm",)  # those whose processes meet in /dev/shm, which is MPS' own where there is one
 SHARED_BY_GPUS = "vllm"  # the one whose layers several GPUs share
 BY_KSERVE = ("kserve", "vllm")  # those that KServe has a runtime for
 
@@ -67,10 +68,10 @@ def _shared(runtime: Mapping[str, Any]) -> int:
 def _require_gpus(key: str, path: Path, model: ModelSettings, settings: Settings) -> None:
     gpus, pools = gpus_of(path, model.serve.nodes), settings.gpu_pools
     if model.gpu_pool is None:
-        if gpus and pools:
+        if gpus and settings.aws:
+            known = f"name one of {', '.join(sorted(pools))}" if pools else "add a pool to aws.gpuPools and name it"
             raise SettingsError(
-                f"{key}.gpuPool: is missing; {model.recipe} asks for {gpus} GPU{'s'[: gpus > 1]}, name one of "
-                f"{', '.join(sorted(pools))}"
+                f"{key}.gpuPool: is missing; {model.recipe} asks for {gpus} GPU{'s'[: gpus > 1]}, {known}"
             )
         return
     pool = pools[model.gpu_pool]
@@ -78,6 +79,11 @@ def _require_gpus(key: str, path: Path, model: ModelSettings, settings: Settings
         raise SettingsError(
             f"{key}.gpuPool: {model.gpu_pool!r}, and {model.recipe} asks for no GPU; remove it, or add GPUs to the "
             "recipe's runtime"
+        )
+    if pool.share and pool.share.by == "mps" and server_of(path) in WITH_SHARED_MEMORY:
+        raise SettingsError(
+            f"{key}.gpuPool: {model.gpu_pool!r} shares GPUs by MPS, which takes /dev/shm from {server_of(path)}; name "
+            "a pool that shares by timeSlicing or mig, or not at all"
         )
     if model.serve.over_nodes and pool.resource != GPU:
         raise SettingsError(

@@ -22,6 +22,8 @@ from settings.scale import KedaSettings, ScaleSettings
 from settings.serve import KServeSettings, ServeSettings
 
 PREFIX = "modelstack:"
+# Whether it runs on a pool → seconds: a node with GPUs is started first, and pulls what no node had before.
+ROLLOUT_SECONDS = {False: 300, True: 1200}
 
 
 class ModelSettings(Frozen):
@@ -33,14 +35,19 @@ class ModelSettings(Frozen):
         default=None, pattern=r"^sha256:[0-9a-f]{64}$", description="the image to run, whatever the recipe says"
     )
     replicas: int = Field(default=1, ge=1, le=100)
-    rollout_seconds: int = Field(default=300, ge=10, le=3600, description="a rollout that takes longer has failed")
+    gpu_pool: Label | None = Field(default=None, description="one of aws.gpuPools; how many GPUs, the recipe says")
+    rollout_seconds: int = Field(
+        default_factory=lambda data: ROLLOUT_SECONDS[data.get("gpu_pool") is not None],
+        ge=10,
+        le=3600,
+        description="a rollout that takes longer has failed",
+    )
     resources: Resources = Resources()
     serve: ServeSettings = ServeSettings()
     rollout: RolloutSettings = RolloutSettings()
     scale: ScaleSettings | None = None
     cached: bool = Field(default=False, description="equal inputs are computed once; needs the project's own server")
     priority: ObjectName | None = Field(default=None, description="a PriorityClass that the cluster has")
-    gpu_pool: Label | None = Field(default=None, description="one of aws.gpuPools; how many GPUs, the recipe says")
     slo: ObjectiveSettings | None = Field(default=None, description="how well it must be served; prod needs one")
 
     @property

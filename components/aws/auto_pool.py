@@ -10,8 +10,8 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.aws.karpenter_pool import DELETION, PoolNodes, node_pool
-from components.aws.pools import PoolArgs
+from components.aws.karpenter_pool import OF_CLASS, PoolNodes, node_pool
+from components.aws.pools import PoolArgs, required
 from settings.node_pools import GPU
 
 GROUP = "eks.amazonaws.com"
@@ -21,7 +21,7 @@ def create(args: PoolArgs, opts: pulumi.ResourceOptions) -> None:
     """Make the NodeClass and the NodePool of a pool; image, plugin, disks and pulls are AWS' choice."""
     name, pool, ground = args.name, args.settings, args.ground
     spec: dict[str, Any] = {
-        "role": args.auto_role,
+        "role": required("auto_role", args.auto_role),
         "subnetSelectorTerms": [{"id": one} for one in ground.subnets],
         "securityGroupSelectorTerms": [{"id": ground.security_group}],
         "ephemeralStorage": {"size": f"{pool.disk}Gi"},
@@ -35,7 +35,7 @@ def create(args: PoolArgs, opts: pulumi.ResourceOptions) -> None:
         kind="NodeClass",
         metadata={"name": name},
         spec=spec,
-        opts=pulumi.ResourceOptions.merge(opts, DELETION),
+        opts=pulumi.ResourceOptions.merge(opts, OF_CLASS),
     )
     # Which Karpenter AWS runs, and whether it counts nodes, it does not say: GPUs every one counts.
     nodes = PoolNodes(group=GROUP, kind="NodeClass", limits={GPU: str(pool.max * pool.gpus)})

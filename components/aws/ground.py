@@ -21,12 +21,11 @@ from components.aws.pod_logs import PodLogs, PodLogsArgs
 from components.aws.pools import PoolGround
 from components.aws.repositories import Repositories, RepositoriesArgs
 from components.aws.roles import Role
+from components.aws.tags import STACK_TAG, tags
 from components.aws.volumes import volumes
 from components.registry import Registry
 from components.site import Site
 from settings import AwsSettings, EcrSettings, GatewaySettings, NodesSettings
-
-STACK_TAG = "modelstack.dev/stack"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +107,7 @@ class Ground(pulumi.ComponentResource):
             region=chosen.region,
             # Credentials of another account make nothing and remove nothing.
             allowed_account_ids=[chosen.account],
-            default_tags=aws.ProviderDefaultTagsArgs(tags=_tags()),
+            default_tags=aws.ProviderDefaultTagsArgs(tags=tags()),
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -121,16 +120,16 @@ class Ground(pulumi.ComponentResource):
     def _keep(self, args: GroundArgs) -> None:
         """Make what settings ask to be kept and watched, and what of ECR is the account's."""
         chosen = args.settings
-        tags = mark() if chosen.backup else {}
+        kept_by = mark() if chosen.backup else {}
         if chosen.audit:
             kept = AuditArgs(
-                account=chosen.account, region=chosen.region, days=chosen.audit.days, protect=args.protect, tags=tags
+                account=chosen.account, region=chosen.region, days=chosen.audit.days, protect=args.protect, tags=kept_by
             )
             Audit("audit", kept, self._own)
         if chosen.backup:
             Backup("backup", BackupArgs(settings=chosen.backup, protect=args.protect), self._own)
         if chosen.budget:
-            Budget("budget", BudgetArgs(settings=chosen.budget, tags=_tags(), watched=STACK_TAG), self._own)
+            Budget("budget", BudgetArgs(settings=chosen.budget, tags=tags(), watched=STACK_TAG), self._own)
         if chosen.ecr != EcrSettings():
             of_account = AccountRegistryArgs(settings=chosen.ecr, account=chosen.account, prefix=args.prefix)
             AccountRegistry("registry", of_account, self._own)
@@ -176,11 +175,6 @@ class Shared:
         )
 
 
-def _tags() -> dict[str, str]:
-    """Return what every resource of the stack bears."""
-    return {"modelstack.dev/project": pulumi.get_project(), STACK_TAG: pulumi.get_stack()}
-
-
 def _behind(args: GroundArgs, network: Network, pools: PoolGround, workers: NodeGroup) -> Behind:
     chosen = args.settings
     return Behind(
@@ -216,5 +210,5 @@ def _cluster(chosen: AwsSettings, network: Network, protect: bool) -> EksCluster
         api_from=chosen.api_from,
         log_days=chosen.log_days,
         protect=protect,
-        auto=chosen.auto,
+        auto=chosen.auto_mode,
     )

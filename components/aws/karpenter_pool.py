@@ -14,18 +14,18 @@ import pulumi_kubernetes as k8s
 
 from components.aws.managed_pool import PULL_THROUGHPUT, disks
 from components.aws.node_config import user_data
-from components.aws.pools import PoolArgs
+from components.aws.pools import PoolArgs, required
+from components.aws.tags import tags
 from components.gpu import POOL, TAINT
 from settings import GpuPoolSettings
-from settings.node_pools import GPU
+from settings.node_pools import DRAIN_HOURS, GPU
 
 GROUP = "karpenter.k8s.aws"
 CAPACITY = "karpenter.sh/capacity-type"
 FAMILIES = {"al2023": "AL2023", "bottlerocket": "Bottlerocket"}
-# A class stays until the last node of it is gone, which waits for pods to end.
-DELETION = pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(delete="30m"))
-# A node is replaced after it, so that none runs without the patches of a newer image for longer.
-EXPIRES = "720h"
+# A pool stays until the last node of it is gone, which waits for its pods; a class, until no pool names it.
+OF_POOL = pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(delete=f"{DRAIN_HOURS + 1}h"))
+OF_CLASS = pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(delete="30m"))
 Spec = dict[str, Any]
 
 
@@ -48,7 +48,7 @@ def create(args: PoolArgs, opts: pulumi.ResourceOptions) -> None:
         kind="EC2NodeClass",
         metadata={"name": name},
         spec=_class(args),
-        opts=pulumi.ResourceOptions.merge(opts, DELETION),
+        opts=pulumi.ResourceOptions.merge(opts, OF_CLASS),
     )
     after: list[pulumi.Resource] = [node_class]
     if pool.resource != GPU:
@@ -59,10 +59,12 @@ def create(args: PoolArgs, opts: pulumi.ResourceOptions) -> None:
 
 def _class(args: PoolArgs) -> Spec:
     pool, ground = args.settings, args.ground
+    # The provider's own tags do not reach what Karpenter starts, and a budget counts by them.
     told: Spec = {
+        "tags": tags(),
         "amiFamily": FAMILIES[pool.os],
         "amiSelectorTerms": [{"alias": alias(pool)}],
-        "instanceProfile": args.profile,
+        "instanceProfile": required("profile", args.profile),
         "subnetSelectorTerms": [{"id": one} for one in ground.subnets],
         "securityGroupSelectorTerms": [{"id": ground.security_group}],
         "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
@@ -89,10 +91,9 @@ def _disk(device: str, size: int, pool: GpuPoolSettings) -> Spec:
 
 def _overlay(name: str, pool: GpuPoolSettings, opts: pulumi.ResourceOptions) -> k8s.apiextensions.CustomResource:
     """Make the NodeOverlay without which Karpenter would start no node for a share: no instance type offers any."""
-    replicas = pool.share.replicas or 1 if pool.share else 1
     spec: Spec = {
         "requirements": [_in("karpenter.sh/nodepool", [name]), _in("node.kubernetes.io/instance-type", pool.types)],
-        "capacity": {pool.resource: str(pool.gpus * replicas)},
+        "capacity": {pool.resource: str(pool.offered)},
     }
     return k8s.apiextensions.CustomResource(
         name,
@@ -117,14 +118,20 @@ def node_pool(name: str, pool: GpuPoolSettings, nodes: PoolNodes, opts: pulumi.R
             "metadata": {"labels": {POOL: name, "modelstack.dev/nodes": "gpu"}},
             "spec": {
                 "nodeClassRef": {"group": nodes.group, "kind": nodes.kind, "name": name},
-                "expireAfter": EXPIRES,
+                "expireAfter": pool.expires,
+                "terminationGracePeriod": f"{DRAIN_HOURS}h",
                 "taints": [{"key": TAINT, "value": "true", "effect": "NoSchedule"}],
                 "requirements": _requirements(pool),
             },
         },
     }
     k8s.apiextensions.CustomResource(
-        name, api_version="karpenter.sh/v1", kind="NodePool", metadata={"name": name}, spec=spec, opts=opts
+        name,
+        api_version="karpenter.sh/v1",
+        kind="NodePool",
+        metadata={"name": name},
+        spec=spec,
+        opts=pulumi.ResourceOptions.merge(opts, OF_POOL),
     )
 
 

@@ -10,6 +10,7 @@ from components.aws.nodes import ROOT_DEVICE, TemplateArgs, create_template
 from components.aws.pools import PoolArgs
 from components.gpu import POOL, TAINT
 from settings import GpuPoolSettings
+from settings.gpus import family_of
 from settings.node_pools import GPU
 
 IMAGES = {"al2023": "AL2023_x86_64_NVIDIA", "bottlerocket": "BOTTLEROCKET_x86_64_NVIDIA"}
@@ -29,7 +30,7 @@ def create(args: PoolArgs, opts: pulumi.ResourceOptions) -> None:
     for capacity in CAPACITIES[args.settings.capacity]:
         full = f"{args.name}-{capacity.lower().replace('_', '-')}"
         group = _group(full, capacity, args, template, opts)
-        if args.settings.resource != GPU:
+        if args.settings.share:
             _tell_autoscaler(full, args.settings, group, opts)
 
 
@@ -38,7 +39,6 @@ def _template(pool: GpuPoolSettings) -> TemplateArgs:
         disks=disks(pool),
         throughput=PULL_THROUGHPUT if pool.parallel_pull else None,
         user_data=user_data(pool),
-        reservation=pool.reservation,
     )
 
 
@@ -73,21 +73,28 @@ def _group(
         update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1),
         node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),
         launch_template=aws.eks.NodeGroupLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
-        labels={POOL: args.name, "modelstack.dev/nodes": "gpu"},
+        labels={POOL: args.name, "modelstack.dev/nodes": "gpu", **_accelerator(pool)},
         taints=[aws.eks.NodeGroupTaintArgs(key=TAINT, value="true", effect="NO_SCHEDULE")],
         # An autoscaler changes how many there are.
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["scalingConfig.desiredSize"])),
     )
 
 
+def _accelerator(pool: GpuPoolSettings) -> dict[str, str]:
+    # By it cluster-autoscaler waits for the GPUs of a new node; for shares, which have another name, it would for ever.
+    family = family_of(pool.types[0])
+    if family is None or pool.resource != GPU:
+        return {}
+    return {"k8s.amazonaws.com/accelerator": f"nvidia-{family.gpu.lower().replace(' ', '-')}"}
+
+
 def _tell_autoscaler(full: str, pool: GpuPoolSettings, group: aws.eks.NodeGroup, opts: pulumi.ResourceOptions) -> None:
     """Tell what an instance type does not: how many shares of GPUs a node of it offers."""
-    replicas = pool.share.replicas or 1 if pool.share else 1
     aws.autoscaling.Tag(
         full,
         autoscaling_group_name=group.resources.apply(lambda found: str(found[0].autoscaling_groups[0].name)),
         tag=aws.autoscaling.TagTagArgs(
-            key=f"{OFFERED}/{pool.resource}", value=str(pool.gpus * replicas), propagate_at_launch=False
+            key=f"{OFFERED}/{pool.resource}", value=str(pool.offered), propagate_at_launch=False
         ),
         opts=opts,
     )

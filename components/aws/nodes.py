@@ -10,6 +10,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws.roles import Allowed, Role, RoleArgs, service_trust
+from components.aws.tags import tags
 
 # What pods do in AWS they do by Pod Identity: a node itself only joins and pulls.
 NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore")
@@ -82,26 +83,20 @@ class TemplateArgs:
     """MiB a second of each disk; what gp3 has without extra cost where None."""
     user_data: str | None = None
     """As text."""
-    reservation: str | None = None
-    """Id of the capacity reservation that instances are started in."""
 
 
 def create_template(name: str, args: TemplateArgs, opts: pulumi.ResourceOptions) -> aws.ec2.LaunchTemplate:
     """Make a launch template: disks are encrypted, and no pod reads the instance's metadata."""
-    target = aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
-        capacity_reservation_id=args.reservation
-    )
-    reserved = aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(capacity_reservation_target=target)
     return aws.ec2.LaunchTemplate(
         name,
         metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
             http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
         ),
         block_device_mappings=[_disk(device, size, args.throughput) for device, size in args.disks.items()],
-        capacity_reservation_specification=reserved if args.reservation else None,
         user_data=base64.b64encode(args.user_data.encode()).decode() if args.user_data else None,
+        # The provider's own tags do not reach what a group starts, and a budget counts by them.
         tag_specifications=[
-            aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags={"Name": name})
+            aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags={"Name": name, **tags()})
             for kind in ("instance", "volume")
         ],
         opts=opts,

@@ -39,7 +39,14 @@ class PoolArgs:
     name: str
     settings: GpuPoolSettings
     ground: PoolGround
-    profile: pulumi.Input[str] = ""
+    profile: pulumi.Input[str] | None = None
     """Name of the instance profile of nodes that Karpenter starts."""
-    auto_role: pulumi.Input[str] = ""
+    auto_role: pulumi.Input[str] | None = None
     """Name of the role of nodes that EKS Auto Mode starts."""
+
+
+def required(name: str, value: pulumi.Input[str] | None) -> pulumi.Input[str]:
+    """Return what a pool's engine needs. Raises ValueError where it is missing."""
+    if value is None:
+        raise ValueError(f"{name}: is missing; give what the pool's engine makes")
+    return value

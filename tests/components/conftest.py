@@ -33,7 +33,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def pools(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A stack in AWS with a pool of each engine, and a model on each."""
+    """A stack in AWS with pools that it scales itself or not, and a model on each."""
     from tests.components.gpus import models_on_pools, with_pools  # noqa: PLC0415 (its imports import this file)
 
     folder = tmp_path_factory.mktemp("pools")
@@ -44,8 +44,10 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """Stacks in AWS with pools of one engine, or none."""
-    from tests.components.gpus import OTHERS, with_pools  # noqa: PLC0415 (as above)
+    from tests.components.gpus import OTHERS, models_on_auto, with_pools  # noqa: PLC0415 (as above)
 
     folder = tmp_path_factory.mktemp("others")
+    models = {"auto": models_on_auto(folder)}
+    configs = {name: with_pools(one, models.get(name)) for name, one in OTHERS.items()}
     with pytest.MonkeyPatch.context() as monkeypatch:
-        return {name: stack_of(monkeypatch, folder, with_pools(one), stack="prod") for name, one in OTHERS.items()}
+        return {name: stack_of(monkeypatch, folder, one, stack="prod") for name, one in configs.items()}

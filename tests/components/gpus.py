@@ -1,9 +1,10 @@
-"""A stack in AWS with a pool of each engine, and models on them."""
+"""A stack in AWS with pools of each engine, and models on them."""
 
 from __future__ import annotations
 
 import base64
 import email
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ POOLS: dict[str, Object] = {
     },
     "h100": {
         "types": ["p5.48xlarge"],
-        "reservation": RESERVED,
+        "min": 0,
         "max": 2,
         "share": {"by": "mig", "profile": "1g.10gb"},
         **BOTTLEROCKET,
@@ -51,12 +52,19 @@ POOLS: dict[str, Object] = {
         "parallelPull": True,
         **BOTTLEROCKET,
     },
-    "t4": {"engine": "auto", "types": ["g4dn.xlarge"], "capacity": "spot", "disk": 100},
 }
+# Karpenter and EKS Auto Mode have the same definitions: one cluster has one of them.
+T4: Object = {"engine": "auto", "types": ["g4dn.xlarge"], "capacity": "spot", "disk": 100}
 
 
 # Settings that differ from those of the stack with a pool of each engine.
-TURNS: Object = {**POOLS["l40s"], "engine": "managed", "share": {"by": "timeSlicing", "replicas": 2}}
+TURNS: Object = {
+    "types": ["g6e.xlarge"],
+    "share": {"by": "timeSlicing", "replicas": 2},
+    "localDisks": True,
+    "parallelPull": True,
+    **BOTTLEROCKET,
+}
 OTHERS: dict[str, dict[str, Object]] = {
     "none": {},
     "managed": {
@@ -65,7 +73,7 @@ OTHERS: dict[str, dict[str, Object]] = {
         "turns": TURNS,
     },
     "karpenter": {"l4": POOLS["l4"]},
-    "auto": {"t4": POOLS["t4"]},
+    "auto": {"t4": T4},
 }
 LABEL, TAINT = "modelstack.dev/gpu-pool", "nvidia.com/gpu"
 Stacks = dict[str, Run]
@@ -75,7 +83,10 @@ def with_pools(pools: dict[str, Object] | None = None, models: Object | None = N
     """Return a configuration with pools; without models of its own that of the project's."""
     # One system node, so that a controller of two would wait for ever.
     system = {"min": 1} if pools else {}
-    found = config({"gpuPools": POOLS if pools is None else pools, "system": system}, **others)
+    made = POOLS if pools is None else pools
+    auto = {"autoMode": True} if any(one.get("engine") == "auto" for one in made.values()) else {}
+    scaled = {"autoscaler": True} if any(one.get("min") == 0 for one in made.values()) else {}
+    found = config({"gpuPools": made, "system": system, **auto, **scaled}, **others)
     return {**found, "models": models} if models else found
 
 
@@ -85,15 +96,25 @@ ON: dict[str, tuple[str, str]] = {
     "parts": ("h100", "triton-gpu"),
     "text": ("l4", "vllm"),
     "processes": ("l40s", "triton-gpu"),
-    "auto": ("t4", "triton-gpu"),
     "canary": ("l4", "onnxruntime-gpu"),
 }
+ON_AUTO = {"auto": ("t4", "triton-gpu")}
 
 
 def models_on_pools(folder: Path) -> Object:
     """Return a model for each pool; `canary` is rolled out as one."""
-    found = {name: _model(folder, name, pool, NAMED[row]) for name, (pool, row) in ON.items()}
-    return {**found, "canary": {**found["canary"], "rollout": {"strategy": "canary"}}}
+    found = _models(folder, ON)
+    several = {name: {**found[name], "replicas": 2} for name in ("processes", "canary")}
+    return {**found, **several, "canary": {**several["canary"], "rollout": {"strategy": "canary"}}}
+
+
+def models_on_auto(folder: Path) -> Object:
+    """Return a model for the pool of EKS Auto Mode."""
+    return _models(folder, ON_AUTO)
+
+
+def _models(folder: Path, on: Mapping[str, tuple[str, str]]) -> Object:
+    return {name: _model(folder, name, pool, NAMED[row]) for name, (pool, row) in on.items()}
 
 
 def _model(folder: Path, name: str, pool: str, case: Case) -> Object:

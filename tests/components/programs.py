@@ -79,6 +79,8 @@ class Run:
     """URNs of what refuses to be destroyed."""
     providers: dict[str, dict[str, str]] = field(default_factory=dict)
     """URN of what another program makes objects for → the providers that these are of, by package."""
+    patience: dict[str, str] = field(default_factory=dict)
+    """URN → how long it may take to go, where that is said."""
 
     def is_protected(self, made: Made) -> bool:
         """Return whether a resource refuses to be destroyed."""
@@ -189,6 +191,8 @@ class Monitor(MockMonitor):
         self._run.after[urn] = {*request.dependencies, *above}
         if request.protect:
             self._run.protected.add(urn)
+        if request.customTimeouts.delete:
+            self._run.patience[urn] = request.customTimeouts.delete
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 

@@ -181,7 +181,14 @@ class Account:
     def launch_template(self, name: str, given: Object) -> Object:
         disks = [{"DeviceName": one["deviceName"], "Ebs": _ebs(one["ebs"])} for one in given["blockDeviceMappings"]]
         options = {key[0].upper() + key[1:]: value for key, value in given["metadataOptions"].items()}
-        data = {"MetadataOptions": options, "BlockDeviceMappings": disks}
+        tags = [
+            {
+                "ResourceType": one["resourceType"],
+                "Tags": [{"Key": key, "Value": tag} for key, tag in one["tags"].items()],
+            }
+            for one in given["tagSpecifications"]
+        ]
+        data = {"MetadataOptions": options, "BlockDeviceMappings": disks, "TagSpecifications": tags}
         made = self.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
         return {"id": made["LaunchTemplate"]["LaunchTemplateId"]}
 

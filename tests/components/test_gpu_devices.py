@@ -56,7 +56,10 @@ def test_who_scales_from_zero_knows_of_shares_of_gpus(pools: Run) -> None:
     assert [one["values"] for one in overlay["spec"]["requirements"]] == [["l40s"], ["g6e.xlarge"]]
     assert pools.of("Chart")["karpenter"]["values"]["settings"]["featureGates"] == {"nodeOverlay": True}
     tags = {name: (one["autoscalingGroupName"], one["tag"]) for name, one in pools.of("Tag").items()}
-    assert set(tags) == {"a10g-spot", "a10g-on-demand"}
+    assert set(tags) == {"a10g-spot", "a10g-on-demand", "h100-on-demand"}
+    # Eight GPUs of seven parts each.
+    parts = tags["h100-on-demand"][1]
+    assert (parts["key"].rpartition("/resources/")[2], parts["value"]) == ("nvidia.com/gpu", "56")
     group, tag = tags["a10g-spot"]
     assert group == "eks-a10g-spot"
     assert tag["key"] == "k8s.io/cluster-autoscaler/node-template/resources/nvidia.com/gpu.shared"
@@ -83,13 +86,32 @@ def test_the_exporter_gets_gpus_as_either_operating_system_gives_them(pools: Run
     assert {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"} in only["env"]
 
 
+def test_the_pods_of_a_shared_gpu_are_all_told_where_there_are_shares(pools: Run, others: Stacks) -> None:
+    def told(run: Run) -> dict[str, str]:
+        env = run.of("DaemonSet")["dcgm-exporter"]["spec"]["template"]["spec"]["containers"][0]["env"]
+        return {one["name"]: one.get("value", "") for one in env}
+
+    wanted = {"NVIDIA_RESOURCE_NAMES": "nvidia.com/gpu.shared", "KUBERNETES_VIRTUAL_GPUS": "true"}
+    assert wanted.items() <= told(pools).items()
+    assert not wanted.keys() & told(others["karpenter"]).keys()
+
+
 def test_series_are_found_by_name_and_by_annotation_and_asked_for_by_the_stack_alone(pools: Run) -> None:
     annotations = pools.of("DaemonSet")["dcgm-exporter"]["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": "9400"}
     service = pools.of("Service")["dcgm-exporter"]["spec"]
     assert (service["clusterIP"], service["ports"][0]["name"], service["ports"][0]["port"]) == ("None", "metrics", 9400)
     (rule,) = pools.of("NetworkPolicy")["modelstack-prod-gpu-dcgm-exporter"]["spec"]["ingress"]
-    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "modelstack-prod"}}}]
+    assert rule["from"] == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "modelstack-prod"}},
+            "podSelector": {
+                "matchLabels": {"app.kubernetes.io/name": "prometheus", "app.kubernetes.io/instance": "prod"}
+            },
+        }
+    ]
+    pods = pools.of("StatefulSet")["prometheus"]["spec"]["template"]["metadata"]["labels"]
+    assert rule["from"][0]["podSelector"]["matchLabels"].items() <= pods.items()
 
 
 def test_the_stacks_prometheus_asks_every_exporter_and_may(pools: Run, others: Stacks) -> None:

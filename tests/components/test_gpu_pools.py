@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from model_build import recipe as recipes
+from model_build import runtimes
+from settings.recipes import WITH_SHARED_MEMORY, server_of
 from tests.components.conftest import Program
 from tests.components.gpus import (
     LABEL,
     ON,
+    ON_AUTO,
     POOLS,
     RESERVED,
     TAINT,
     Stacks,
     kinds,
     node_config,
+    recipe_of,
     told,
     urn,
     with_pools,
 )
 from tests.components.programs import Made, Object, Run
 from tests.components.test_kserve import by_kserve
+from tests.components.test_serving import NAMED
 
 
 def requirements(pool: Object) -> dict[str, list[str]]:
@@ -35,16 +40,17 @@ def test_a_stack_without_pools_makes_nothing_for_them(others: Stacks) -> None:
     assert not {one for one in made if "Gpu" in one or "sqs" in one or "DaemonSet" in one or "helm" in one}
 
 
-def test_every_node_of_a_pool_has_its_label_and_the_taint(pools: Run) -> None:
+def test_every_node_of_a_pool_has_its_label_and_the_taint(pools: Run, others: Stacks) -> None:
     groups = {name: one for name, one in pools.of("NodeGroup").items() if LABEL in one.get("labels", {})}
     assert {one["labels"][LABEL] for one in groups.values()} == {"a10g", "h100"}
     for one in groups.values():
         assert one["taints"] == [{"key": TAINT, "value": "true", "effect": "NO_SCHEDULE"}]
-    for name, one in kinds(pools, "NodePool").items():
+    made = {**kinds(pools, "NodePool"), **kinds(others["auto"], "NodePool")}
+    for name, one in made.items():
         template = one["spec"]["template"]
         assert template["metadata"]["labels"][LABEL] == name
         assert template["spec"]["taints"] == [{"key": TAINT, "value": "true", "effect": "NoSchedule"}]
-    assert set(kinds(pools, "NodePool")) == {"l4", "l40s", "t4"}
+    assert set(made) == {"l4", "l40s", "t4"}
 
 
 def test_managed_nodes_run_the_image_of_nvidia_at_the_release_that_is_pinned(pools: Run) -> None:
@@ -76,8 +82,33 @@ def test_a_pool_goes_to_zero(pools: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "limits"), [("l4", {"nodes": "3"}), ("l40s", {"nodes": "4"}), ("t4", {"nvidia.com/gpu": "4"})]
 )
-def test_a_pool_has_no_more_nodes_than_its_settings_say(pools: Run, name: str, limits: Object) -> None:
-    assert kinds(pools, "NodePool")[name]["spec"]["limits"] == limits
+def test_a_pool_has_no_more_nodes_than_its_settings_say(pools: Run, others: Stacks, name: str, limits: Object) -> None:
+    made = {**kinds(pools, "NodePool"), **kinds(others["auto"], "NodePool")}
+    assert made[name]["spec"]["limits"] == limits
+
+
+def hours(text: str) -> int:
+    return int(text.removesuffix("h"))
+
+
+def test_a_node_of_auto_mode_lives_no_longer_than_aws_takes(others: Stacks) -> None:
+    spec = kinds(others["auto"], "NodePool")["t4"]["spec"]["template"]["spec"]
+    assert (spec["expireAfter"], spec["terminationGracePeriod"]) == ("336h", "24h")
+    assert hours(spec["expireAfter"]) + hours(spec["terminationGracePeriod"]) <= 21 * 24
+
+
+def test_a_node_of_karpenter_goes_for_another_release_and_not_for_its_age(pools: Run) -> None:
+    found = [one["spec"]["template"]["spec"]["expireAfter"] for one in kinds(pools, "NodePool").values()]
+    assert found == ["Never", "Never"]
+    assert all(one["spec"]["disruption"]["budgets"] == [{"nodes": "1"}] for one in kinds(pools, "NodePool").values())
+
+
+def test_no_pod_keeps_a_pool_from_going_for_ever_and_pulumi_waits_for_the_last(pools: Run, others: Stacks) -> None:
+    for run, names in ((pools, ("l4", "l40s")), (others["auto"], ("t4",))):
+        for name in names:
+            grace = kinds(run, "NodePool")[name]["spec"]["template"]["spec"]["terminationGracePeriod"]
+            assert hours(run.patience[urn(run, f"v1:NodePool::{name}")]) > hours(grace)
+            assert run.patience[urn(run, f"NodeClass::{name}")] == "30m"
 
 
 def test_no_pod_reads_the_metadata_of_a_node_and_every_disk_is_encrypted(pools: Run) -> None:
@@ -95,6 +126,25 @@ def test_no_pod_reads_the_metadata_of_a_node_and_every_disk_is_encrypted(pools: 
         assert all(disk["ebs"]["encrypted"] for disk in one["spec"]["blockDeviceMappings"])
 
 
+def test_instances_bear_the_tags_by_which_a_budget_counts(pools: Run) -> None:
+    tags = {"modelstack.dev/project": "modelstack", "modelstack.dev/stack": "prod"}
+    templates = pools.of("LaunchTemplate")
+    assert {"a10g", "h100", "workers", "system"} <= set(templates)
+    for name, one in templates.items():
+        told = {two["resourceType"]: two["tags"] for two in one["tagSpecifications"]}
+        assert told == {kind: {"Name": name, **tags} for kind in ("instance", "volume")}
+    assert all(one["spec"]["tags"] == tags for one in kinds(pools, "EC2NodeClass").values())
+
+
+def test_an_autoscaler_waits_for_whole_gpus_of_a_new_node_and_not_for_shares(pools: Run, others: Stacks) -> None:
+    labels = {
+        name: one["labels"] for name, one in {**others["managed"].of("NodeGroup"), **pools.of("NodeGroup")}.items()
+    }
+    key = "k8s.amazonaws.com/accelerator"
+    found = {name: one[key] for name, one in labels.items() if key in one}
+    assert found == {"plain-on-demand": "nvidia-a10g", "h100-on-demand": "nvidia-h100"}
+
+
 def test_images_and_pods_lie_on_the_second_disk_of_bottlerocket(pools: Run) -> None:
     disks = {
         one["deviceName"]: one["ebs"]["volumeSize"] for one in pools.of("LaunchTemplate")["h100"]["blockDeviceMappings"]
@@ -104,14 +154,12 @@ def test_images_and_pods_lie_on_the_second_disk_of_bottlerocket(pools: Run) -> N
     assert {one["deviceName"]: one["ebs"]["volumeSize"] for one in told} == {"/dev/xvda": "4Gi", "/dev/xvdb": "200Gi"}
 
 
-def test_reserved_capacity_is_used_first(pools: Run) -> None:
-    specification = pools.of("LaunchTemplate")["h100"]["capacityReservationSpecification"]
-    assert specification == {"capacityReservationTarget": {"capacityReservationId": RESERVED}}
+def test_reserved_capacity_is_used_first(pools: Run, others: Stacks) -> None:
     assert kinds(pools, "EC2NodeClass")["l40s"]["spec"]["capacityReservationSelectorTerms"] == [{"id": RESERVED}]
     made = kinds(pools, "NodePool")
     assert requirements(made["l40s"])["karpenter.sh/capacity-type"] == ["reserved", "on-demand"]
     assert requirements(made["l4"])["karpenter.sh/capacity-type"] == ["spot", "on-demand"]
-    assert requirements(made["t4"])["karpenter.sh/capacity-type"] == ["spot"]
+    assert requirements(kinds(others["auto"], "NodePool")["t4"])["karpenter.sh/capacity-type"] == ["spot"]
 
 
 def test_an_instances_own_disks_hold_images_and_pods_where_that_is_asked_for(pools: Run) -> None:
@@ -146,9 +194,10 @@ def test_nodes_that_need_nothing_beside_are_told_nothing(others: Stacks) -> None
     assert "userData" not in others["managed"].of("LaunchTemplate")["plain"]
 
 
-def test_a_pool_names_its_class_and_lies_where_other_nodes_do(pools: Run) -> None:
-    classes = {**kinds(pools, "EC2NodeClass"), **kinds(pools, "NodeClass")}
-    for name, one in kinds(pools, "NodePool").items():
+def test_a_pool_names_its_class_and_lies_where_other_nodes_do(pools: Run, others: Stacks) -> None:
+    auto = others["auto"]
+    classes = {**kinds(pools, "EC2NodeClass"), **kinds(auto, "NodeClass")}
+    for name, one in {**kinds(pools, "NodePool"), **kinds(auto, "NodePool")}.items():
         reference = one["spec"]["template"]["spec"]["nodeClassRef"]
         found = classes[reference["name"]]
         assert (reference["name"], reference["kind"]) == (name, found["kind"])
@@ -156,52 +205,6 @@ def test_a_pool_names_its_class_and_lies_where_other_nodes_do(pools: Run) -> Non
         subnets = [f"Subnet/network-private-{zone}" for zone in "abc"]
         assert [term["id"] for term in found["spec"]["subnetSelectorTerms"]] == subnets
         assert found["spec"]["securityGroupSelectorTerms"] == [{"id": "sg-0c1a57e2"}]
-
-
-def eks(pools: Run) -> Object:
-    return next(one for one in pools.made if one.type == "aws:eks/cluster:Cluster").inputs
-
-
-def test_auto_mode_is_all_of_it_or_none(pools: Run, others: Stacks) -> None:
-    made = eks(pools)
-    assert made["computeConfig"] == {"enabled": True, "nodePools": []}
-    assert made["kubernetesNetworkConfig"] == {"elasticLoadBalancing": {"enabled": True}}
-    assert made["storageConfig"] == {"blockStorage": {"enabled": True}}
-    for name in ("none", "managed", "karpenter"):
-        assert not {"computeConfig", "kubernetesNetworkConfig", "storageConfig"} & set(eks(others[name]))
-
-
-def test_aws_may_act_for_the_cluster_with_auto_mode_and_not_without(pools: Run, others: Stacks) -> None:
-    def of_cluster(one: Run) -> set[str]:
-        attached = [two for two in one.of("RolePolicyAttachment").values() if two["role"] == "eks"]
-        return {two["policyArn"].rpartition("/")[2] for two in attached}
-
-    assert of_cluster(pools) == {
-        "AmazonEKSClusterPolicy",
-        "AmazonEKSComputePolicy",
-        "AmazonEKSBlockStoragePolicy",
-        "AmazonEKSLoadBalancingPolicy",
-        "AmazonEKSNetworkingPolicy",
-    }
-    trust = json.loads(pools.of("Role")["eks"]["assumeRolePolicy"])["Statement"][0]
-    assert trust["Action"] == ["sts:AssumeRole", "sts:TagSession"]
-    assert of_cluster(others["managed"]) == {"AmazonEKSClusterPolicy"}
-
-
-def test_nodes_of_auto_mode_are_admitted_under_a_role_that_only_joins_and_pulls(pools: Run) -> None:
-    entry = pools.of("AccessEntry")["auto-nodes"]
-    assert (entry["type"], entry["principalArn"]) == ("EC2", "arn:aws:test:::Role/auto-nodes")
-    policy = pools.of("AccessPolicyAssociation")["auto-nodes"]["policyArn"]
-    assert policy == "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAutoNodePolicy"
-    assert kinds(pools, "NodeClass")["t4"]["spec"]["role"] == "auto-nodes"
-
-
-def test_a_class_of_auto_mode_says_what_aws_leaves_open(pools: Run) -> None:
-    spec = kinds(pools, "NodeClass")["t4"]["spec"]
-    assert spec["ephemeralStorage"] == {"size": "100Gi"}
-    assert set(spec) == {
-        *("role", "subnetSelectorTerms", "securityGroupSelectorTerms", "ephemeralStorage", "networkPolicy"),
-    }
 
 
 TOLERATED = [{"key": TAINT, "operator": "Exists", "effect": "NoSchedule"}]
@@ -223,13 +226,30 @@ def pod_of(pools: Run, name: str) -> Object:
         ("canary", {"nvidia.com/gpu": "1"}),
     ],
 )
-def test_a_model_runs_on_the_nodes_of_its_pool(pools: Run, name: str, gpus: Object) -> None:
-    spec, pool = pod_of(pools, name), ON[name][0]
+def test_a_model_runs_on_the_nodes_of_its_pool(pools: Run, others: Stacks, name: str, gpus: Object) -> None:
+    run = others["auto"] if name in ON_AUTO else pools
+    spec, pool = pod_of(run, name), {**ON, **ON_AUTO}[name][0]
     assert (spec["nodeSelector"], spec["tolerations"]) == ({LABEL: pool}, TOLERATED)
     limits = spec["containers"][0]["resources"]["limits"]
     assert {key: one for key, one in limits.items() if key.startswith("nvidia")} == gpus
-    workload = urn(pools, f"Rollout::{name}" if name == "canary" else f"Deployment::{name}")
-    assert urn(pools, f"GpuNodePool::{pool}") in pools.waits_for(workload)
+    workload = urn(run, f"Rollout::{name}" if name == "canary" else f"Deployment::{name}")
+    assert urn(run, f"GpuNodePool::{pool}") in run.waits_for(workload)
+
+
+def test_shares_are_kept_apart_by_zones_alone_and_whole_gpus_by_nodes_too(pools: Run) -> None:
+    def keys(name: str) -> list[str]:
+        return [one["topologyKey"] for one in pod_of(pools, name)["topologySpreadConstraints"]]
+
+    # Karpenter takes ScheduleAnyway for a condition: by nodes, each share would wake one of its own.
+    assert keys("processes") == ["topology.kubernetes.io/zone"]
+    assert keys("canary") == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+
+
+def test_servers_whose_processes_share_memory_are_those_that_mps_is_refused(tmp_path: Path) -> None:
+    for number, case in enumerate(NAMED.values()):
+        recipe = Path(recipe_of(tmp_path, f"model-{number}", case))
+        told = runtimes.of(recipes.load(recipe)).told("baked")
+        assert ("sharedMemory" in told) == (server_of(recipe) in WITH_SHARED_MEMORY), case.name
 
 
 def test_a_model_without_gpus_runs_on_any_other_node(others: Stacks) -> None:

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from pulumi import _types as sdk
 
+from tests.components.gpus import Stacks
 from tests.components.programs import Made, Object, Run
 from tests.components.test_aws import REGION
 from tests.components.test_aws_contract import NOT_EMULATED as NOT_OF_THE_GROUND
@@ -19,6 +20,7 @@ from tests.components.test_aws_contract import Account, emulation
 from tests.components.test_aws_types import _of_mapping, declared
 
 NOT_EMULATED = {*NOT_OF_THE_GROUND, "aws:eks/podIdentityAssociation:PodIdentityAssociation"}
+AUTO_MODE = {"computeConfig", "kubernetesNetworkConfig", "storageConfig"}
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
@@ -31,21 +33,16 @@ class GpuAccount(Account):
         self.sqs, self.events, self.autoscaling = (boto3.client(one, region_name=REGION) for one in clients)
 
     def cluster(self, name: str, given: Object) -> Object:
-        auto = ("computeConfig", "kubernetesNetworkConfig", "storageConfig")
         found = super().cluster(name, given)
         # moto keeps none of the three: the SDK says whether AWS knows them.
         shape = self.eks.meta.service_model.shape_for("CreateClusterRequest").members
-        for key in auto:
-            _check(shape[key], given.get(key))
+        for key in given.keys() & AUTO_MODE:
+            _check(shape[key], given[key])
         return found
 
     def launch_template(self, name: str, given: Object) -> Object:
         found = super().launch_template(name, given)
-        more = {
-            key[0].upper() + key[1:]: _capitals(given[key])
-            for key in ("userData", "capacityReservationSpecification")
-            if key in given
-        }
+        more = {key[0].upper() + key[1:]: _capitals(given[key]) for key in ("userData",) if key in given}
         if more:
             self.ec2.create_launch_template_version(
                 LaunchTemplateId=found["id"], SourceVersion="1", LaunchTemplateData=more
@@ -58,7 +55,16 @@ class GpuAccount(Account):
             return
         kinds = self.eks.meta.service_model.shape_for("AMITypes").enum
         assert given["amiType"] in kinds
-        keys = ("clusterName", "scalingConfig", "instanceTypes", "amiType", "capacityType", "releaseVersion", "labels")
+        keys = (
+            "clusterName",
+            "version",
+            "scalingConfig",
+            "instanceTypes",
+            "amiType",
+            "capacityType",
+            "releaseVersion",
+            "labels",
+        )
         self.eks.create_nodegroup(
             nodegroupName=name,
             subnets=given["subnetIds"],
@@ -117,9 +123,10 @@ def _capitals(value: Any) -> Any:
 
 
 def _check(shape: Any, value: Any) -> None:
-    """Refuse a key that AWS does not know."""
-    if not isinstance(value, dict):
+    """Refuse a key that AWS does not know, and what is no mapping where it takes one."""
+    if shape.type_name != "structure":
         return
+    assert isinstance(value, dict), value
     assert set(value) <= set(shape.members), f"{sorted(value)} are not all of {sorted(shape.members)}"
     for key, one in value.items():
         _check(shape.members[key], one)
@@ -135,8 +142,8 @@ def of_aws(run: Run) -> list[Made]:
     return [one for one in run.made if one.type.startswith("aws:")]
 
 
-def test_every_input_is_of_the_type_that_the_provider_declares(pools: Run) -> None:
-    made = of_aws(pools)
+def test_every_input_is_of_the_type_that_the_provider_declares(pools: Run, others: Stacks) -> None:
+    made = [*of_aws(pools), *of_aws(others["auto"])]
     found = [fault for one in made for fault in _of_mapping(one.name, one.inputs, sdk.input_type_types(declared(one)))]
     assert found == []
     kinds = {one.type.rpartition(":")[2] for one in made}
@@ -151,4 +158,20 @@ def test_every_input_is_taken_as_aws_takes_it(pools: Run, account: GpuAccount) -
     assert set(groups) == {"system", "workers", "a10g-spot", "a10g-on-demand", "h100-on-demand"}
     assert len(account.events.list_rules()["Rules"]) == 5
     tags = account.autoscaling.describe_tags()["Tags"]
-    assert {one["ResourceId"] for one in tags} == {"eks-a10g-spot", "eks-a10g-on-demand"}
+    assert {one["ResourceId"] for one in tags} == {"eks-a10g-spot", "eks-a10g-on-demand", "eks-h100-on-demand"}
+
+
+def test_auto_mode_is_said_as_aws_knows_it(others: Stacks, account: GpuAccount) -> None:
+    made = of_aws(others["auto"])
+    (cluster,) = [one for one in made if one.type == "aws:eks/cluster:Cluster"]
+    assert cluster.inputs.keys() >= AUTO_MODE
+    for one in made:
+        if one.type not in NOT_EMULATED:
+            account.make(one)
+
+
+@pytest.mark.parametrize("wrong", [None, {"enable": True}])
+def test_what_aws_does_not_know_of_auto_mode_is_found(account: GpuAccount, wrong: Any) -> None:
+    shape = account.eks.meta.service_model.shape_for("CreateClusterRequest").members["computeConfig"]
+    with pytest.raises(AssertionError):
+        _check(shape, wrong)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
+import pytest
+
+from components.aws.pools import required
 from tests.components.gpus import Stacks, kinds, urn
 from tests.components.programs import Run
 from tests.components.test_aws import ACCOUNT, REGION, statements
 
+# What a run of instances reads, and does not make: everybody's, or the account's network.
+READ = {"image", "snapshot", "security-group", "subnet", "capacity-reservation", "placement-group"}
 # What AWS lists has no resources that a policy could name.
 LISTS = ("ec2:Describe", "pricing:GetProducts", "iam:ListInstanceProfiles")
 
@@ -65,8 +71,8 @@ def test_no_role_may_do_everything_and_only_lists_are_of_everything(pools: Run) 
         if "*" in one["Resource"]:
             assert all(action.startswith(LISTS) for action in one["Action"]), one
         if any(action.startswith(("ec2:Run", "ec2:Terminate", "ec2:Delete")) for action in one["Action"]):
-            read = all("image/" in one or "snapshot/" in one for one in one["Resource"][:2])
-            assert read or "kubernetes.io/cluster/modelstack-prod" in json.dumps(one["Condition"])
+            read = all(resource.rpartition(":")[2].partition("/")[0] in READ for resource in one["Resource"])
+            assert read or "kubernetes.io/cluster/modelstack-prod" in json.dumps(one.get("Condition")), one
     attached = [one["policyArn"] for one in pools.of("RolePolicyAttachment").values()]
     assert not [one for one in attached if "FullAccess" in one]
 
@@ -97,18 +103,25 @@ def test_karpenter_hears_of_nodes_that_go(pools: Run) -> None:
     assert (clear["Effect"], clear["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
+def test_a_pool_without_what_its_engine_makes_is_an_error_and_no_node_without_a_role() -> None:
+    assert required("profile", "karpenter-nodes") == "karpenter-nodes"
+    with pytest.raises(ValueError, match="profile: is missing; give what the pool's engine makes"):
+        required("profile", None)
+
+
 def test_the_release_is_pinned_as_karpenter_names_it(pools: Run) -> None:
     aliases = {name: one["spec"]["amiSelectorTerms"] for name, one in kinds(pools, "EC2NodeClass").items()}
     assert aliases == {"l4": [{"alias": "al2023@v20260714"}], "l40s": [{"alias": "bottlerocket@v1.54.0"}]}
 
 
-def test_a_pool_goes_before_its_class_and_that_before_karpenter(pools: Run) -> None:
+def test_a_pool_goes_before_its_class_and_that_before_karpenter(pools: Run, others: Stacks) -> None:
     chart = urn(pools, "helm.sh/v4:Chart::karpenter")
     for name in ("l4", "l40s"):
         pool, class_ = urn(pools, f"v1:NodePool::{name}"), urn(pools, f"EC2NodeClass::{name}")
         assert class_ in pools.waits_for(pool)
         assert chart in pools.waits_for(class_)
-    assert urn(pools, "NodeClass::t4") in pools.waits_for(urn(pools, "v1:NodePool::t4"))
+    auto = others["auto"]
+    assert urn(auto, "NodeClass::t4") in auto.waits_for(urn(auto, "v1:NodePool::t4"))
     assert urn(pools, "NodeOverlay::l40s") in pools.waits_for(urn(pools, "v1:NodePool::l40s"))
 
 
@@ -120,6 +133,10 @@ def test_karpenter_comes_when_it_may_act_and_hears(pools: Run) -> None:
 
 
 def test_policies_of_the_region_name_the_region_and_no_account_but_this(pools: Run) -> None:
+    named = [resource.split(":") for one in statements(pools) for resource in one["Resource"] if resource != "*"]
+    regional = [one for one in named if one[2] in ("ec2", "ssm")]
+    assert len(regional) > 20
+    # Who may act is of the account already; the tags say the rest.
+    assert {(one[3], one[4]) for one in regional} == {(REGION, ""), (REGION, "*")}
     texts = json.dumps([one["policy"] for one in pools.of("RolePolicy").values()])
-    assert f"arn:aws:ec2:{REGION}:" in texts
-    assert ACCOUNT not in texts
+    assert set(re.findall(r"(?<![0-9])[0-9]{12}(?![0-9])", texts)) <= {ACCOUNT}

@@ -17,7 +17,7 @@ from cost.rates import Rates
 from policy.facts import PROJECT
 from settings import GpuPoolSettings, SettingsError, gpus_of
 from tests.components.conftest import MODELS
-from tests.components.gpus import with_pools
+from tests.components.gpus import OTHERS, with_pools
 from tests.components.programs import Engine, Made, Object, Run, awaited, stack_of
 from tests.components.test_aws import config
 from tests.policy.judging import Given, Judges
@@ -61,12 +61,16 @@ def test_pools_of_gpus_count_what_is_there_at_first_and_name_what_comes_by_load(
     node = 5.0 * 730 + POOL_DISK * 0.2
     assert found["monthly"] - without["monthly"] == pytest.approx(node)
     assert set(found["notCounted"]) - set(without["notCounted"]) == {
-        "aws:eks/cluster:Cluster: nodes that come by load",
         "aws:eks/nodeGroup:NodeGroup: nodes that come by load",
         "aws:sqs/queue:Queue: by use",
         "kubernetes:helm.sh/v4:Chart: what the chart brings",
         "kubernetes:karpenter.sh/v1:NodePool: nodes that come by load",
     }
+    auto = run(monkeypatch, tmp_path, with_pools(OTHERS["auto"], policies={"cost": COST}), stack="prod").outputs["cost"]
+    assert {
+        "aws:eks/cluster:Cluster: nodes that come by load",
+        "kubernetes:karpenter.sh/v1:NodePool: nodes that come by load",
+    } <= set(auto["notCounted"])
 
 
 def test_a_stack_without_prices_tells_no_cost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

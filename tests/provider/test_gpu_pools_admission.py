@@ -65,7 +65,7 @@ def test_the_api_server_takes_every_object(administrator: Kubectl, made: Run) ->
     assert refused == ""
     assert taken == {
         *(f"ec2nodeclass.karpenter.k8s.aws/{name}" for name in ("l4", "l40s")),
-        *(f"nodepool.karpenter.sh/{name}" for name in ("l4", "l40s", "t4")),
+        *(f"nodepool.karpenter.sh/{name}" for name in ("l4", "l40s")),
         "nodeoverlay.karpenter.sh/l40s",
     }
 
