@@ -104,9 +104,16 @@ class AwsSettings(Frozen):
         return value
 
     @model_validator(mode="after")
-    def _replicates_elsewhere(self) -> Self:
-        if self.region in self.ecr.replicate_to:
-            raise ValueError(f"ecr.replicateTo: {self.region} is the region itself; name others")
+    def _ecr_fits(self) -> Self:
+        self.ecr.require_fits(self.region, self.account)
+        return self
+
+    @model_validator(mode="after")
+    def _pods_have_identities(self) -> Self:
+        if self.pod_logs and "eks-pod-identity-agent" not in self.addons:
+            raise ValueError(
+                "podLogs: its role is told to pods by eks-pod-identity-agent, which addons leaves out; add it there"
+            )
         return self
 
     @model_validator(mode="after")

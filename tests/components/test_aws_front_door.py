@@ -1,4 +1,4 @@
-"""The front door of a stack in AWS: each promise of docs/aws.md, by resource."""
+"""The front door of a stack in AWS: each promise of docs/front-door.md, by resource."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stack in AWS keeps, and what of ECR is the account's: each promise of docs/aws.md, by resource."""
+"""What a stack in AWS keeps, and what of ECR is the account's: each promise of docs/aws-keeping.md, by resource."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import pulumi
 import pytest
 
+from tests.components.aws_whole import LOGIN
 from tests.components.conftest import Program
 from tests.components.programs import Object, Run
 from tests.components.test_aws import ACCOUNT, REGION, config, only
 
 TRAIL = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/modelstack-prod"
+HUB = {"registry": "registry-1.docker.io"}
 MARK = {"modelstack.dev/backup": "modelstack-prod"}
 
 
@@ -103,9 +105,15 @@ def test_the_role_that_copies_may_copy_and_restores_nothing(program: Program) ->
 def test_images_are_scanned_again_when_a_flaw_becomes_known(program: Program) -> None:
     made = only(asked(program, ecr={"scanning": "enhanced"}).of("RegistryScanningConfiguration"))
     assert made["scanType"] == "ENHANCED"
-    (rule,) = made["rules"]
-    assert rule["scanFrequency"] == "CONTINUOUS_SCAN"
-    assert rule["repositoryFilters"] == [{"filter": "modelstack-prod/*", "filterType": "WILDCARD"}]
+    own = made["rules"][0]
+    assert own["scanFrequency"] == "CONTINUOUS_SCAN"
+    assert own["repositoryFilters"] == [{"filter": "modelstack-prod/*", "filterType": "WILDCARD"}]
+
+
+def test_other_repositories_of_the_account_go_on_being_scanned_when_they_are_pushed_to(program: Program) -> None:
+    _, others = only(asked(program, ecr={"scanning": "enhanced"}).of("RegistryScanningConfiguration"))["rules"]
+    assert others["scanFrequency"] == "SCAN_ON_PUSH"
+    assert others["repositoryFilters"] == [{"filter": "*", "filterType": "WILDCARD"}]
 
 
 def test_other_regions_get_every_image_under_the_same_rules(program: Program) -> None:
@@ -140,6 +148,30 @@ def test_nodes_may_fill_the_cache_of_other_registries_and_no_more(program: Progr
             {},
             "registry-1.docker.io answers nobody without a login; add `secret`",
         ),
+        (
+            {"ecr": {"pullThrough": {"azure": {"registry": "example.azurecr.io"}}}},
+            {},
+            "example.azurecr.io answers nobody without a login; add `secret`",
+        ),
+        ({"ecr": {"pullThrough": {"chain": {"registry": "cgr.dev"}}}}, {}, "cgr.dev answers nobody without a login"),
+        ({"ecr": {"pullThrough": {"q": {"registry": "quay.io"}}}}, {}, "should have at least 2 characters"),
+        ({"ecr": {"pullThrough": {"q" * 31: {"registry": "quay.io"}}}}, {}, "should have at most 30 characters"),
+        (
+            {"ecr": {"pullThrough": {"hub": {**HUB, "secret": LOGIN.replace(REGION, "eu-west-1")}}}},
+            {},
+            f"is of another region or account than {REGION} and {ACCOUNT}",
+        ),
+        (
+            {"ecr": {"pullThrough": {"hub": {**HUB, "secret": LOGIN.replace(ACCOUNT, "210987654321")}}}},
+            {},
+            f"is of another region or account than {REGION} and {ACCOUNT}",
+        ),
+        (
+            {"ecr": {"pullThrough": {"hub": {**HUB, "secret": LOGIN.replace("ecr-pullthroughcache", "other")}}}},
+            {},
+            "string should match pattern",
+        ),
+        ({"podLogs": {}, "addons": {"vpc-cni": "v1"}}, {}, "podLogs: its role is told to pods by eks-pod-identity"),
         (
             {"ecr": {"scanning": "enhanced"}},
             {"registry": {"push": "registry.example.com"}},
