@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from settings.base import Frozen, Label
 from settings.budget import BudgetSettings
 from settings.ecr import EcrSettings, Region
-from settings.front_door import FrontDoorSettings
+from settings.front_door import FrontDoorSettings, require_narrow
+from settings.gateway import GatewaySettings
 from settings.keeping import AuditSettings, BackupSettings, PodLogsSettings
 from settings.node_pools import BUILT_IN, GpuPoolSettings, InstanceType, resolved
 from settings.secrets import ExternalSecretsSettings
@@ -80,6 +81,10 @@ class AwsSettings(Frozen):
         """The host of the account's registry."""
         return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
 
+    def door_seconds(self, gateway: GatewaySettings) -> int | None:
+        """Return how long a front door keeps a connection without a request; None where there is none."""
+        return self.front_door.idle_seconds(gateway) if self.front_door else None
+
     @field_validator("cidr")
     @classmethod
     def _is_private(cls, value: str) -> str:
@@ -95,12 +100,7 @@ class AwsSettings(Frozen):
     @classmethod
     def _are_narrow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
-            try:
-                network = ipaddress.IPv4Network(one)
-            except ValueError as error:
-                raise ValueError(f"{one!r} is no network ({error}); write one as 203.0.113.0/24") from None
-            if network.prefixlen < 8:
-                raise ValueError(f"{one!r} is wider than a /8, close to everybody; name the networks you work from")
+            require_narrow(one)
         return value
 
     @model_validator(mode="after")
