@@ -133,6 +133,14 @@ def test_up_waits_until_each_is_there(run: Run) -> None:
     assert all(store in run.waits_for(urn) for urn in secrets)
 
 
+def test_the_gateway_waits_for_the_secret_that_it_mounts(program: Program) -> None:
+    gateway = {"enabled": True, "tls": {"secret": "models-tls"}}
+    run = program(config({"secrets": WHOLE["secrets"]}, gateway=gateway), stack="prod")
+    (pods,) = [urn for urn in run.after if urn.endswith(":Deployment::gateway")]
+    found = {urn.rpartition("::")[2] for urn in run.waits_for(pods) if ":ExternalSecret::" in urn}
+    assert found == {"models-tls"}
+
+
 @needs_go
 def test_the_operators_own_definitions_take_every_object(run: Run, schemas: Path) -> None:
     for kind, number in zip(KINDS, (1, 2), strict=True):
