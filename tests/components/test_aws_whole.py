@@ -25,6 +25,7 @@ LACKING = {
     "aws:eks/podIdentityAssociation:PodIdentityAssociation",
     "aws:ecr/repositoryCreationTemplate:RepositoryCreationTemplate",
 }
+SERVICES_DO = {"s3:PutObject", "s3:GetBucketAcl", "kms:GenerateDataKey*", "kms:DescribeKey"}
 MANDATORY = [one.name for one in RULES if one.level == "mandatory"]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -69,8 +70,25 @@ def test_no_role_may_do_everything(run: Run) -> None:
     attached = [one["policyArn"] for one in run.of("RolePolicyAttachment").values()]
     assert not [one for one in attached if "FullAccess" in one or one.endswith("/AdministratorAccess")]
     for one in statements(run):
-        assert not [action for action in one["Action"] if "*" in action]
-        assert one["Resource"] != "*"
+        assert not [action for action in listed(one["Action"]) if "*" in action]
+        assert "*" not in listed(one["Resource"])
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_no_key_and_no_bucket_lets_in_others_than_the_account_and_the_services_that_write(run: Run) -> None:
+    policies = {name: one["policy"] for name, one in run.of("Key").items() if "policy" in one}
+    policies |= {f"bucket {name}": one["policy"] for name, one in run.of("BucketPolicy").items()}
+    assert {"audit", "bucket audit", "bucket front-door-logs", "bucket pod-logs"} <= set(policies)
+    for text in policies.values():
+        for one in (each for each in json.loads(text)["Statement"] if each["Effect"] == "Allow"):
+            # The account alone changes a key's policy; services do what they are named for.
+            if one["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}:
+                continue
+            assert set(one["Principal"]) == {"Service"}
+            assert set(listed(one["Action"])) <= SERVICES_DO
 
 
 def told(run: Run, stack: str, *exceptions: Object) -> dict[str, set[str]]:
