@@ -63,7 +63,7 @@ class AwsSettings(Frozen):
     system: NodesSettings = NodesSettings(max=3)
     workers: NodesSettings = NodesSettings(types=("m7i.xlarge",), max=10)
     budget: BudgetSettings | None = None
-    audit: AuditSettings | None = Field(default=None, description="a trail of the account's calls; one stack has it")
+    audit: AuditSettings | None = Field(default=None, description="a trail of the account; one stack has it")
     backup: BackupSettings | None = None
     pod_logs: PodLogsSettings | None = None
     secrets: ExternalSecretsSettings | None = None

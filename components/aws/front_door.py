@@ -116,9 +116,14 @@ class FrontDoor(pulumi.ComponentResource):
             spec={"type": "NodePort", "selector": leads_to.selector, "ports": [port]},
             opts=self._own,
         )
-        # A node passes packets on under its own address, which lies in the network.
+        return [service, self._let_nodes_in(metadata, leads_to)]
+
+    def _let_nodes_in(
+        self, metadata: k8s.meta.v1.ObjectMetaArgsDict, leads_to: Labels
+    ) -> k8s.networking.v1.NetworkPolicy:
+        # A node passes packets on under its own address, which lies in the network, as those of pods do.
         nodes: list[network.Peer] = [{"ip_block": {"cidr": self._args.behind.cidr}}]
-        policy = k8s.networking.v1.NetworkPolicy(
+        return k8s.networking.v1.NetworkPolicy(
             NAME,
             metadata=metadata,
             spec={
@@ -128,7 +133,6 @@ class FrontDoor(pulumi.ComponentResource):
             },
             opts=self._own,
         )
-        return [service, policy]
 
     def _guard(self, balancer: aws.lb.LoadBalancer) -> aws.wafv2.WebAclAssociation:
         chosen = self._args.settings
