@@ -13,6 +13,7 @@ from tests.components.test_aws_contract import Account
 
 HOST, ZONE = "models.example.com", "Z0123456789ABC"
 LOGIN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ecr-pullthroughcache/docker-hub-Ab12Cd"
+TLS: Object = {"secret": "models-tls"}  # pragma: allowlist secret
 WHOLE: Object = {
     "apiFrom": ["203.0.113.0/24"],
     "audit": {"days": 731},
@@ -50,7 +51,7 @@ def whole(**others: Any) -> Object:
     """Return the configuration of the stack."""
     return config(
         WHOLE,
-        gateway={"enabled": True, "keys": {"shop": {"sha256": "0" * 64}}, "tls": {"secret": "models-tls"}},
+        gateway={"enabled": True, "keys": {"shop": {"sha256": "0" * 64}}, "tls": TLS},
         **others,
     )
 
