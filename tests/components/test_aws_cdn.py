@@ -7,9 +7,10 @@ import fnmatch
 import pulumi
 import pytest
 
+from settings import FrontDoorSettings, GatewaySettings
 from tests.components.conftest import Program
 from tests.components.programs import Object, Run, stack_of
-from tests.components.test_aws_front_door import HOST, ZONE, behind_a_door, of, urn
+from tests.components.test_aws_front_door import DOOR, GATEWAY, HOST, ZONE, behind_a_door, of, urn
 
 CDN: Object = {"host": "info.example.com", "seconds": 120}
 DISTRIBUTION = "aws:cloudfront/distribution:Distribution"
@@ -131,3 +132,11 @@ def test_what_does_not_fit_is_refused_in_one_line(program: Program, door: Object
         program(behind_a_door(door), stack="prod")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_more_models_than_cloudfront_has_paths_for_are_refused() -> None:
+    gateway = GatewaySettings.model_validate(GATEWAY)
+    door = FrontDoorSettings.model_validate({**DOOR, "public": True, "cdn": CDN})
+    door.require_fits(gateway, None, models=74)
+    with pytest.raises(ValueError, match="cdn: keeps a path for each model, 74 at most, not 75; remove it"):
+        door.require_fits(gateway, None, models=75)
