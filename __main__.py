@@ -62,8 +62,7 @@ if chosen.charts:
     in_cluster = pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=charts.ready))
 registry = Registry("registry", here.registry)
 base = registry.by_digest("base", here.base)
-if here.ground:
-    here.ground.equip(site, cluster.provider, registry)
+secrets = here.ground.equip(site, cluster.provider, registry) if here.ground else {}
 pools = place.gpu_pools(chosen, here, registry, namespace, in_cluster)
 on_pool = {
     name: pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[pool]))
@@ -115,12 +114,14 @@ services = {
 
 gateway = None
 if chosen.gateway.enabled:
+    mounted = secrets.get(chosen.gateway.tls.secret) if chosen.gateway.tls else None
     entry = GatewayArgs(
         image=registry.by_digest("haproxy", here.images["haproxy"]),
         site=site,
         models={name: service.served for name, service in services.items()},
         settings=chosen.gateway,
-        after=list(services.values()),
+        after=[*services.values(), *([mounted] if mounted else [])],
+        before_seconds=chosen.aws.door_seconds(chosen.gateway) if chosen.aws else None,
     )
     gateway = Gateway("gateway", entry, in_cluster)
 
@@ -135,7 +136,7 @@ if site.exposure.routed:
 
 door = None
 if here.ground and gateway:
-    door = here.ground.open_door(site, chosen.gateway, gateway, cluster.provider)
+    door = here.ground.open_door(site, chosen.gateway, tuple(chosen.models), gateway, cluster.provider)
 
 if chosen.monitoring.enabled:
     watched = MonitoringArgs(

@@ -16,6 +16,9 @@ STATE = "/state"
 PORT = 2020
 # kubelet names a file POD_NAMESPACE_CONTAINER-ID.log.
 FILE_NAME = r"(?<pod>[^_/]+)_(?<namespace>[^_]+)_(?<container>.+)-[0-9a-f]{64}\.log$"
+# Half an hour apart at last, so for weeks; the limit of the disk comes first. A word for no limit is a negative number
+# inside, which not every output compares as one.
+RETRIES = 1000
 TAG = "pods.<pod>.<container>"
 
 
@@ -40,7 +43,7 @@ def configuration(sent: Sent) -> dict[str, Any]:
             "http_listen": "0.0.0.0",  # noqa: S104 (a pod's own; its policy lets nobody in)
             "http_port": PORT,
             "health_check": "on",
-            # What could not be sent waits on the node's disk, and survives the pod.
+            # What could not be sent waits on the node's disk, and survives the pod; the oldest goes when that is full.
             "storage.path": f"{STATE}/buffers",
             "storage.backlog.mem_limit": "16M",
         },
@@ -63,6 +66,8 @@ def _files(namespace: pulumi.Input[str]) -> dict[str, Any]:
         "multiline.parser": "cri",
         "tag": TAG,
         "tag_regex": FILE_NAME,
+        # What a pod wrote before its file was found counts, too; of a file that is known, what was sent does.
+        "read_from_head": "on",
         "db": f"{STATE}/files.db",
         "buffer_max_size": "1M",
         "skip_long_lines": "on",
@@ -79,7 +84,7 @@ def _cloudwatch(sent: Sent) -> dict[str, Any]:
         "log_stream_prefix": "from-",
         # The group is the stack's, with its days and its name; the role could make none.
         "auto_create_group": "off",
-        "retry_limit": "no_limits",
+        "retry_limit": RETRIES,
         "storage.total_limit_size": "512M",
     }
 
@@ -95,6 +100,8 @@ def _archive(sent: Sent) -> dict[str, Any]:
         "compression": "gzip",
         "total_file_size": "16M",
         "upload_timeout": "5m",
+        # By itself it would give a file up after one.
+        "retry_limit": RETRIES,
         "store_dir": f"{STATE}/archive",
         "store_dir_limit_size": "512M",
     }

@@ -24,6 +24,7 @@ NAME = "gateway"
 LISTENING = Listening()
 # Endpoints are told of the end of a pod while it still takes connections; HAProxy then ends what it has.
 PRE_STOP_SECONDS = 5
+LONGER_SECONDS = 5
 GRACE_SECONDS = PRE_STOP_SECONDS + DRAIN_SECONDS + 5
 
 
@@ -38,7 +39,9 @@ class GatewayArgs:
     """Model → version (`stable`, `canary`) → its pods, with the share of requests that they are sent."""
     settings: GatewaySettings
     after: Sequence[pulumi.Resource] = ()
-    """What serves the models: the gateway waits for no build."""
+    """What serves the models, and what the pods mount: the gateway waits for no build."""
+    before_seconds: int | None = None
+    """How long a load balancer before it keeps a connection without a request; none stands there where None."""
 
 
 class Gateway(pulumi.ComponentResource):
@@ -80,6 +83,9 @@ class Gateway(pulumi.ComponentResource):
             for model, of in sorted(self._args.models.items())
         ]
         at = replace(LISTENING, threads=threads(self._args.settings.resources.cpu_limit))
+        if self._args.before_seconds:
+            # A request that comes as the gateway ends its connection is lost: the load balancer ends each one first.
+            at = replace(at, idle_seconds=self._args.before_seconds + LONGER_SECONDS)
         return render(routes, self._args.settings, at)
 
     def _target(self, served: Served, namespace: str, told: Told) -> Target:

@@ -102,6 +102,8 @@ class Listening:
     nameserver: str | None = None
     """HOST:PORT of the DNS server; those of /etc/resolv.conf where not given."""
     threads: int = 1
+    idle_seconds: int = IDLE_SECONDS
+    """A connection without a request is kept so long; what stands before it and keeps connections ends them first."""
 
 
 def render(routes: list[Route], settings: GatewaySettings, at: Listening) -> str:
@@ -114,7 +116,7 @@ def render(routes: list[Route], settings: GatewaySettings, at: Listening) -> str
     sections = [
         _global(settings, at),
         _resolvers(at),
-        _defaults(settings, waking=bool(waking)),
+        _defaults(settings, at, waking=bool(waking)),
         _frontend(routes, settings, at),
         _admin(routes, at),
         *(_backend(name, target, waiting) for name, target in backends.items()),
@@ -153,7 +155,7 @@ def _resolvers(at: Listening) -> list[str]:
     ]
 
 
-def _defaults(settings: GatewaySettings, *, waking: bool) -> list[str]:
+def _defaults(settings: GatewaySettings, at: Listening, *, waking: bool) -> list[str]:
     return [
         "defaults",
         "mode http",
@@ -168,7 +170,7 @@ def _defaults(settings: GatewaySettings, *, waking: bool) -> list[str]:
         "balance leastconn",
         f"timeout http-request {settings.request_seconds}s",
         f"timeout client {settings.answer_seconds}s",
-        f"timeout http-keep-alive {IDLE_SECONDS}s",
+        f"timeout http-keep-alive {at.idle_seconds}s",
         # So long HAProxy also waits before it asks another pod than one that refuses connections.
         "timeout connect 250ms",
         f"timeout queue {settings.queue_seconds}s",

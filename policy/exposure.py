@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Iterator, Mapping
 
 from policy.node import Node
 from policy.rule import Facts, Finding, Resource, Rule, bad
 
+# A network that is wider is nobody's own: two of /1 are everybody.
+NARROW = 8
 ANYONE = ("0.0.0.0/0", "::/0")
 # Annotations that keep a load balancer inside, of the clouds' own controllers.
 INTERNAL: Mapping[str, tuple[str, ...]] = {
@@ -28,9 +31,10 @@ MODERN = tuple(f"ELBSecurityPolicy-{one}" for one in ("TLS13-1-2", "TLS13-1-3", 
 Check = Callable[[Resource], Iterator[Finding]]
 
 
-def no_public_endpoint(resource: Resource, _facts: Facts) -> Iterator[Finding]:
-    """Find what anyone reaches, or reaches in the clear."""
-    check = CHECKS.get(resource.type.removesuffix("Patch"))
+def no_public_endpoint(resource: Resource, facts: Facts) -> Iterator[Finding]:
+    """Find what anyone reaches, or reaches in the clear; in prod also what goes on in the clear behind the way in."""
+    checks = {**CHECKS, **BEHIND} if facts.prod else CHECKS
+    check = checks.get(resource.type.removesuffix("Patch"))
     if check:
         yield from check(resource)
 
@@ -103,14 +107,29 @@ def _ingress_rule(resource: Resource) -> Iterator[Finding]:
 def _open(rule: Node, *keys: str) -> Iterator[Finding]:
     for found in (rule.at(key) for key in keys):
         for cidr in found.each() or [found]:
-            if cidr.value in ANYONE:
+            if _is_everyone(cidr):
                 yield bad(cidr, "name the networks or the security group that may connect", "is everyone")
+
+
+def _is_everyone(cidr: Node) -> bool:
+    """Return whether a network is everybody, or so wide that few like it are."""
+    try:
+        return ipaddress.ip_network(cidr.text, strict=False).prefixlen < NARROW
+    except ValueError:
+        return False
 
 
 def _load_balancer(resource: Resource) -> Iterator[Finding]:
     internal = resource.at("internal")
     if internal.is_other_than(True):
         yield bad(internal, "set true")
+
+
+def _targets(resource: Resource) -> Iterator[Finding]:
+    protocol = resource.at("protocol")
+    if protocol.value == "HTTP":
+        remedy = "use HTTPS: set modelstack:gateway.tls, or write an exception with the reason"
+        yield bad(protocol, remedy, "goes on in the clear")
 
 
 def _listener(resource: Resource) -> Iterator[Finding]:
@@ -199,6 +218,10 @@ CHECKS: Mapping[str, Check] = {
     "aws:s3/bucketAclV2:BucketAclV2": _bucket,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _block,
     "aws:s3/bucketPolicy:BucketPolicy": _bucket_policy,
+}
+BEHIND: Mapping[str, Check] = {
+    "aws:lb/targetGroup:TargetGroup": _targets,
+    "aws:alb/targetGroup:TargetGroup": _targets,
 }
 RULES = (
     Rule(

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from settings.base import Frozen, Label
 from settings.budget import BudgetSettings
 from settings.ecr import EcrSettings, Region
-from settings.front_door import FrontDoorSettings
+from settings.front_door import FrontDoorSettings, require_narrow
+from settings.gateway import GatewaySettings
 from settings.keeping import AuditSettings, BackupSettings, PodLogsSettings
 from settings.node_pools import BUILT_IN, ENGINES, GpuPoolSettings, InstanceType, resolved
 from settings.secrets import ExternalSecretsSettings
@@ -62,7 +63,7 @@ class AwsSettings(Frozen):
     system: NodesSettings = NodesSettings(max=3)
     workers: NodesSettings = NodesSettings(types=("m7i.xlarge",), max=10)
     budget: BudgetSettings | None = None
-    audit: AuditSettings | None = Field(default=None, description="a trail of the account's calls; one stack has it")
+    audit: AuditSettings | None = Field(default=None, description="a trail of the account; one stack has it")
     backup: BackupSettings | None = None
     pod_logs: PodLogsSettings | None = None
     secrets: ExternalSecretsSettings | None = None
@@ -81,6 +82,10 @@ class AwsSettings(Frozen):
         """The host of the account's registry."""
         return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
 
+    def door_seconds(self, gateway: GatewaySettings) -> int | None:
+        """Return how long a front door keeps a connection without a request; None where there is none."""
+        return self.front_door.idle_seconds(gateway) if self.front_door else None
+
     @field_validator("cidr")
     @classmethod
     def _is_private(cls, value: str) -> str:
@@ -96,18 +101,20 @@ class AwsSettings(Frozen):
     @classmethod
     def _are_narrow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
-            try:
-                network = ipaddress.IPv4Network(one)
-            except ValueError as error:
-                raise ValueError(f"{one!r} is no network ({error}); write one as 203.0.113.0/24") from None
-            if network.prefixlen < 8:
-                raise ValueError(f"{one!r} is wider than a /8, close to everybody; name the networks you work from")
+            require_narrow(one)
         return value
 
     @model_validator(mode="after")
-    def _replicates_elsewhere(self) -> Self:
-        if self.region in self.ecr.replicate_to:
-            raise ValueError(f"ecr.replicateTo: {self.region} is the region itself; name others")
+    def _ecr_fits(self) -> Self:
+        self.ecr.require_fits(self.region, self.account)
+        return self
+
+    @model_validator(mode="after")
+    def _pods_have_identities(self) -> Self:
+        if self.pod_logs and "eks-pod-identity-agent" not in self.addons:
+            raise ValueError(
+                "podLogs: its role is told to pods by eks-pod-identity-agent, which addons leaves out; add it there"
+            )
         return self
 
     @model_validator(mode="after")

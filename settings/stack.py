@@ -245,7 +245,7 @@ class Settings(Frozen):
     @model_validator(mode="after")
     def _front_door_fits(self) -> Self:
         if self.aws and self.aws.front_door:
-            self.aws.front_door.require_fits(self.gateway, self.exposure)
+            self.aws.front_door.require_fits(self.gateway, self.exposure, len(self.models))
         return self
 
     @model_validator(mode="after")

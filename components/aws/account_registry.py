@@ -43,16 +43,17 @@ class AccountRegistry(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _scan(self) -> None:
-        """Scan again whenever a flaw becomes known, not on push alone."""
-        filters = [
-            aws.ecr.RegistryScanningConfigurationRuleRepositoryFilterArgs(
-                filter=f"{self._args.prefix}/*", filter_type="WILDCARD"
+        """Scan again whenever a flaw becomes known; others' repositories, which no rule would leave out, on push."""
+        rules = [
+            aws.ecr.RegistryScanningConfigurationRuleArgs(
+                scan_frequency=how,
+                repository_filters=[
+                    aws.ecr.RegistryScanningConfigurationRuleRepositoryFilterArgs(filter=of, filter_type="WILDCARD")
+                ],
             )
+            for how, of in (("CONTINUOUS_SCAN", f"{self._args.prefix}/*"), ("SCAN_ON_PUSH", "*"))
         ]
-        rule = aws.ecr.RegistryScanningConfigurationRuleArgs(
-            scan_frequency="CONTINUOUS_SCAN", repository_filters=filters
-        )
-        aws.ecr.RegistryScanningConfiguration(self._name, scan_type="ENHANCED", rules=[rule], opts=self._own)
+        aws.ecr.RegistryScanningConfiguration(self._name, scan_type="ENHANCED", rules=rules, opts=self._own)
 
     def _replicate(self, regions: Sequence[str]) -> None:
         after = [self._expect(region) for region in regions]

@@ -1,4 +1,4 @@
-"""Audit: a trail of what is called in the account, which nobody changes unseen."""
+"""Audit: a trail of what is managed in the account, which nobody changes unseen."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ class BackupArgs:
     """When, and how long a copy is kept."""
 
     settings: BackupSettings
+    account: str
     protect: bool
 
 
@@ -30,7 +31,7 @@ class Backup(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: BackupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:Backup", name, None, opts)
-        self._name, self._settings = name, args.settings
+        self._name, self._settings, self._account = name, args.settings, args.account
         self._own = pulumi.ResourceOptions(parent=self)
         # AWS removes no vault that holds a copy, and whoever looks for one does so when the stack is gone.
         self._held = pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=True)
@@ -46,16 +47,22 @@ class Backup(pulumi.ComponentResource):
             deletion_window_in_days=30,
             opts=self._held,
         )
-        vault = aws.backup.Vault(self._name, name=_stack(), kms_key_arn=key.arn, opts=self._held)
+        # It gets a name of its own: under a fixed one what stays would be in the way of the next `up`.
+        vault = aws.backup.Vault(self._name, kms_key_arn=key.arn, opts=self._held)
         if self._settings.lock != "none":
-            aws.backup.VaultLockConfiguration(
-                self._name,
-                backup_vault_name=vault.name,
-                min_retention_days=self._settings.days,
-                changeable_for_days=COMPLIANCE_GRACE_DAYS if self._settings.lock == "compliance" else None,
-                opts=self._held,
-            )
+            self._lock(vault, final=self._settings.lock == "compliance")
         return vault
+
+    def _lock(self, vault: aws.backup.Vault, *, final: bool) -> None:
+        """Let no copy go early; a final lock stays with the vault, since AWS lets nobody remove it."""
+        aws.backup.VaultLockConfiguration(
+            self._name,
+            backup_vault_name=vault.name,
+            min_retention_days=self._settings.days,
+            changeable_for_days=COMPLIANCE_GRACE_DAYS if final else None,
+            # Other days are another lock of the same vault: to remove the old one last would remove the new one.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=final, delete_before_replace=True),
+        )
 
     def _create_plan(self, vault: aws.backup.Vault) -> aws.backup.Plan:
         rule = aws.backup.PlanRuleArgs(
@@ -69,7 +76,8 @@ class Backup(pulumi.ComponentResource):
         return aws.backup.Plan(self._name, name=_stack(), rules=[rule], opts=self._own)
 
     def _select(self, plan: aws.backup.Plan) -> None:
-        role = Role(self._name, RoleArgs(trust=service_trust("backup.amazonaws.com"), managed=MANAGED), self._own)
+        trust = service_trust("backup.amazonaws.com", account=self._account)
+        role = Role(self._name, RoleArgs(trust=trust, managed=MANAGED), self._own)
         ((key, value),) = mark().items()
         aws.backup.Selection(
             self._name,

@@ -19,8 +19,8 @@ class Writer:
     service: str
     path: str
     """What its objects' keys begin with, with * at the end."""
-    condition: Mapping[str, Any]
-    """Which of the service's resources it writes for; without one, anybody's."""
+    condition: Mapping[str, Any] = field(default_factory=dict)
+    """Which of the service's resources it writes for; whichever write to the path where not given."""
     reads_acl: bool = False
     """Whether it looks who owns the bucket before it writes."""
 
@@ -114,7 +114,8 @@ class Bucket(pulumi.ComponentResource):
 def _statements(arn: pulumi.Output[str], writers: Sequence[Writer]) -> list[dict[str, Any]]:
     found = [_tls_alone(arn)]
     for one in writers:
-        shared = {"Effect": "Allow", "Principal": {"Service": one.service}, "Condition": one.condition}
+        shared = {"Effect": "Allow", "Principal": {"Service": one.service}}
+        shared |= {"Condition": one.condition} if one.condition else {}
         if one.reads_acl:
             found.append({**shared, "Action": "s3:GetBucketAcl", "Resource": arn})
         found.append({**shared, "Action": "s3:PutObject", "Resource": pulumi.Output.concat(arn, "/", one.path)})

@@ -18,15 +18,15 @@ from settings import CdnSettings, FrontDoorSettings
 ORIGIN = "front-door"
 # CloudFront refuses every other method itself: whoever posts asks the front door.
 READING = ["GET", "HEAD"]
-# Whether a model is ready is asked each time; what models there are, and what they take, may be a little old.
-ASKED = ("/v2/models/*/ready",)
-KEPT = ("/v2", "/v2/models", "/v2/models/*")
+# What a model is and takes may be a little old; all else below its path, as whether it is ready, is asked each time.
+KEPT = "/v2/models/{}"
 # Of AWS: nothing is kept; all is passed on but for the name that was asked.
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 ALL_BUT_HOST = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 # By these the gateway knows a client: an answer is kept for who sends the same, never for another.
 KEYS = ["authorization", "x-api-key"]
-ERRORS = (400, 403, 404, 405, 500, 502, 503, 504)
+# All whose answers CloudFront lets one keep for no time.
+ERRORS = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,14 @@ class CdnArgs:
 
     settings: CdnSettings
     door: FrontDoorSettings
+    models: Sequence[str]
+    log_days: int
     after: Sequence[pulumi.Resource]
     """What makes the front door answer by its name."""
 
 
 class Cdn(pulumi.ComponentResource):
-    """A distribution that keeps answers to GET, a key's answers for that key alone, and no error."""
+    """A distribution that keeps answers to GET, a key's answers for that key alone."""
 
     def __init__(self, name: str, args: CdnArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:Cdn", name, None, opts)
@@ -85,11 +87,16 @@ class Cdn(pulumi.ComponentResource):
             opts=self._own,
         )
 
+    def _create_firewall(self) -> Firewall:
+        door = self._args.door
+        wanted = FirewallArgs(
+            requests=door.requests, counted=door.firewall.counted, log_days=self._args.log_days, everywhere=True
+        )
+        return Firewall(self._name, wanted, self._own)
+
     def _create_distribution(self, policy: aws.cloudfront.CachePolicy) -> aws.cloudfront.Distribution:
         door, host = self._args.door, self._args.settings.host
-        firewall = Firewall(self._name, FirewallArgs(settings=door.firewall, everywhere=True), self._own)
         asked = CertificateArgs(host=host, zone=door.zone, shared=False, region=CLOUDFRONT_REGION)
-        ordered = [_passed_on(path) for path in ASKED] + [_kept(path, policy.id) for path in KEPT]
         return aws.cloudfront.Distribution(
             self._name,
             enabled=True,
@@ -97,20 +104,9 @@ class Cdn(pulumi.ComponentResource):
             is_ipv6_enabled=True,
             http_version="http2and3",
             origins=[_origin(door.host)],
-            default_cache_behavior=aws.cloudfront.DistributionDefaultCacheBehaviorArgs(
-                target_origin_id=ORIGIN,
-                viewer_protocol_policy="https-only",
-                allowed_methods=READING,
-                cached_methods=READING,
-                cache_policy_id=CACHING_DISABLED,
-                origin_request_policy_id=ALL_BUT_HOST,
-            ),
-            ordered_cache_behaviors=ordered,
-            # CloudFront would keep an error for ten seconds.
-            custom_error_responses=[
-                aws.cloudfront.DistributionCustomErrorResponseArgs(error_code=code, error_caching_min_ttl=0)
-                for code in ERRORS
-            ],
+            default_cache_behavior=_passed_on(),
+            ordered_cache_behaviors=[_kept(KEPT.format(one), policy.id) for one in sorted(self._args.models)],
+            custom_error_responses=_errors(),
             viewer_certificate=aws.cloudfront.DistributionViewerCertificateArgs(
                 acm_certificate_arn=Certificate(self._name, asked, self._own).arn,
                 ssl_support_method="sni-only",
@@ -119,7 +115,7 @@ class Cdn(pulumi.ComponentResource):
             restrictions=aws.cloudfront.DistributionRestrictionsArgs(
                 geo_restriction=aws.cloudfront.DistributionRestrictionsGeoRestrictionArgs(restriction_type="none")
             ),
-            web_acl_id=firewall.arn,
+            web_acl_id=self._create_firewall().arn,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(self._args.after)),
         )
 
@@ -143,9 +139,8 @@ def _kept(path: str, policy: pulumi.Input[str]) -> aws.cloudfront.DistributionOr
     )
 
 
-def _passed_on(path: str) -> aws.cloudfront.DistributionOrderedCacheBehaviorArgs:
-    return aws.cloudfront.DistributionOrderedCacheBehaviorArgs(
-        path_pattern=path,
+def _passed_on() -> aws.cloudfront.DistributionDefaultCacheBehaviorArgs:
+    return aws.cloudfront.DistributionDefaultCacheBehaviorArgs(
         target_origin_id=ORIGIN,
         viewer_protocol_policy="https-only",
         allowed_methods=READING,
@@ -153,3 +148,10 @@ def _passed_on(path: str) -> aws.cloudfront.DistributionOrderedCacheBehaviorArgs
         cache_policy_id=CACHING_DISABLED,
         origin_request_policy_id=ALL_BUT_HOST,
     )
+
+
+def _errors() -> list[aws.cloudfront.DistributionCustomErrorResponseArgs]:
+    """Return what keeps no error, which CloudFront would keep for ten seconds."""
+    return [
+        aws.cloudfront.DistributionCustomErrorResponseArgs(error_code=code, error_caching_min_ttl=0) for code in ERRORS
+    ]

@@ -35,13 +35,18 @@ class ExternalSecretsArgs:
 class ExternalSecrets(pulumi.ComponentResource):
     """A store that reads as a role of the stack, which may read what is named here and nothing else."""
 
+    made: dict[str, pulumi.Resource]
+    """Name of a Secret → what is there when the Secret is."""
+
     def __init__(self, name: str, args: ExternalSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:ExternalSecrets", name, None, opts)
         self._args, self._own = args, pulumi.ResourceOptions(parent=self)
         store = self._create_store(self._create_role(name))
         after = pulumi.ResourceOptions(parent=self, depends_on=[store])
-        for secret, settings in args.settings.secrets.items():
-            self._create("ExternalSecret", secret, external_secret(secret, settings, args.settings.refresh), after)
+        self.made = {
+            secret: self._create("ExternalSecret", secret, external_secret(secret, of, args.settings.refresh), after)
+            for secret, of in args.settings.secrets.items()
+        }
         self.register_outputs({})
 
     def _create_role(self, name: str) -> Role:

@@ -29,7 +29,7 @@ HTTPS = 443
 POLICIES = {"1.2": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", "1.3": "ELBSecurityPolicy-TLS13-1-3-PQ-2025-09"}
 HEALTH = "/v2/health/live"
 # AWS waits no longer for a target that is to go.
-LONGEST_SECONDS = 3600
+LONGEST_DRAIN_SECONDS = 3600
 ANYONE = "0.0.0.0/0"
 
 
@@ -58,6 +58,7 @@ class FrontDoorArgs:
 
     settings: FrontDoorSettings
     gateway: GatewaySettings
+    models: Sequence[str]
     behind: Behind
     site: Site
     after: Sequence[pulumi.Resource]
@@ -72,20 +73,21 @@ class FrontDoor(pulumi.ComponentResource):
     def __init__(self, name: str, args: FrontDoorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:FrontDoor", name, None, opts)
         self._args = args
-        told = args.gateway
-        # As long as the gateway may take, and a little longer: its own word arrives.
-        self._seconds = min(max(told.queue_seconds, told.wake_seconds) + told.answer_seconds + 10, LONGEST_SECONDS)
+        self._seconds = args.settings.idle_seconds(args.gateway)
         self._own = pulumi.ResourceOptions(parent=self)
         opened = [*self._open_nodes(), *args.after]
-        balancer = self._create_balancer(opened)
-        listener = self._listen(balancer, self._create_targets())
-        firewall = Firewall(NAME, FirewallArgs(settings=args.settings.firewall), self._own)
-        guard = aws.wafv2.WebAclAssociation(NAME, resource_arn=balancer.arn, web_acl_arn=firewall.arn, opts=self._own)
-        record = self._point(balancer, [listener, guard])
+        group, let_in = self._create_group()
+        balancer = self._create_balancer(group, opened)
+        targets, attached = self._create_targets()
+        guard = self._guard(balancer)
+        listener = self._listen(balancer, targets, guard)
+        record = self._point(balancer, [listener, guard, attached, let_in])
         if args.settings.cdn:
             asked = CdnArgs(
                 settings=args.settings.cdn,
                 door=args.settings,
+                models=args.models,
+                log_days=args.behind.log_days,
                 after=[record],
             )
             Cdn(f"{NAME}-cdn", asked, self._own)
@@ -114,9 +116,14 @@ class FrontDoor(pulumi.ComponentResource):
             spec={"type": "NodePort", "selector": leads_to.selector, "ports": [port]},
             opts=self._own,
         )
-        # A node passes packets on under its own address, which lies in the network.
+        return [service, self._let_nodes_in(metadata, leads_to)]
+
+    def _let_nodes_in(
+        self, metadata: k8s.meta.v1.ObjectMetaArgsDict, leads_to: Labels
+    ) -> k8s.networking.v1.NetworkPolicy:
+        # A node passes packets on under its own address, which lies in the network, as those of pods do.
         nodes: list[network.Peer] = [{"ip_block": {"cidr": self._args.behind.cidr}}]
-        policy = k8s.networking.v1.NetworkPolicy(
+        return k8s.networking.v1.NetworkPolicy(
             NAME,
             metadata=metadata,
             spec={
@@ -126,9 +133,19 @@ class FrontDoor(pulumi.ComponentResource):
             },
             opts=self._own,
         )
-        return [service, policy]
 
-    def _create_balancer(self, opened: Sequence[pulumi.Resource]) -> aws.lb.LoadBalancer:
+    def _guard(self, balancer: aws.lb.LoadBalancer) -> aws.wafv2.WebAclAssociation:
+        chosen = self._args.settings
+        # CloudFront asks for many clients from few addresses: their requests are counted before it.
+        wanted = FirewallArgs(
+            requests=None if chosen.cdn else chosen.requests,
+            counted=chosen.firewall.counted,
+            log_days=self._args.behind.log_days,
+        )
+        firewall = Firewall(NAME, wanted, self._own)
+        return aws.wafv2.WebAclAssociation(NAME, resource_arn=balancer.arn, web_acl_arn=firewall.arn, opts=self._own)
+
+    def _create_balancer(self, group: aws.ec2.SecurityGroup, opened: Sequence[pulumi.Resource]) -> aws.lb.LoadBalancer:
         chosen, behind = self._args.settings, self._args.behind
         logs = self._create_logs()
         return aws.lb.LoadBalancer(
@@ -136,7 +153,7 @@ class FrontDoor(pulumi.ComponentResource):
             load_balancer_type="application",
             internal=not chosen.public,
             subnets=behind.public if chosen.public else behind.private,
-            security_groups=[self._create_group().id],
+            security_groups=[group.id],
             access_logs=aws.lb.LoadBalancerAccessLogsArgs(bucket=logs.bucket.bucket, enabled=True),
             idle_timeout=self._seconds,
             drop_invalid_header_fields=True,
@@ -147,18 +164,15 @@ class FrontDoor(pulumi.ComponentResource):
 
     def _create_logs(self) -> Bucket:
         behind = self._args.behind
-        source = f"arn:aws:elasticloadbalancing:{behind.region}:{behind.account}:loadbalancer/*"
-        writer = Writer(
-            "logdelivery.elasticloadbalancing.amazonaws.com",
-            f"AWSLogs/{behind.account}/*",
-            {"StringEquals": {"aws:SourceAccount": behind.account}, "ArnLike": {"aws:SourceArn": source}},
-        )
+        # AWS' own page has no condition here: the account is in the path, which load balancers write by theirs.
+        writer = Writer("logdelivery.elasticloadbalancing.amazonaws.com", f"AWSLogs/{behind.account}/*")
         # No key of KMS: to a bucket under one application load balancers write nothing.
         return Bucket(
             f"{NAME}-logs", BucketArgs(days=behind.log_days, protect=behind.protect, writers=[writer]), self._own
         )
 
-    def _create_group(self) -> aws.ec2.SecurityGroup:
+    def _create_group(self) -> tuple[aws.ec2.SecurityGroup, aws.vpc.SecurityGroupIngressRule]:
+        """Return the load balancer's group, and what lets it in at the nodes."""
         chosen, behind = self._args.settings, self._args.behind
         clients = list(chosen.clients) or [ANYONE if chosen.public else behind.cidr]
         port = chosen.node_port
@@ -182,9 +196,13 @@ class FrontDoor(pulumi.ComponentResource):
             ],
             opts=self._own,
         )
-        aws.vpc.SecurityGroupIngressRule(
+        return group, self._let_in(group)
+
+    def _let_in(self, group: aws.ec2.SecurityGroup) -> aws.vpc.SecurityGroupIngressRule:
+        port = self._args.settings.node_port
+        return aws.vpc.SecurityGroupIngressRule(
             NAME,
-            security_group_id=behind.nodes_group,
+            security_group_id=self._args.behind.nodes_group,
             referenced_security_group_id=group.id,
             ip_protocol="tcp",
             from_port=port,
@@ -192,9 +210,9 @@ class FrontDoor(pulumi.ComponentResource):
             description="the front door",
             opts=self._own,
         )
-        return group
 
-    def _create_targets(self) -> aws.lb.TargetGroup:
+    def _create_targets(self) -> tuple[aws.lb.TargetGroup, aws.autoscaling.Attachment]:
+        """Return where the door leads, and what makes the nodes a part of it."""
         behind, protocol = self._args.behind, "HTTPS" if self._args.gateway.tls else "HTTP"
         targets = aws.lb.TargetGroup(
             NAME,
@@ -203,18 +221,20 @@ class FrontDoor(pulumi.ComponentResource):
             port=self._args.settings.node_port,
             protocol=protocol,
             load_balancing_algorithm_type="least_outstanding_requests",
-            deregistration_delay=self._seconds,
+            deregistration_delay=min(self._seconds, LONGEST_DRAIN_SECONDS),
             health_check=aws.lb.TargetGroupHealthCheckArgs(
                 path=HEALTH, protocol=protocol, matcher="200", interval=10, healthy_threshold=2, unhealthy_threshold=2
             ),
             opts=self._own,
         )
-        aws.autoscaling.Attachment(
+        attached = aws.autoscaling.Attachment(
             NAME, autoscaling_group_name=behind.nodes, lb_target_group_arn=targets.arn, opts=self._own
         )
-        return targets
+        return targets, attached
 
-    def _listen(self, balancer: aws.lb.LoadBalancer, targets: aws.lb.TargetGroup) -> aws.lb.Listener:
+    def _listen(
+        self, balancer: aws.lb.LoadBalancer, targets: aws.lb.TargetGroup, guard: pulumi.Resource
+    ) -> aws.lb.Listener:
         """Take requests by HTTPS; nothing listens where they would come in the clear."""
         chosen = self._args.settings
         asked = CertificateArgs(host=chosen.host, zone=chosen.zone, shared=chosen.latency)
@@ -226,7 +246,8 @@ class FrontDoor(pulumi.ComponentResource):
             ssl_policy=POLICIES[chosen.oldest_tls],
             certificate_arn=Certificate(NAME, asked, self._own).arn,
             default_actions=[aws.lb.ListenerDefaultActionArgs(type="forward", target_group_arn=targets.arn)],
-            opts=self._own,
+            # Whoever knows AWS' own name of the load balancer finds the firewall before it, too.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[guard]),
         )
 
     def _point(self, balancer: aws.lb.LoadBalancer, after: Sequence[pulumi.Resource]) -> aws.route53.Record:

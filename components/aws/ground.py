@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -61,13 +61,18 @@ class Ground(pulumi.ComponentResource):
         cluster = EksCluster("eks", _cluster(chosen, network, args.protect), self._own)
         self.kubeconfig, self._cluster = cluster.kubeconfig, cluster.cluster.name
         self.ready = self._fill(cluster, network, chosen)
-        self._chosen, self._behind = chosen, _behind(args, network, self.pools, self._workers)
+        self._chosen, self._network, self._guarded = chosen, network, args.protect
         self.repositories = self._create_repositories(args) if args.repositories else {}
         self._keep(args)
         self.register_outputs({"cluster": cluster.cluster.name, "network": network.vpc.id})
 
     def open_door(
-        self, site: Site, gateway: GatewaySettings, leads_to: pulumi.Resource, cluster: pulumi.ProviderResource
+        self,
+        site: Site,
+        gateway: GatewaySettings,
+        models: Sequence[str],
+        leads_to: pulumi.Resource,
+        cluster: pulumi.ProviderResource,
     ) -> FrontDoor | None:
         """Return the front door that leads to a gateway; None where the settings name none."""
         if self._chosen.front_door is None:
@@ -75,20 +80,22 @@ class Ground(pulumi.ComponentResource):
         args = FrontDoorArgs(
             settings=self._chosen.front_door,
             gateway=gateway,
-            behind=self._behind,
+            models=models,
+            behind=self._stand_behind(self._chosen),
             site=site,
             after=[leads_to, *self.ready],
         )
         return FrontDoor("front-door", args, pulumi.ResourceOptions(providers=[self.provider, cluster]))
 
-    def equip(self, site: Site, cluster: pulumi.ProviderResource, registry: Registry) -> None:
-        """Put into the cluster what the settings of AWS ask for there."""
+    def equip(self, site: Site, cluster: pulumi.ProviderResource, registry: Registry) -> Mapping[str, pulumi.Resource]:
+        """Put into the cluster what the settings of AWS ask for there; returns Secret → what brings it."""
+        secrets: Mapping[str, pulumi.Resource] = {}
         chosen, within = self._chosen, pulumi.ResourceOptions(providers=[self.provider, cluster])
         if chosen.backup:
             volumes(mark(), pulumi.ResourceOptions(provider=cluster, depends_on=self.ready))
         if chosen.secrets:
             read = ExternalSecretsArgs(settings=chosen.secrets, site=site, region=chosen.region, account=chosen.account)
-            ExternalSecrets("external-secrets", read, within)
+            secrets = ExternalSecrets("external-secrets", read, within).made
         if chosen.pod_logs:
             sent = PodLogsArgs(
                 settings=chosen.pod_logs,
@@ -97,9 +104,24 @@ class Ground(pulumi.ComponentResource):
                 cluster=self._cluster,
                 region=chosen.region,
                 days=chosen.log_days,
-                protect=self._behind.protect,
+                protect=self._guarded,
             )
             PodLogs("pod-logs", sent, within)
+        return secrets
+
+    def _stand_behind(self, chosen: AwsSettings) -> Behind:
+        return Behind(
+            account=chosen.account,
+            region=chosen.region,
+            vpc=self._network.vpc.id,
+            cidr=chosen.cidr,
+            public=self._network.public,
+            private=self._network.private,
+            nodes=self._workers.autoscaling,
+            nodes_group=self.pools.security_group,
+            log_days=chosen.log_days,
+            protect=self._guarded,
+        )
 
     def _create_provider(self, name: str, chosen: AwsSettings) -> aws.Provider:
         return aws.Provider(
@@ -127,7 +149,8 @@ class Ground(pulumi.ComponentResource):
             )
             Audit("audit", kept, self._own)
         if chosen.backup:
-            Backup("backup", BackupArgs(settings=chosen.backup, protect=args.protect), self._own)
+            copied = BackupArgs(settings=chosen.backup, account=chosen.account, protect=args.protect)
+            Backup("backup", copied, self._own)
         if chosen.budget:
             Budget("budget", BudgetArgs(settings=chosen.budget, tags=tags(), watched=STACK_TAG), self._own)
         if chosen.ecr != EcrSettings():
@@ -173,22 +196,6 @@ class Shared:
             disk=chosen.disk,
             system=system,
         )
-
-
-def _behind(args: GroundArgs, network: Network, pools: PoolGround, workers: NodeGroup) -> Behind:
-    chosen = args.settings
-    return Behind(
-        account=chosen.account,
-        region=chosen.region,
-        vpc=network.vpc.id,
-        cidr=chosen.cidr,
-        public=network.public,
-        private=network.private,
-        nodes=workers.autoscaling,
-        nodes_group=pools.security_group,
-        log_days=chosen.log_days,
-        protect=args.protect,
-    )
 
 
 def _network(chosen: AwsSettings) -> NetworkArgs:

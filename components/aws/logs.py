@@ -16,6 +16,8 @@ class LogGroupArgs:
     """Days that a line is kept."""
     log_name: str | None = None
     """The name that AWS writes to, where it is not free to choose."""
+    region: str | None = None
+    """The provider's where not given."""
 
 
 class LogGroup(pulumi.ComponentResource):
@@ -32,6 +34,7 @@ class LogGroup(pulumi.ComponentResource):
             name,
             name=args.log_name,
             retention_in_days=args.days,
+            region=args.region,
             # An audit asks for what happened in a stack that is gone; under a fixed name it would block the next one.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.log_name is None),
         )

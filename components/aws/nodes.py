@@ -39,8 +39,6 @@ class NodeGroup(pulumi.ComponentResource):
     """Managed nodes: encrypted disks, and metadata that no pod reads."""
 
     group: aws.eks.NodeGroup
-    autoscaling: pulumi.Output[str]
-    """Name of the group by which AWS starts and ends the nodes."""
 
     def __init__(self, name: str, args: NodeGroupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelstack:aws:NodeGroup", name, None, opts)
@@ -69,8 +67,14 @@ class NodeGroup(pulumi.ComponentResource):
             # An autoscaler changes how many there are.
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["scalingConfig.desiredSize"]),
         )
-        self.autoscaling = self.group.resources.apply(_autoscaling)
+        self._name = name
         self.register_outputs({})
+
+    @property
+    def autoscaling(self) -> pulumi.Output[str]:
+        """Name of the group by which AWS starts and ends the nodes; it raises RunError where AWS tells none."""
+        found: pulumi.Output[str] = self.group.resources.apply(lambda told: autoscaling_of(self._name, told))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +114,12 @@ def _disk(device: str, size: int, throughput: int | None) -> aws.ec2.LaunchTempl
     return aws.ec2.LaunchTemplateBlockDeviceMappingArgs(device_name=device, ebs=ebs)
 
 
-def _autoscaling(resources: Sequence[aws.eks.outputs.NodeGroupResource]) -> str:
-    groups = list(resources[0].autoscaling_groups or [])
-    return str(groups[0].name)
+def autoscaling_of(name: str, resources: Sequence[aws.eks.outputs.NodeGroupResource]) -> str:
+    """Return the autoscaling group of a node group of EKS. Raises RunError where AWS tells of none."""
+    groups = [str(group.name) for one in resources for group in one.autoscaling_groups or []]
+    if not groups:
+        raise pulumi.RunError(f"node group {name}: EKS tells of no autoscaling group of it; run `pulumi refresh`")
+    return groups[0]
 
 
 def node_role(name: str, opts: pulumi.ResourceOptions, allowed: Mapping[str, Allowed]) -> Role:

@@ -154,7 +154,7 @@ class PodLogs(pulumi.ComponentResource):
             "volumes": [
                 {"name": "config", "config_map": {"name": NAME}},
                 {"name": "logs", "host_path": {"path": "/var/log"}},
-                # What was sent is known after the pod's end: no line twice, none left out.
+                # What was sent is known after the agent's end; what it had read and not yet written may come twice.
                 {"name": "state", "host_path": {"path": "/var/lib/fluent-bit", "type": "DirectoryOrCreate"}},
             ],
         }

@@ -14,10 +14,14 @@ POLICIES = "arn:aws:iam::aws:policy"
 Allowed = tuple[Sequence[str], pulumi.Input[str] | Sequence[pulumi.Input[str]]]
 
 
-def service_trust(*services: str, tagged: bool = False) -> dict[str, Any]:
-    """Return the trust policy of a role that services of AWS take; `tagged` where they say for whom."""
+def service_trust(*services: str, tagged: bool = False, account: str | None = None) -> dict[str, Any]:
+    """Return the trust policy of a role that services of AWS take: `tagged` where they say for whom, and for whom
+    alone where an account is named.
+    """
     actions = ["sts:AssumeRole", "sts:TagSession"] if tagged else "sts:AssumeRole"
-    statement = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": actions}
+    statement: dict[str, Any] = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": actions}
+    if account:
+        statement["Condition"] = {"StringEquals": {"aws:SourceAccount": account}}
     return {"Version": VERSION, "Statement": [statement]}
 
 

@@ -13,6 +13,7 @@ from tests.components.test_aws_contract import Account
 
 HOST, ZONE = "models.example.com", "Z0123456789ABC"
 LOGIN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ecr-pullthroughcache/docker-hub-Ab12Cd"
+TLS: Object = {"secret": "models-tls"}  # pragma: allowlist secret
 WHOLE: Object = {
     "apiFrom": ["203.0.113.0/24"],
     "audit": {"days": 731},
@@ -48,7 +49,11 @@ PUBLIC = {"policy": "no-public-endpoint", "resource": "front-door*", "reason": "
 
 def whole(**others: Any) -> Object:
     """Return the configuration of the stack."""
-    return config(WHOLE, gateway={"enabled": True, "keys": {"shop": {"sha256": "0" * 64}}}, **others)
+    return config(
+        WHOLE,
+        gateway={"enabled": True, "keys": {"shop": {"sha256": "0" * 64}}, "tls": TLS},
+        **others,
+    )
 
 
 class WholeAccount(Account):
@@ -137,6 +142,11 @@ class WholeAccount(Account):
         client = boto3.client("wafv2", region_name=given.get("region", REGION))
         made = client.create_web_acl(Name=name, **pascal(asked))
         return {"arn": made["Summary"]["ARN"]}
+
+    def web_acl_logging_configuration(self, _: str, given: Object) -> None:
+        client = boto3.client("wafv2", region_name=given.get("region", REGION))
+        asked = {key: one for key, one in given.items() if key != "region"}
+        client.put_logging_configuration(LoggingConfiguration=pascal(asked))
 
     def distribution(self, _: str, given: Object) -> None:
         made = self.cloudfront.create_distribution(DistributionConfig=distribution_of(given))["Distribution"]
@@ -254,9 +264,9 @@ class WholeAccount(Account):
             EnableLogFileValidation=given["enableLogFileValidation"],
         )
 
-    def vault(self, _: str, given: Object) -> Object:
-        made = self.backup.create_backup_vault(BackupVaultName=given["name"], EncryptionKeyArn=given["kmsKeyArn"])
-        return {"id": given["name"], "arn": made["BackupVaultArn"]}
+    def vault(self, name: str, given: Object) -> Object:
+        made = self.backup.create_backup_vault(BackupVaultName=name, EncryptionKeyArn=given["kmsKeyArn"])
+        return {"id": name, "arn": made["BackupVaultArn"]}
 
     def vault_lock_configuration(self, _: str, given: Object) -> None:
         kept = {"MinRetentionDays": given["minRetentionDays"]}

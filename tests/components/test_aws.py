@@ -8,8 +8,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pulumi
 import pytest
+from pulumi_aws.eks.outputs import NodeGroupResource
 
+from components.aws.nodes import autoscaling_of
 from provider.naming import stack_tag
 from tests.components.conftest import MODELS, Program
 from tests.components.programs import Object, Run, stack_of
@@ -147,6 +150,12 @@ def test_only_add_ons_that_call_aws_have_a_role_and_it_is_of_pods(prod: Run) -> 
     assert {name for name, found in addons.items() if found} == {"vpc-cni", "aws-ebs-csi-driver"}
     trust = json.loads(prod.of("Role")["eks-vpc-cni"]["assumeRolePolicy"])["Statement"][0]
     assert trust["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+
+
+def test_a_node_group_without_an_autoscaling_group_is_told_in_one_line() -> None:
+    for told in ([], [NodeGroupResource(autoscaling_groups=[])]):
+        with pytest.raises(pulumi.RunError, match="node group workers: EKS tells of no autoscaling group of it"):
+            autoscaling_of("workers", told)
 
 
 def test_no_pod_reads_a_nodes_metadata_and_disks_are_encrypted(prod: Run) -> None:

@@ -1,4 +1,4 @@
-"""The front door of a stack in AWS: each promise of docs/aws.md, by resource."""
+"""The front door of a stack in AWS: each promise of docs/front-door.md, by resource."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tests.components.test_aws import config, only
 
 HOST, ZONE = "models.example.com", "Z0123456789ABC"
 DOOR: Object = {"host": HOST, "zone": ZONE}
-GATEWAY: Object = {"enabled": True, "keys": {"shop": {"sha256": "0" * 64}}}
+TLS: Object = {"secret": "gateway-tls"}  # pragma: allowlist secret
+GATEWAY: Object = {"enabled": True, "keys": {"shop": {"sha256": "0" * 64}}, "tls": TLS}
+TARGETS = "aws:lb/targetGroup:TargetGroup"
 DOOR_TYPE = "modelstack:aws:FrontDoor"
 
 
@@ -105,7 +107,7 @@ def test_the_certificate_is_proved_in_the_zone_before_anything_listens(run: Run)
 
 def test_the_gateway_is_found_at_a_port_of_every_worker(run: Run) -> None:
     targets = of(run, "aws:lb/targetGroup:TargetGroup")
-    assert (targets["targetType"], targets["port"], targets["protocol"]) == ("instance", 30443, "HTTP")
+    assert (targets["targetType"], targets["port"], targets["protocol"]) == ("instance", 30443, "HTTPS")
     assert targets["healthCheck"]["path"] == "/v2/health/live"
     assert of(run, "aws:autoscaling/attachment:Attachment")["autoscalingGroupName"] == "eks-workers"
     service = run.of("Service")["front-door"]["spec"]
@@ -131,58 +133,35 @@ def test_the_gateways_own_service_stays_inside_the_cluster(run: Run) -> None:
 
 
 def test_a_gateway_with_a_certificate_is_asked_by_tls(program: Program) -> None:
-    run = program(behind_a_door(gateway={**GATEWAY, "tls": {"secret": "cert"}}), stack="prod")
-    targets = of(run, "aws:lb/targetGroup:TargetGroup")
-    assert (targets["protocol"], targets["healthCheck"]["protocol"]) == ("HTTPS", "HTTPS")
+    found = {
+        name: of(program(behind_a_door(gateway={**GATEWAY, "tls": tls}), stack="prod"), TARGETS)
+        for name, tls in (("with", TLS), ("without", None))
+    }
+    assert (found["with"]["protocol"], found["with"]["healthCheck"]["protocol"]) == ("HTTPS", "HTTPS")
+    assert (found["without"]["protocol"], found["without"]["healthCheck"]["protocol"]) == ("HTTP", "HTTP")
 
 
 @pytest.mark.parametrize(
-    ("gateway", "seconds"),
-    [({}, 130), ({"answerSeconds": 300, "wakeSeconds": 5, "queueSeconds": 20}, 330), ({"answerSeconds": 3600}, 3600)],
+    ("gateway", "seconds", "drained"),
+    [
+        ({}, 130, 130),
+        ({"answerSeconds": 300, "wakeSeconds": 5, "queueSeconds": 20}, 330, 330),
+        ({"answerSeconds": 3600}, 3670, 3600),
+        ({"answerSeconds": 3600, "queueSeconds": 600}, 4000, 3600),
+    ],
 )
-def test_the_door_waits_longer_than_the_gateway_takes(program: Program, gateway: Object, seconds: int) -> None:
+def test_the_door_waits_as_the_gateway_may_take_and_the_gateway_keeps_its_connections_longer(
+    program: Program, gateway: Object, seconds: int, drained: int
+) -> None:
     run = program(behind_a_door(gateway={**GATEWAY, **gateway}), stack="prod")
     assert balancer(run)["idleTimeout"] == seconds
-    assert of(run, "aws:lb/targetGroup:TargetGroup")["deregistrationDelay"] == seconds
+    assert of(run, TARGETS)["deregistrationDelay"] == drained
+    assert f"timeout http-keep-alive {seconds + 5}s" in run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
 
 
-def rules(run: Run) -> dict[str, Object]:
-    return {one["name"]: one for one in of(run, "aws:wafv2/webAcl:WebAcl")["rules"]}
-
-
-def test_the_firewall_stands_before_the_door_with_rules_of_aws(run: Run) -> None:
-    guard = of(run, "aws:wafv2/webAclAssociation:WebAclAssociation")
-    assert guard["resourceArn"].endswith("LoadBalancer/front-door")
-    assert guard["webAclArn"].endswith("WebAcl/front-door")
-    managed = [
-        one["statement"]["managedRuleGroupStatement"]["name"] for one in rules(run).values() if "action" not in one
-    ]
-    assert managed == ["AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInputsRuleSet"]
-    assert all(one["overrideAction"] == {"none": {}} for one in rules(run).values() if "action" not in one)
-    assert len({one["priority"] for one in rules(run).values()}) == 3
-
-
-def test_tensors_larger_than_8_kib_pass_and_the_other_common_rules_refuse(run: Run) -> None:
-    common = rules(run)["AWSManagedRulesCommonRuleSet"]["statement"]["managedRuleGroupStatement"]
-    assert common["ruleActionOverrides"] == [{"name": "SizeRestrictions_BODY", "actionToUse": {"count": {}}}]
-    bad = rules(run)["AWSManagedRulesKnownBadInputsRuleSet"]["statement"]["managedRuleGroupStatement"]
-    assert "ruleActionOverrides" not in bad
-
-
-def test_who_asks_too_often_is_told_to_come_back_later(run: Run, program: Program) -> None:
-    limit = rules(run)["requests-of-one-address"]
-    assert limit["statement"]["rateBasedStatement"]["limit"] == 2000
-    assert limit["statement"]["rateBasedStatement"]["aggregateKeyType"] == "IP"
-    said = limit["action"]["block"]["customResponse"]
-    assert (said["responseCode"], said["responseHeaders"]) == (429, [{"name": "retry-after", "value": "60"}])
-    fewer = program(behind_a_door({"firewall": {"requests": 100}}), stack="prod")
-    assert rules(fewer)["requests-of-one-address"]["statement"]["rateBasedStatement"]["limit"] == 100
-
-
-def test_no_sample_of_a_request_is_kept_since_it_would_hold_a_key(run: Run) -> None:
-    acl = of(run, "aws:wafv2/webAcl:WebAcl")
-    seen = [acl["visibilityConfig"], *(one["visibilityConfig"] for one in acl["rules"])]
-    assert not any(one["sampledRequestsEnabled"] for one in seen)
+def test_without_a_door_the_gateway_ends_idle_connections_as_ever(program: Program) -> None:
+    run = program(config(gateway=GATEWAY), stack="prod")
+    assert "timeout http-keep-alive 20s" in run.of("ConfigMap")["gateway"]["data"]["haproxy.cfg"]
 
 
 def test_every_request_is_logged_in_a_closed_bucket(run: Run) -> None:
@@ -192,7 +171,6 @@ def test_every_request_is_logged_in_a_closed_bucket(run: Run) -> None:
     (allowed,) = [one for one in statements if one["Effect"] == "Allow"]
     assert allowed["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
     assert allowed["Action"] == "s3:PutObject"
-    assert allowed["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
     assert allowed["Resource"].endswith("/AWSLogs/123456789012/*")
 
 
@@ -217,10 +195,14 @@ def urn(run: Run, type_: str, name: str = "front-door") -> str:
     return found
 
 
-def test_no_client_is_led_to_the_door_before_the_firewall_stands(run: Run) -> None:
+def test_no_client_is_led_to_the_door_before_the_firewall_stands_and_nodes_answer(run: Run) -> None:
     before = run.waits_for(urn(run, "aws:route53/record:Record"))
     assert urn(run, "aws:wafv2/webAclAssociation:WebAclAssociation") in before
     assert urn(run, "aws:lb/listener:Listener") in before
+    assert urn(run, "aws:autoscaling/attachment:Attachment") in before
+    assert urn(run, "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule") in before
+    listening = run.waits_for(urn(run, "aws:lb/listener:Listener"))
+    assert urn(run, "aws:wafv2/webAclAssociation:WebAclAssociation") in listening
 
 
 BALANCERS = [
@@ -260,6 +242,19 @@ def test_clients_stay_away_before_the_gateway_goes(run: Run) -> None:
         (
             behind_a_door({"public": True}, gateway={"enabled": True}),
             "aws.frontDoor.public: lets anyone ask the models, and the gateway asks for no key; add gateway.keys",
+        ),
+        (
+            behind_a_door({"public": True}, gateway={**GATEWAY, "tls": None}),
+            "aws.frontDoor.public: what comes from outside, keys too, would go on to the gateway in the clear; set",
+        ),
+        (
+            behind_a_door(exposure={"allow": {"namespaces": ["shop"]}}),
+            "exposure.allow: keeps nobody out beside aws.frontDoor",
+        ),
+        (behind_a_door({"public": True, "clients": ["0.0.0.0/0"]}), "'0.0.0.0/0' is wider than a /8"),
+        (
+            behind_a_door({"public": True, "clients": ["0.0.0.0/1", "128.0.0.0/1"]}, gateway={"enabled": True}),
+            "'0.0.0.0/1' is wider than a /8",
         ),
         (behind_a_door({"host": "Models.example.com"}), "'Models.example.com' is no whole name of DNS"),
         (behind_a_door({"host": "models"}), "'models' is no whole name of DNS"),

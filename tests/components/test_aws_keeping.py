@@ -1,4 +1,4 @@
-"""What a stack in AWS keeps, and what of ECR is the account's: each promise of docs/aws.md, by resource."""
+"""What a stack in AWS keeps, and what of ECR is the account's: each promise of docs/aws-keeping.md, by resource."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import pulumi
 import pytest
 
+from tests.components.aws_whole import LOGIN
 from tests.components.conftest import Program
 from tests.components.programs import Object, Run
 from tests.components.test_aws import ACCOUNT, REGION, config, only
 
 TRAIL = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/modelstack-prod"
+HUB = {"registry": "registry-1.docker.io"}
 MARK = {"modelstack.dev/backup": "modelstack-prod"}
 
 
@@ -64,7 +66,7 @@ def test_copies_are_made_daily_of_what_is_marked_and_kept_under_a_key(program: P
     run = asked(program, backup={})
     (rule,) = only(run.of("Plan"))["rules"]
     assert (rule["schedule"], rule["lifecycle"]) == ("cron(0 3 * * ? *)", {"deleteAfter": 35})
-    assert rule["targetVaultName"] == only(run.of("Vault"))["name"] == "modelstack-prod"
+    assert rule["targetVaultName"] == "backup"
     assert only(run.of("Vault"))["kmsKeyArn"] == "arn:aws:test:::Key/backup"
     (tag,) = only(run.of("Selection"))["selectionTags"]
     assert ({tag["key"]: tag["value"]}, tag["type"]) == (MARK, "STRINGEQUALS")
@@ -85,6 +87,19 @@ def test_nothing_is_marked_that_nothing_copies(program: Program) -> None:
     assert run.of("StorageClass") == {}
 
 
+def test_a_vault_that_stayed_is_not_in_the_way_of_the_next(program: Program) -> None:
+    assert "name" not in only(asked(program, backup={}).of("Vault"))
+
+
+@pytest.mark.parametrize("lock", ["governance", "compliance"])
+def test_no_lock_is_in_the_way_of_other_days(program: Program, lock: str) -> None:
+    run = asked(program, backup={"lock": lock})
+    held = {
+        one.type.rpartition(":")[2] for one in run.made if one.type.startswith("aws:backup/") and run.is_protected(one)
+    }
+    assert held == {"Vault"}
+
+
 @pytest.mark.parametrize(("lock", "expected"), [("none", []), ("governance", [None]), ("compliance", [3])])
 def test_a_lock_lets_no_copy_go_early(program: Program, lock: str, expected: list[int | None]) -> None:
     locks = asked(program, backup={"lock": lock, "days": 90}).of("VaultLockConfiguration").values()
@@ -98,14 +113,22 @@ def test_the_role_that_copies_may_copy_and_restores_nothing(program: Program) ->
         one["policyArn"].rpartition("/")[2] for name, one in run.of("RolePolicyAttachment").items() if "backup" in name
     }
     assert attached == {"AWSBackupServiceRolePolicyForBackup", "AWSBackupServiceRolePolicyForS3Backup"}
+    (trust,) = json.loads(run.of("Role")["backup"]["assumeRolePolicy"])["Statement"]
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
 
 def test_images_are_scanned_again_when_a_flaw_becomes_known(program: Program) -> None:
     made = only(asked(program, ecr={"scanning": "enhanced"}).of("RegistryScanningConfiguration"))
     assert made["scanType"] == "ENHANCED"
-    (rule,) = made["rules"]
-    assert rule["scanFrequency"] == "CONTINUOUS_SCAN"
-    assert rule["repositoryFilters"] == [{"filter": "modelstack-prod/*", "filterType": "WILDCARD"}]
+    own = made["rules"][0]
+    assert own["scanFrequency"] == "CONTINUOUS_SCAN"
+    assert own["repositoryFilters"] == [{"filter": "modelstack-prod/*", "filterType": "WILDCARD"}]
+
+
+def test_other_repositories_of_the_account_go_on_being_scanned_when_they_are_pushed_to(program: Program) -> None:
+    _, others = only(asked(program, ecr={"scanning": "enhanced"}).of("RegistryScanningConfiguration"))["rules"]
+    assert others["scanFrequency"] == "SCAN_ON_PUSH"
+    assert others["repositoryFilters"] == [{"filter": "*", "filterType": "WILDCARD"}]
 
 
 def test_other_regions_get_every_image_under_the_same_rules(program: Program) -> None:
@@ -141,11 +164,36 @@ def test_nodes_may_fill_the_cache_of_other_registries_and_no_more(program: Progr
             "registry-1.docker.io answers nobody without a login; add `secret`",
         ),
         (
+            {"ecr": {"pullThrough": {"azure": {"registry": "example.azurecr.io"}}}},
+            {},
+            "example.azurecr.io answers nobody without a login; add `secret`",
+        ),
+        ({"ecr": {"pullThrough": {"chain": {"registry": "cgr.dev"}}}}, {}, "cgr.dev answers nobody without a login"),
+        ({"ecr": {"pullThrough": {"q": {"registry": "quay.io"}}}}, {}, "should have at least 2 characters"),
+        ({"ecr": {"pullThrough": {"q" * 31: {"registry": "quay.io"}}}}, {}, "should have at most 30 characters"),
+        (
+            {"ecr": {"pullThrough": {"hub": {**HUB, "secret": LOGIN.replace(REGION, "eu-west-1")}}}},
+            {},
+            f"is of another region or account than {REGION} and {ACCOUNT}",
+        ),
+        (
+            {"ecr": {"pullThrough": {"hub": {**HUB, "secret": LOGIN.replace(ACCOUNT, "210987654321")}}}},
+            {},
+            f"is of another region or account than {REGION} and {ACCOUNT}",
+        ),
+        (
+            {"ecr": {"pullThrough": {"hub": {**HUB, "secret": LOGIN.replace("ecr-pullthroughcache", "other")}}}},
+            {},
+            "string should match pattern",
+        ),
+        ({"podLogs": {}, "addons": {"vpc-cni": "v1"}}, {}, "podLogs: its role is told to pods by eks-pod-identity"),
+        (
             {"ecr": {"scanning": "enhanced"}},
             {"registry": {"push": "registry.example.com"}},
             "scanning and replicateTo are of the stack's repositories, and registry.push names registry.example.com",
         ),
         ({"audit": {"days": 7}}, {}, "aws.audit.days: 7: input should be"),
+        ({"backup": {"schedule": "rate(1 day)"}}, {}, "aws.backup.schedule: 'rate(1 day)': string should match"),
         ({"backup": {"schedule": "daily"}}, {}, "aws.backup.schedule: 'daily': string should match"),
         ({"backup": {"days": 0}}, {}, "aws.backup.days: 0: input should be greater than or equal to 1"),
     ],

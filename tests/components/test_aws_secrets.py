@@ -14,7 +14,7 @@ import pulumi
 import pytest
 import yaml
 
-from tests.components.aws_whole import WHOLE
+from tests.components.aws_whole import TLS, WHOLE
 from tests.components.conftest import Program
 from tests.components.programs import Made, Object, Run, stack_of
 from tests.components.test_aws import ACCOUNT, REGION, config
@@ -131,6 +131,14 @@ def test_up_waits_until_each_is_there(run: Run) -> None:
     secrets = [urn for urn in run.after if ":ExternalSecret::" in urn]
     assert len(secrets) == 2
     assert all(store in run.waits_for(urn) for urn in secrets)
+
+
+def test_the_gateway_waits_for_the_secret_that_it_mounts(program: Program) -> None:
+    gateway = {"enabled": True, "tls": TLS}
+    run = program(config({"secrets": WHOLE["secrets"]}, gateway=gateway), stack="prod")
+    (pods,) = [urn for urn in run.after if urn.endswith(":Deployment::gateway")]
+    found = {urn.rpartition("::")[2] for urn in run.waits_for(pods) if ":ExternalSecret::" in urn}
+    assert found == {"models-tls"}
 
 
 @needs_go

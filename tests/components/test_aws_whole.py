@@ -12,7 +12,7 @@ from pulumi import _types as sdk
 from policy.pack import RULES
 from tests.components.aws_whole import AGENT, PUBLIC, WholeAccount, whole
 from tests.components.programs import Object, Run, stack_of
-from tests.components.test_aws import statements
+from tests.components.test_aws import ACCOUNT, statements
 from tests.components.test_aws_contract import NOT_EMULATED
 from tests.components.test_aws_types import _of_mapping, declared
 from tests.policy.judging import Given, Judges
@@ -25,6 +25,7 @@ LACKING = {
     "aws:eks/podIdentityAssociation:PodIdentityAssociation",
     "aws:ecr/repositoryCreationTemplate:RepositoryCreationTemplate",
 }
+SERVICES_DO = {"s3:PutObject", "s3:GetBucketAcl", "kms:GenerateDataKey*", "kms:DescribeKey"}
 MANDATORY = [one.name for one in RULES if one.level == "mandatory"]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -58,7 +59,7 @@ def test_every_input_is_taken_as_aws_takes_it(run: Run, account: WholeAccount) -
     (balancer,) = account.elbv2.describe_load_balancers()["LoadBalancers"]
     assert balancer["Scheme"] == "internet-facing"
     assert account.cloudtrail.describe_trails()["trailList"][0]["LogFileValidationEnabled"]
-    vault = account.backup.describe_backup_vault(BackupVaultName="modelstack-prod")
+    vault = account.backup.describe_backup_vault(BackupVaultName="backup")
     assert (vault["Locked"], vault["MinRetentionDays"]) == (True, 35)
     (acl,) = account.wafv2.list_web_acls(Scope="REGIONAL")["WebACLs"]
     guarded = account.wafv2.get_web_acl_for_resource(ResourceArn=balancer["LoadBalancerArn"])
@@ -69,8 +70,25 @@ def test_no_role_may_do_everything(run: Run) -> None:
     attached = [one["policyArn"] for one in run.of("RolePolicyAttachment").values()]
     assert not [one for one in attached if "FullAccess" in one or one.endswith("/AdministratorAccess")]
     for one in statements(run):
-        assert not [action for action in one["Action"] if "*" in action]
-        assert one["Resource"] != "*"
+        assert not [action for action in listed(one["Action"]) if "*" in action]
+        assert "*" not in listed(one["Resource"])
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_no_key_and_no_bucket_lets_in_others_than_the_account_and_the_services_that_write(run: Run) -> None:
+    policies = {name: one["policy"] for name, one in run.of("Key").items() if "policy" in one}
+    policies |= {f"bucket {name}": one["policy"] for name, one in run.of("BucketPolicy").items()}
+    assert {"audit", "bucket audit", "bucket front-door-logs", "bucket pod-logs"} <= set(policies)
+    for text in policies.values():
+        for one in (each for each in json.loads(text)["Statement"] if each["Effect"] == "Allow"):
+            # The account alone changes a key's policy; services do what they are named for.
+            if one["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}:
+                continue
+            assert set(one["Principal"]) == {"Service"}
+            assert set(listed(one["Action"])) <= SERVICES_DO
 
 
 def told(run: Run, stack: str, *exceptions: Object) -> dict[str, set[str]]:
@@ -113,7 +131,7 @@ def test_every_bucket_is_encrypted_versioned_closed_and_reached_by_tls_alone(run
         statements = json.loads(run.of("BucketPolicy")[name]["policy"])["Statement"]
         denied = [one for one in statements if one["Effect"] == "Deny"]
         assert [one["Condition"] for one in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
-        assert all("Condition" in one for one in statements)
+        assert all("Condition" in one or ACCOUNT in one["Resource"] for one in statements)
 
 
 def test_a_bucket_is_under_a_key_where_its_writer_can_use_one(run: Run) -> None:

@@ -169,6 +169,18 @@ EXPOSURE = [
         *("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", {"cidrIpv4": "10.0.0.0/8"}),
         *("cidrIpv4", "0.0.0.0/0", "cidrIpv4: '0.0.0.0/0' is everyone"),
     ),
+    _public(
+        *("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", {"cidrIpv4": "10.0.0.0/8"}),
+        *("cidrIpv4", "128.0.0.0/1", "cidrIpv4: '128.0.0.0/1' is everyone"),
+    ),
+    _public(
+        *("aws:ec2/securityGroup:SecurityGroup", {"ingress": [{"ipv6CidrBlocks": ["fd00::/8"]}]}),
+        *("ingress.0.ipv6CidrBlocks.0", "8000::/1", "ingress[0].ipv6CidrBlocks[0]: '8000::/1' is everyone"),
+    ),
+    Case(
+        *("no-public-endpoint", Given("aws:lb/targetGroup:TargetGroup", {"protocol": "HTTPS"})),
+        *("protocol", "HTTP", "protocol: 'HTTP' goes on in the clear; use HTTPS: set modelstack:gateway.tls", "prod"),
+    ),
     _public("aws:lb/loadBalancer:LoadBalancer", {"internal": True}, "internal", False, "internal: False; set true"),
     _public(
         *("aws:lb/listener:Listener", LISTENER),

@@ -112,6 +112,14 @@ def test_what_the_stack_itself_tells_it_costs_goes_before_what_is_seen() -> None
     assert len(limited(32.0).judge("cost-limit", Given(NAT, {}, "nat"), stack.having("cost", "31"))) == 1
 
 
+def test_what_goes_on_in_the_clear_behind_the_way_in_is_told_in_prod_alone() -> None:
+    plain = Given("aws:lb/targetGroup:TargetGroup", {"protocol": "HTTP"}, "door")
+    assert Judges(stack="dev").judge("no-public-endpoint", plain) == []
+    assert len(Judges(stack="prod").judge("no-public-endpoint", plain)) == 1
+    exception = {"policy": "no-public-endpoint", "resource": "door", "reason": "the network encrypts by itself"}
+    assert Judges({"policies": {"exceptions": [exception]}}, "prod").judge("no-public-endpoint", plain) == []
+
+
 def test_a_single_nat_gateway_is_told_in_prod() -> None:
     one, two = Given(NAT, {}, "a"), Given(NAT, {}, "b")
     (message,) = Judges(stack="prod").judge("nat-per-zone-in-prod", one)
