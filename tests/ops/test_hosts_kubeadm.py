@@ -17,7 +17,7 @@ from settings import HostsSettings
 from tests.ops.metal import KUBECONFIG, hosts, small
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
-SOURCE = Path(__file__).parent / "kubeadm" / "main.go"
+SOURCE = build.SOURCES / "kubeadm" / "main.go"
 
 
 @pytest.fixture(scope="module")
