@@ -136,9 +136,9 @@ def fitting(demand: Demand, gpus: int | None, prices: Mapping[str, InstancePrice
 
 
 def _fit(demand: Demand, instance: Instance, gpus: int | None, prices: Mapping[str, InstancePrice]) -> Fit | None:
-    if instance.of.capability < CAPABILITY.get(demand.dtype, 0):
+    if instance.family.capability < CAPABILITY.get(demand.dtype, 0):
         return None
-    room = instance.of.memory * MIB * USED
+    room = instance.family.memory * MIB * USED
     for shared in _shares(demand, instance, gpus):
         if demand.each(shared) <= room:
             price = prices.get(instance.name)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from cost import prices
-from cost.instances import GPUS
 from cost.sizing import BYTES, CAPABILITY, GIB, MIB, USED, Demand, Fit, Shape, fitting
 from model_build import recipe as recipes
 from model_build.errors import RecipeError
 from model_build.recipe_runtimes import Vllm
 from ops import weights
 from settings import SettingsError
+from settings.gpus import FAMILIES
 
 DONE, FAILED, NONE_FITS = 0, 1, 3
 UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
@@ -150,7 +150,8 @@ def _by_parameters(arguments: argparse.Namespace) -> Asked:
 
 def _notes(demand: Demand) -> tuple[str, ...]:
     least = CAPABILITY.get(demand.dtype)
-    left_out = [name for name, gpu in GPUS.items() if least is not None and gpu.capability < least]
+    known = FAMILIES.values()
+    left_out = list(dict.fromkeys(one.gpu for one in known if least is not None and one.capability < least))
     if not left_out:
         return ()
     return (f"without {', '.join(left_out)}: {demand.dtype} needs compute capability {least:g}",)
@@ -171,7 +172,7 @@ def _values(asked: Asked, found: list[Fit], currency: str) -> dict[str, Any]:
         "fits": [
             {
                 "instance": one.instance.name,
-                "gpu": one.instance.gpu,
+                "gpu": one.instance.family.gpu,
                 "gpus": one.instance.gpus,
                 "tensorParallel": one.gpus,
                 "pipelineParallel": demand.stages,
@@ -200,10 +201,12 @@ def _lines(asked: Asked, found: list[Fit], currency: str) -> list[str]:
 
 def _line(one: Fit, stages: int, currency: str) -> str:
     instance = one.instance
-    room = instance.of.memory * MIB * USED
+    room = instance.family.memory * MIB * USED
     price = "" if one.hour is None else f", {one.hour:.2f} {currency} an hour"
     shared = (
-        f"{one.gpus * stages} of its {instance.gpus} {instance.gpu}" if instance.gpus > 1 else f"its {instance.gpu}"
+        f"{one.gpus * stages} of its {instance.gpus} {instance.family.gpu}"
+        if instance.gpus > 1
+        else f"its {instance.family.gpu}"
     )
     return f"{instance.name}: {shared}, {one.bytes / GIB:.1f} of {room / GIB:.1f} GiB each{price}"
 

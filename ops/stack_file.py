@@ -38,14 +38,6 @@ def with_setting(path: Path, keys: tuple[str, ...], value: str | None) -> str:
     return changed
 
 
-def setting(path: Path, keys: tuple[str, ...]) -> Any:
-    """Return what the file says at `keys`; None where it says nothing. Raises SettingError."""
-    found: Any = _loaded(_read(path))
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
-
-
 def write(path: Path, text: str) -> None:
     """Put `text` in place of the file, whole or not at all."""
     part = path.with_name(f".{path.name}.part")

@@ -1,8 +1,8 @@
 """The instance types of EC2 that have NVIDIA GPUs, for x86-64.
 
-Source: `aws ec2 describe-instance-types`, as moto 5 and Karpenter 1.14's reference of instance types tell it; a test
-compares every line. Fractions of a GPU (g6f), Volta (p3) and Arm (g5g) are left out: the AMIs' driver or the images of
-models are not for them.
+Sources: `aws ec2 describe-instance-types`, as moto 5 and Karpenter 1.14's reference of instance types tell it (a test
+compares every line); https://developer.nvidia.com/cuda-gpus (compute capability). Fractions of a GPU (g6f), Volta (p3)
+and Arm (g5g) are left out: the AMIs' driver or the images of models are not for them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Family:
     """MiB of one GPU."""
     counts: Counts
     """Size → GPUs."""
+    capability: float
+    """What one computes, as CUDA counts it."""
     partitioned: str | None = None
     """The name by which Bottlerocket's settings know the GPU, where it can be cut into instances (MIG)."""
 
@@ -42,20 +44,20 @@ PARTS: Mapping[str, Counts] = {
 }
 
 FAMILIES: Mapping[str, Family] = {
-    "g4dn": Family("T4", 16384, {**dict.fromkeys(ONE, 1), "12xlarge": 4, "metal": 8}),
-    "g5": Family("A10G", 22888, _G5),
-    "g6": Family("L4", 22888, _G5),
-    "gr6": Family("L4", 22888, dict.fromkeys(("4xlarge", "8xlarge"), 1)),
-    "g6e": Family("L40S", 45776, _G5),
-    "g7": Family("RTX PRO 4500", 32768, _G7),
-    "g7e": Family("RTX PRO Server 6000", 98304, _G7),
-    "p4d": Family("A100", 40960, {"24xlarge": 8}, "a100.40gb"),
-    "p4de": Family("A100", 81920, {"24xlarge": 8}, "a100.80gb"),
-    "p5": Family("H100", 81920, {"4xlarge": 1, **_EIGHT}, "h100.80gb"),
-    "p5e": Family("H200", 144384, _EIGHT, "h200.141gb"),
-    "p5en": Family("H200", 144384, _EIGHT, "h200.141gb"),
-    "p6-b200": Family("B200", 183359, _EIGHT),
-    "p6-b300": Family("B300", 275040, _EIGHT),
+    "g4dn": Family("T4", 16384, {**dict.fromkeys(ONE, 1), "12xlarge": 4, "metal": 8}, 7.5),
+    "g5": Family("A10G", 22888, _G5, 8.6),
+    "g6": Family("L4", 22888, _G5, 8.9),
+    "gr6": Family("L4", 22888, dict.fromkeys(("4xlarge", "8xlarge"), 1), 8.9),
+    "g6e": Family("L40S", 45776, _G5, 8.9),
+    "g7": Family("RTX PRO 4500", 32768, _G7, 12.0),
+    "g7e": Family("RTX PRO Server 6000", 98304, _G7, 12.0),
+    "p4d": Family("A100", 40960, {"24xlarge": 8}, 8.0, "a100.40gb"),
+    "p4de": Family("A100", 81920, {"24xlarge": 8}, 8.0, "a100.80gb"),
+    "p5": Family("H100", 81920, {"4xlarge": 1, **_EIGHT}, 9.0, "h100.80gb"),
+    "p5e": Family("H200", 144384, _EIGHT, 9.0, "h200.141gb"),
+    "p5en": Family("H200", 144384, _EIGHT, 9.0, "h200.141gb"),
+    "p6-b200": Family("B200", 183359, _EIGHT, 10.0),
+    "p6-b300": Family("B300", 275040, _EIGHT, 10.3),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in, stack_of
 
 Program = Callable[..., Run]
 MODELS: dict[str, Object] = {
@@ -27,8 +27,7 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), {"models": MODELS})
+    return stack_in(tmp_path_factory.mktemp("data"), {"models": MODELS})
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +36,7 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> Run:
     from tests.components.gpus import models_on_pools, with_pools  # noqa: PLC0415 (its imports import this file)
 
     folder = tmp_path_factory.mktemp("pools")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, folder, with_pools(models=models_on_pools(folder)), stack="prod")
+    return stack_in(folder, with_pools(models=models_on_pools(folder)), stack="prod")
 
 
 @pytest.fixture(scope="session")
@@ -49,5 +47,4 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("others")
     models = {"auto": models_on_auto(folder)}
     configs = {name: with_pools(one, models.get(name)) for name, one in OTHERS.items()}
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return {name: stack_of(monkeypatch, folder, one, stack="prod") for name, one in configs.items()}
+    return {name: stack_in(folder, one, stack="prod") for name, one in configs.items()}

@@ -262,3 +262,9 @@ def _own_loop() -> Iterator[None]:
 def _close_loop() -> None:
     with suppress(RuntimeError):  # there is none where the program asked for nothing
         asyncio.get_event_loop().close()
+
+
+def stack_in(folder: Path, config: Mapping[str, Any], **options: Any) -> Run:
+    """Run __main__.py as `stack_of` does, for a fixture of several tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return stack_of(monkeypatch, folder, config, **options)

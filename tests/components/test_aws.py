@@ -15,7 +15,7 @@ from pulumi_aws.eks.outputs import NodeGroupResource
 from components.aws.nodes import autoscaling_of
 from provider.naming import stack_tag
 from tests.components.conftest import MODELS, Program
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/deploy"
@@ -29,8 +29,7 @@ def config(aws: Object | None = None, **others: Any) -> Object:
 
 @pytest.fixture(scope="module")
 def prod(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), config(), stack="prod")
+    return stack_in(tmp_path_factory.mktemp("data"), config(), stack="prod")
 
 
 def only(found: dict[str, Object]) -> Object:

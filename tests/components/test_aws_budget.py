@@ -17,7 +17,7 @@ from pulumi import _types as sdk
 from cost.bill import bill
 from cost.lines import Declared
 from tests.components.conftest import Program
-from tests.components.programs import Monitor, Object, Run, stack_of
+from tests.components.programs import Monitor, Object, Run, stack_in
 from tests.components.test_aws import ACCOUNT, REGION, config, only
 from tests.components.test_aws_types import _of_mapping, declared
 from tests.test_settings import load, refused
@@ -31,9 +31,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        given = config({"budget": {**BUDGET, "anomaly": 150.5}})
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), given, stack="prod")
+    given = config({"budget": {**BUDGET, "anomaly": 150.5}})
+    return stack_in(tmp_path_factory.mktemp("data"), given, stack="prod")
 
 
 def made(run: Run, kind: str) -> Object:
@@ -207,6 +206,7 @@ def test_the_monitor_and_its_subscription_are_calls_that_aws_has(run: Run) -> No
                 },
             }
         )
+        stub.assert_no_pending_responses()
 
 
 def test_a_budget_costs_nothing(run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from settings import FrontDoorSettings, GatewaySettings
 from tests.components.conftest import Program
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in
 from tests.components.test_aws_front_door import DOOR, GATEWAY, HOST, ZONE, behind_a_door, of, urn
 
 CDN: Object = {"host": "info.example.com", "seconds": 120}
@@ -21,9 +21,8 @@ EVERYWHERE = "us-east-1"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        given = behind_a_door({"public": True, "cdn": CDN})
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), given, stack="prod")
+    given = behind_a_door({"public": True, "cdn": CDN})
+    return stack_in(tmp_path_factory.mktemp("data"), given, stack="prod")
 
 
 def behaviors(run: Run) -> dict[str, Object]:

@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from tests.components.programs import Made, Object, Run, stack_of
+from tests.components.programs import Made, Object, Run, stack_in
 from tests.components.test_aws import ACCOUNT, REGION, config
 
 NOT_EMULATED = {
@@ -215,16 +215,15 @@ def _ebs(given: Object) -> Object:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), config(), stack="prod")
+    return stack_in(tmp_path_factory.mktemp("data"), config(), stack="prod")
 
 
 @contextmanager
-def emulation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have moto answer in place of AWS, and have it know the policies that AWS keeps."""
+def emulation(monkeypatch: pytest.MonkeyPatch, *, policies: bool = True) -> Iterator[None]:
+    """Have moto answer in place of AWS; to know the `policies` that AWS keeps takes it seconds."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", str(policies).lower())
     with mock_aws():
         yield
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.components.conftest import Program
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in
 from tests.components.test_aws import only
 from tests.components.test_aws_front_door import behind_a_door, of
 
@@ -14,15 +14,13 @@ COMMON, KNOWN_BAD = "AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInpu
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        given = behind_a_door({"public": True})
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), given, stack="prod")
+    given = behind_a_door({"public": True})
+    return stack_in(tmp_path_factory.mktemp("data"), given, stack="prod")
 
 
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), behind_a_door(), stack="prod")
+    return stack_in(tmp_path_factory.mktemp("data"), behind_a_door(), stack="prod")
 
 
 def rules(run: Run) -> dict[str, Object]:

@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from tests.components.conftest import Program
-from tests.components.programs import NODES_GROUP, Object, Run, stack_of
+from tests.components.programs import NODES_GROUP, Object, Run, stack_in
 from tests.components.test_aws import config, only
 
 HOST, ZONE = "models.example.com", "Z0123456789ABC"
@@ -26,15 +26,13 @@ def behind_a_door(door: Object | None = None, **others: Any) -> Object:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        given = behind_a_door({"public": True})
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), given, stack="prod")
+    given = behind_a_door({"public": True})
+    return stack_in(tmp_path_factory.mktemp("data"), given, stack="prod")
 
 
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), behind_a_door(), stack="prod")
+    return stack_in(tmp_path_factory.mktemp("data"), behind_a_door(), stack="prod")
 
 
 def of(run: Run, type_: str) -> Object:

@@ -10,15 +10,14 @@ import yaml
 
 from components import fluent_bit
 from tests.components.conftest import Program
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in
 from tests.components.test_aws import config, only
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        given = config({"podLogs": {"archiveDays": 365}, "logDays": 60})
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), given, stack="prod")
+    given = config({"podLogs": {"archiveDays": 365}, "logDays": 60})
+    return stack_in(tmp_path_factory.mktemp("data"), given, stack="prod")
 
 
 def configured(run: Run) -> Object:

@@ -16,7 +16,7 @@ import yaml
 
 from tests.components.aws_whole import TLS, WHOLE
 from tests.components.conftest import Program
-from tests.components.programs import Made, Object, Run, stack_of
+from tests.components.programs import Made, Object, Run, stack_in
 from tests.components.test_aws import ACCOUNT, REGION, config
 
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:role/external-secrets"
@@ -28,9 +28,8 @@ needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="go is not on P
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        given = config({"secrets": WHOLE["secrets"]})
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), given, stack="prod")
+    given = config({"secrets": WHOLE["secrets"]})
+    return stack_in(tmp_path_factory.mktemp("data"), given, stack="prod")
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,14 @@ import pulumi
 import pytest
 from pulumi import _types as sdk
 
-from tests.components.programs import Made, Object, Run, stack_of
+from tests.components.programs import Made, Object, Run, stack_in
 from tests.components.test_aws import config
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        given = config({"apiFrom": ["203.0.113.0/24"]})
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), given, stack="prod")
+    given = config({"apiFrom": ["203.0.113.0/24"]})
+    return stack_in(tmp_path_factory.mktemp("data"), given, stack="prod")
 
 
 def declared(made: Made) -> type:

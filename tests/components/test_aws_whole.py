@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from moto import mock_aws
 from pulumi import _types as sdk
 
 from policy.pack import RULES
 from tests.components.aws_whole import AGENT, PUBLIC, WholeAccount, whole
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in
 from tests.components.test_aws import ACCOUNT, statements
-from tests.components.test_aws_contract import NOT_EMULATED
+from tests.components.test_aws_contract import NOT_EMULATED, emulation
 from tests.components.test_aws_types import _of_mapping, declared
 from tests.policy.judging import Given, Judges
 
@@ -32,16 +31,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), whole(), stack="prod")
+    return stack_in(tmp_path_factory.mktemp("data"), whole(), stack="prod")
 
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeAccount]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-    with mock_aws():
+    with emulation(monkeypatch):
         yield WholeAccount()
 
 

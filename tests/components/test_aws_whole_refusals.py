@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
-from moto import mock_aws
 
 from tests.components.aws_whole import WholeAccount, whole
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in
+from tests.components.test_aws_contract import emulation
 
 # Of these alone, which need nothing of the others: an account with all of IAM takes seconds to make.
 ALONE = (
@@ -27,15 +27,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), whole(), stack="prod")
+    return stack_in(tmp_path_factory.mktemp("data"), whole(), stack="prod")
 
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeAccount]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
+    with emulation(monkeypatch, policies=False):
         yield WholeAccount()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.components.conftest import MODELS
 from tests.components.flows import Pod, flows, pods_of, policies_of
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in, stack_of
 from tests.components.test_scaling import BAKED
 from tests.components.test_serving import BASE, NAMED, written
 
@@ -48,8 +48,7 @@ def everything(folder: Path) -> Object:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("everything")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, folder, everything(folder), baked=BAKED)
+    return stack_in(folder, everything(folder), baked=BAKED)
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def test_parameters_say_it_of_a_model_that_is_not_here(tmp_path: Path, capsys: p
 def test_gpus_that_do_not_compute_in_fp8_are_left_out_and_told(capsys: pytest.CaptureFixture[str]) -> None:
     found = told(capsys, "--parameters", "7B", "--dtype", "fp8", "--context", "1024", "--kv-heads", "8")
     assert found["fits"][0]["instance"] == "g6.xlarge"
-    assert found["notes"] == ["without T4, A10G, A100, A100 80GB: fp8 needs compute capability 8.9"]
+    assert found["notes"] == ["without T4, A10G, A100: fp8 needs compute capability 8.9"]
 
 
 def test_a_recipe_of_stages_alone_leaves_each_layer_on_one_gpu(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.stack_file import SettingError, setting, with_setting, write
+from ops.stack_file import SettingError, with_setting, write
 
 KEYS = ("config", "modelstack:models", "digits", "pin")
 A, B = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
@@ -66,7 +66,7 @@ def test_a_pin_is_added_and_nothing_else_changes(tmp_path: Path, text: str) -> N
 def test_a_pin_that_is_cleared_leaves_the_file_as_it_was(tmp_path: Path, text: str) -> None:
     path = in_file(tmp_path, text)
     write(path, with_setting(path, KEYS, A))
-    assert setting(path, KEYS) == A
+    assert A in path.read_text()
     assert with_setting(path, KEYS, None) == (text if text.endswith("\n") else f"{text}\n")
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from policy.protection import STATEFUL
 from tests.components.gpus import kinds, recipe_of
-from tests.components.programs import PROJECT, Object, Run, stack_of
+from tests.components.programs import PROJECT, Object, Run, stack_in
 from tests.components.test_serving import NAMED
 from tests.policy.judging import Judges
 from tests.policy.test_program import given
@@ -38,8 +38,7 @@ def _recipe(folder: Path, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(example: Object, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("data"), example, stack="prod")
+    return stack_in(tmp_path_factory.mktemp("data"), example, stack="prod")
 
 
 def judged(config: Object, made: Run) -> dict[str, list[str]]:

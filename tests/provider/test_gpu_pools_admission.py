@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from tests.components.gpus import kinds, with_pools
-from tests.components.programs import Object, Run, stack_of
+from tests.components.programs import Object, Run, stack_in
 from tests.components.test_gpu_pools_schema import FILES, as_aws_names, folder_of_definitions
 from tests.provider.clusters import Kubectl, know
 from tests.provider.test_admission import tried
@@ -32,8 +32,7 @@ def known(administrator: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return stack_of(monkeypatch, tmp_path_factory.mktemp("pools"), with_pools(), stack="prod")
+    return stack_in(tmp_path_factory.mktemp("pools"), with_pools(), stack="prod")
 
 
 @pytest.fixture(scope="module")
